@@ -1,0 +1,48 @@
+"""The error tree.
+
+    HolonstreamError
+    ├── BadData              the input is wrong: refused at the door, parked by a sink, never retried
+    │   ├── InvalidEvent     an event that the catalogue does not allow
+    │   │   └── UnknownEventType
+    │   ├── CannotApply      an event of the log that its entity's state does not allow
+    │   └── InvalidToken
+    └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
+
+Everything else that is raised is a bug: a worker stops before it acknowledges.
+Packages hang their own errors below these, so that a loop decides by type, never by text.
+"""
+
+from __future__ import annotations
+
+
+class HolonstreamError(Exception):
+    """Base of every error that holonstream raises on purpose."""
+
+
+class BadData(HolonstreamError):
+    """The input is wrong; trying again cannot help."""
+
+
+class InvalidEvent(BadData):
+    """An event does not satisfy its envelope or its type's schema."""
+
+
+class UnknownEventType(InvalidEvent):
+    """The event's type has no schema in the catalogue."""
+
+    def __init__(self, name: str, event_id: str | None = None) -> None:
+        which = f" (event {event_id})" if event_id else ""
+        super().__init__(f"Unknown event type: {name!r}{which}: the catalogue has no schema for it")
+        self.name = name
+
+
+class CannotApply(BadData):
+    """A recorded event cannot be applied to the state of its entity."""
+
+
+class InvalidToken(BadData):
+    """The text is not a consistency token."""
+
+
+class Unavailable(HolonstreamError):
+    """A server cannot be reached or asks to try again."""

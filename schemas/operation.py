@@ -1,0 +1,152 @@
+"""What an event does to its entity: the closed vocabulary of ``x-projection`` (domain catalogue, section 3.2).
+
+An event type's rule is a list of operations, read once from its JSON Schema into these values; `schemas.projection`
+interprets them. Operations read the payload through expressions, a vocabulary as closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+class _Absent:
+    """The value of an expression whose source is not there."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+
+
+def present(value: Any) -> bool:
+    """Not absent, null, false, zero or the empty string; an empty object or array is present."""
+    return not (value is ABSENT or value is None or value is False or value == "" or (value == 0 and value is not False))
+
+
+# --- expressions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """Always this value."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A field of the envelope: ``id``, ``type`` or ``occurredAt``."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A field of the payload as it is, null too; absent when the payload lacks it."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPresent:
+    """The first present of some payload fields, else another expression (absent when there is none)."""
+
+    fields: tuple[str, ...]
+    otherwise: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of expressions; keys whose value is absent are left out."""
+
+    members: tuple[tuple[str, Expression], ...]
+
+
+Expression = Const | Envelope | Payload | FirstPresent | Object
+
+# --- operations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateHolon:
+    """Make the holon, or replace it whole; `type` holds unless the payload names another."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchHolon:
+    """Lay the first present of `sources` over the properties, one level deep."""
+
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """Set the holon's status (``deactivate_holon``)."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPresent:
+    """Copy the present ones of `keys` from the payload; a missing holon is created when `otherwise` says so."""
+
+    keys: tuple[str, ...]
+    otherwise: CreateHolon | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetProperty:
+    """Set one property; nothing happens when the value is absent."""
+
+    property: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class PutInMap:
+    """Put an entry into a map property under the key that payload field `key` holds."""
+
+    property: str
+    key: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class AppendToList:
+    """Append an entry to a list property."""
+
+    property: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRelationship:
+    """Make the relationship, or replace it whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRelationship:
+    """Set the relationship's effective end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectRelationship:
+    """Lay ``payload.corrections`` over the relationship's properties."""
+
+
+Operation = (
+    CreateHolon
+    | PatchHolon
+    | SetStatus
+    | SetPresent
+    | SetProperty
+    | PutInMap
+    | AppendToList
+    | CreateRelationship
+    | EndRelationship
+    | CorrectRelationship
+)

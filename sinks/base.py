@@ -1,0 +1,94 @@
+"""What a sink is: a store that follows the log.
+
+A worker hands a sink one *run* at a time: consecutive records of ONE partition, in order. Guaranteed to a sink: runs of
+a partition come in order, and none is dropped. Not guaranteed: that a run comes only once (a kill or a rebalance brings
+it again), or that a worker still owns the partition when it writes. A sink therefore makes its own effect idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class RawRecord(Protocol):
+    """A record as the log's transport gives it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive records of one partition. Reading goes on at `next_offset`."""
+
+    topic: str
+    partition: int
+    records: Sequence[RawRecord]
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that a sink could not apply, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    stream: str | None
+    """None when the record cannot be decoded"""
+    version: int | None
+    position: int | None
+    reason: str
+    value: bytes | None
+
+
+PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
+"""Returns once the letters are acknowledged; may publish one again after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a run came to."""
+
+    applied: int
+    """events that the store now reflects"""
+    skipped: int
+    """records at or below the checkpoint: seen before"""
+    dead: int
+    """records dead-lettered"""
+    position: int | None
+    """log position of the run's last event; None when it had none"""
+
+
+class Sink(Protocol):
+    """A store that follows the log, one run at a time."""
+
+    async def open(self) -> None:
+        """Connect and check that the store is ready.
+
+        Raises `sinks.errors.NotInitialised` when `holonstream init` has not run, Unavailable when it is down.
+        """
+
+    async def close(self) -> None:
+        """Let go of all connections; closing twice is fine."""
+
+    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+        """Take a partition; returns the offset to read from, None for the consumer group's own.
+
+        `committed_position` is the log position that the group last committed for it. Raises Unavailable.
+        """
+
+    def revoke(self, topic: str, partition: int) -> None:
+        """Give a partition back: drop what is remembered of it."""
+
+    async def write(self, run: Run) -> Written:
+        """Apply a run, all of it or nothing.
+
+        Raises Unavailable (try again), CheckpointMoved (another worker has the partition), anything else is a bug.
+        """

@@ -1,0 +1,31 @@
+"""Errors of the stores that follow the log (tree: `schemas.errors`)."""
+
+from __future__ import annotations
+
+from schemas.errors import HolonstreamError, Unavailable
+
+
+class GraphUnavailable(Unavailable):
+    """Neo4j cannot be reached or asks to try again."""
+
+
+class CacheUnavailable(Unavailable):
+    """Redis cannot be reached or asks to try again."""
+
+
+class NotInitialised(HolonstreamError):
+    """The store lacks what `holonstream init` makes."""
+
+
+class CheckpointMoved(HolonstreamError):
+    """Another worker has written the partition: this one no longer owns it."""
+
+
+class NotYetVisible(HolonstreamError):
+    """A read with a token reached its deadline before the view reached the token."""
+
+    def __init__(self, stream: str, wanted: int, reached: int | None, waited: float) -> None:
+        super().__init__(
+            f"Not yet visible: {stream} at position {wanted}; the view has reached {reached} after {waited:.3f} s"
+        )
+        self.stream, self.wanted, self.reached, self.waited = stream, wanted, reached, waited
