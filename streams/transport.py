@@ -50,6 +50,16 @@ class Mark:
     position: int | None
 
 
+def _metadata(position: int | None) -> str:
+    # confluent-kafka 2.16.1 reads metadata beyond its end up to the next zero byte; so it brings its own.
+    return "" if position is None else f"{position}\0"
+
+
+def _position(metadata: str) -> int | None:
+    digits = metadata.rstrip("\0")
+    return int(digits) if digits.isdigit() else None
+
+
 class RunSchema(Schema):  # type: ignore[misc]
     """Hands a run through as it is."""
 
@@ -125,8 +135,7 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             if tp in beginnings:
                 mark = Mark(beginnings[tp], None)
             else:
-                metadata = committed[tp].metadata
-                mark = Mark(committed[tp].offset, int(metadata) if metadata.isdigit() else None)
+                mark = Mark(committed[tp].offset, _position(committed[tp].metadata))
             if tp in consumer.assignment():  # a rebalance may have come in between
                 marks[TP(*tp)] = mark
                 self._seek(consumer, tp, mark.offset)
@@ -153,7 +162,7 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         offsets = {
-            TopicPartition(*tp): OffsetAndMetadata(mark.offset, "" if mark.position is None else str(mark.position))
+            TopicPartition(*tp): OffsetAndMetadata(mark.offset, _metadata(mark.position))
             for tp, mark in marks.items()
             if TopicPartition(*tp) in assigned
         }

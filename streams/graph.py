@@ -1,0 +1,22 @@
+"""The consumer group that projects the log into Neo4j."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neo4j import AsyncDriver
+
+from schemas.catalogue import Catalogue
+from sinks.base import DeadLetter
+from sinks.graph.sink import GraphSink
+from streams.app import GroupSettings, SinkApp
+
+
+def graph_app(settings: GroupSettings, driver: AsyncDriver, database: str, catalogue: Catalogue) -> SinkApp:
+    """A worker of the graph group; closes the driver when it stops."""
+
+    async def publish(letters: Sequence[DeadLetter]) -> None:
+        await app.publish_dead_letters(letters)
+
+    app = SinkApp(settings, GraphSink(driver, database, catalogue, settings.topic, publish))
+    return app

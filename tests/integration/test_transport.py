@@ -1,0 +1,208 @@
+"""The contract between the transport of runs, the follower and Faust, on a real broker.
+
+Each test starts worker processes whose sink is a file (`tests.support.file_worker`) on a topic that a transactional
+producer filled, as the relay does: some transactions aborted, so that offsets have holes.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.support.waiting import wait_until
+
+PARTITIONS = 4
+
+
+@dataclass
+class Log:
+    """A topic of events."""
+
+    bootstrap: str
+    prefix: str
+    expected: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def __post_init__(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for topic in ("events", "dead-letters"):
+            admin.create_topics([NewTopic(self.prefix + topic, PARTITIONS, 1)])[self.prefix + topic].result()
+
+    def fill(self, transactions: int, size: int) -> None:
+        """Add committed transactions of `size` records, every third followed by an aborted one."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": self.prefix + "relay"})
+        producer.init_transactions(30)
+        for number in range(transactions):
+            producer.begin_transaction()
+            for record in range(size):
+                producer.produce(self.prefix + "events", value=b"x", partition=record % PARTITIONS)
+                self.expected[record % PARTITIONS] += 1
+            producer.commit_transaction(30)
+            if number % 3 == 0:
+                producer.begin_transaction()
+                producer.produce(self.prefix + "events", value=b"aborted", partition=number % PARTITIONS)
+                producer.flush(30)
+                producer.abort_transaction(30)
+
+    def committed(self, group: str) -> dict[int, tuple[int, str]]:
+        """Per partition the group's offset and its metadata."""
+        return {tp.partition: (tp.offset, tp.metadata or "") for tp in self._ask(group)[0]}
+
+    def lag(self, group: str) -> int:
+        """Offsets between what the group committed and the end, over all partitions."""
+        committed, ends = self._ask(group)
+        return sum(ends[tp.partition] - max(tp.offset, 0) for tp in committed)
+
+    def _ask(self, group: str) -> tuple[list[TopicPartition], dict[int, int]]:
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix + group})
+        try:
+            partitions = [TopicPartition(self.prefix + "events", p) for p in range(PARTITIONS)]
+            ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in partitions}
+            return consumer.committed(partitions, timeout=10), ends
+        finally:
+            consumer.close()
+
+
+@dataclass
+class Workers:
+    """Worker processes of one group, and what they wrote."""
+
+    log: Log
+    folder: Path
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        arguments = [self.log.bootstrap, self.log.prefix, "group", str(self.folder)]
+        with (self.folder / "worker.log").open("ab") as output:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.file_worker", *arguments], stdout=output, stderr=output
+            )
+        self.running.append(worker)
+        return worker
+
+    def lines(self, name: str) -> list[list[str]]:
+        file = self.folder / name
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def order(self, name: str) -> Path:
+        file = self.folder / name
+        file.touch()
+        return file
+
+    def offsets(self) -> dict[int, list[tuple[int, int]]]:
+        """Per partition the first and last offsets of the runs, in the order of writing."""
+        runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for _, partition, first, last, _ in self.lines("written"):
+            runs[int(partition)].append((int(first), int(last)))
+        return runs
+
+    def wait_for_all(self) -> None:
+        wait_until(lambda: self.log.lag("group") == 0, "the group has committed everything", 60)
+
+
+@pytest.fixture
+def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
+    return Log(kafka_bootstrap, topic_prefix)
+
+
+@pytest.fixture
+def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(log, tmp_path)
+    yield made
+    for worker in made.running:
+        worker.kill()
+        worker.wait()
+
+
+def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: Workers) -> None:
+    log.fill(transactions=10, size=200)
+    worker = workers.start()
+    workers.wait_for_all()
+    log.fill(transactions=2, size=40)  # it goes on when more comes
+    workers.wait_for_all()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+
+    written: dict[int, int] = defaultdict(int)
+    for _, partition, _, _, count in workers.lines("written"):
+        written[int(partition)] += int(count)
+    assert written == log.expected
+    for runs in workers.offsets().values():
+        assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    # the metadata of a commit is the position that the sink reported, here the last offset
+    assert {p: int(metadata) for p, (_, metadata) in log.committed("group").items()} == {
+        p: runs[-1][1] for p, runs in workers.offsets().items()
+    }
+
+
+def test_a_bug_in_the_sink_ends_the_worker_and_the_run_comes_again(log: Log, workers: Workers) -> None:
+    log.fill(transactions=3, size=200)
+    bug = workers.order("bug")
+    assert workers.start().wait(30) == 1
+    assert log.lag("group") == sum(end for end in log._ask("group")[1].values())  # nothing was committed
+    bug.unlink()
+    workers.start()
+    workers.wait_for_all()
+    assert sum(int(line[4]) for line in workers.lines("written")) == sum(log.expected.values())
+
+
+def test_an_outage_of_the_store_loses_nothing_and_does_not_hold_up_a_stop(log: Log, workers: Workers) -> None:
+    log.fill(transactions=3, size=200)
+    down = workers.order("down")
+    worker = workers.start()
+    wait_until(lambda: len(workers.lines("tried")) >= 3, "the write was tried again")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert workers.lines("written") == []
+
+    workers.start()
+    down.unlink()
+    workers.wait_for_all()
+    assert sum(int(line[4]) for line in workers.lines("written")) == sum(log.expected.values())
+
+
+def test_a_write_that_does_not_return_does_not_hold_up_a_stop(log: Log, workers: Workers) -> None:
+    log.fill(transactions=3, size=200)
+    workers.order("hang")
+    worker = workers.start()
+    wait_until(lambda: workers.lines("hanging"), "a write hangs")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+
+
+def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Workers) -> None:
+    log.fill(transactions=6, size=200)
+    first = workers.start()
+    workers.wait_for_all()
+    workers.start()
+    wait_until(lambda: len({line[0] for line in workers.lines("assigned")}) == 2, "both workers have partitions")
+    log.fill(transactions=6, size=200)
+    first.kill()
+    log.fill(transactions=6, size=200)
+    workers.wait_for_all()
+
+    # Every record was written, and a partition's runs repeat only what was not committed when its worker died.
+    for partition, runs in workers.offsets().items():
+        reached = -1
+        for begin, end in runs:
+            assert begin <= reached + 1 or not _records_between(log, partition, reached, begin)
+            reached = max(reached, end)
+
+
+def _records_between(log: Log, partition: int, after: int, before: int) -> bool:
+    """Whether a read-committed reader finds a record with `after` < offset < `before`."""
+    consumer = Consumer({"bootstrap.servers": log.bootstrap, "group.id": "nobody", "enable.partition.eof": True})
+    try:
+        consumer.assign([TopicPartition(log.prefix + "events", partition, after + 1)])
+        message = consumer.poll(10)
+        return message is not None and message.error() is None and message.offset() < before
+    finally:
+        consumer.close()

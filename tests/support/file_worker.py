@@ -1,0 +1,72 @@
+"""A worker process whose sink is a file: one line for each run that it wrote, and orders in a folder.
+
+``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER`` appends to FOLDER/written lines
+``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/hang exists a write does not
+return, and FOLDER/bug makes the next write raise what no sink should.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from holonstream import logs
+from schemas.errors import Unavailable
+from sinks.base import Run, Written
+from streams.app import GroupSettings, SinkApp, run_worker
+
+
+class FileSink:
+    """Appends to FOLDER/written; a line is one write, so kills leave whole lines."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+        self._note("assigned", f"{os.getpid()} {partition} {committed_position}")
+        return None
+
+    def revoke(self, topic: str, partition: int) -> None:
+        self._note("revoked", f"{os.getpid()} {partition}")
+
+    async def write(self, run: Run) -> Written:
+        if (self._folder / "bug").exists():
+            raise KeyError("a bug")
+        if (self._folder / "down").exists():
+            self._note("tried", str(os.getpid()))
+            raise Unavailable("the store is down")
+        if (self._folder / "hang").exists():
+            self._note("hanging", str(os.getpid()))
+            await asyncio.get_running_loop().create_future()
+        offsets = [record.offset for record in run.records]
+        assert offsets == sorted(offsets)
+        self._note("written", f"{os.getpid()} {run.partition} {offsets[0]} {offsets[-1]} {len(offsets)}")
+        return Written(len(offsets), 0, 0, offsets[-1])
+
+    def _note(self, name: str, line: str) -> None:
+        with (self._folder / name).open("a") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    bootstrap, prefix, group, folder = sys.argv[1:5]
+    logs.configure("info", "console")
+    settings = GroupSettings(
+        bootstrap=[bootstrap],
+        group=prefix + group,
+        topic=prefix + "events",
+        dead_letter_topic=prefix + "dead-letters",
+        max_run=100,
+        session_timeout=3.0,
+        heartbeat_interval=0.5,
+        commit_interval=0.2,
+    )
+    sys.exit(run_worker(SinkApp(settings, FileSink(Path(folder)))))

@@ -1,0 +1,24 @@
+"""Waiting for a condition, instead of sleeping."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_never = threading.Event()
+
+
+def wait_until(condition: Callable[[], T | None | bool], what: str, deadline: float = 30.0) -> T:
+    """The condition's first true value; AssertionError naming `what` after `deadline` seconds."""
+    until = monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value  # type: ignore[return-value]
+        if monotonic() > until:
+            raise AssertionError(f"not within {deadline:g} s: {what}")
+        _never.wait(0.02)
