@@ -1,8 +1,8 @@
 """A worker process whose sink is a file: one line for each run that it wrote, and orders in a folder.
 
 ``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER`` appends to FOLDER/written lines
-``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/hang exists a write does not
-return, and FOLDER/bug makes the next write raise what no sink should.
+``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/hang exists a write does
+not return, and FOLDER/bug makes the next write raise what no sink should.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _never = threading.Event()
 
 
-def wait_until(condition: Callable[[], T | None | bool], what: str, deadline: float = 30.0) -> T:
+def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: float = 30.0) -> T:
     """The condition's first true value; AssertionError naming `what` after `deadline` seconds."""
     until = monotonic() + deadline
     while True:

@@ -1,0 +1,108 @@
+"""What an append of 1,000 events in one call costs, beside a bare multi-row INSERT of the same columns.
+
+    python -m benchmarks.bench_append --dsn DSN [--events 1000] [--rounds 40]
+
+Both tables have the same columns and indexes; rounds alternate and each is one transaction of its own. The bare
+INSERT has everything made by the client: stream, version, position from a sequence. The database must be a new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from producers.event_store import PostgresEventStore
+from producers.schema import apply_schema
+from schemas.catalogue import Catalogue
+from schemas.event import parse_events
+
+BARE_TABLE = """
+CREATE TABLE bare (LIKE holonstream.events INCLUDING ALL);
+CREATE SEQUENCE bare_position;
+"""
+BARE_COLUMNS = (
+    "position, stream, version, id, type, schema_version, occurred_at, recorded_at, actor, subjects, payload, "
+    "source_system, source_document, validity_window, causal_links, traceparent"
+)
+CALL = "SELECT * FROM holonstream.append_events(%s)"
+BARE_ROW = "(nextval('bare_position')" + ", %s" * 15 + ")"
+
+
+def envelopes(count: int) -> list[dict[str, Any]]:
+    """Events of new persons, about 500 bytes each on the wire."""
+    return [
+        {
+            "id": str(uuid.uuid4()),
+            "type": "PersonCreated",
+            "occurredAt": "2024-03-01T08:00:00.000Z",
+            "actor": f"agent-{random.randrange(50)}",
+            "subjects": [f"person-{uuid.uuid4()}"],
+            "sourceSystem": "bench",
+            "sourceDocument": "doc-1",
+            "payload": {
+                "name": f"Ada King {n}",
+                "rank": "O-3",
+                "email": f"ada{n}@example.org",
+                "identifiers": {"edipi": 1_000_000_000 + n, "note": "x" * 40},
+            },
+        }
+        for n in range(count)
+    ]
+
+
+def bare_statement(connection: psycopg.Connection[Any], events: list[dict[str, Any]]) -> bytes:
+    """The INSERT, complete before the clock starts."""
+    values: list[Any] = []
+    for e in events:
+        values += [f"holon/{e['subjects'][0]}", 1, e["id"], e["type"], 1, e["occurredAt"], e["occurredAt"], e["actor"]]
+        values += [e["subjects"], json.dumps(e["payload"]), e["sourceSystem"], e["sourceDocument"], None, None, None]
+    text = f"INSERT INTO bare ({BARE_COLUMNS}) VALUES " + ", ".join([BARE_ROW] * len(events))
+    return psycopg.ClientCursor(connection).mogrify(text.encode(), values).encode()
+
+
+def timed(action: Callable[..., object], *arguments: object) -> float:
+    """Seconds that it takes."""
+    start = time.perf_counter()
+    action(*arguments)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dsn", required=True)
+    parser.add_argument("--events", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    catalogue = Catalogue.load()
+    apply_schema(arguments.dsn, catalogue)
+    times: dict[str, list[float]] = {"bare INSERT": [], "append_events": [], "PostgresEventStore.append": []}
+    with (
+        psycopg.connect(arguments.dsn, autocommit=True) as connection,
+        PostgresEventStore(arguments.dsn, catalogue) as store,
+    ):
+        connection.execute(BARE_TABLE)
+        for _ in range(arguments.rounds):
+            bare = bare_statement(connection, envelopes(arguments.events))
+            text = json.dumps(envelopes(arguments.events))
+            events = parse_events(json.dumps(envelopes(arguments.events)))
+            times["bare INSERT"].append(timed(connection.execute, bare))
+            times["append_events"].append(timed(connection.execute, CALL, [text]))
+            times["PostgresEventStore.append"].append(timed(store.append, events))
+    medians = {name: sorted(found)[len(found) // 2] for name, found in times.items()}
+    for name, median in medians.items():
+        print(
+            f"{name}: median {median * 1000:.1f} ms, best {min(times[name]) * 1000:.1f} ms, "
+            f"{arguments.events / median:,.0f} events/s, {medians['bare INSERT'] / median:.2f}x of bare"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Publishing batches of the log in Kafka transactions, with the position reached in the same transaction.
+
+Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset
+*is* the log position. Records and offset are committed together or not at all. `open` fences whoever used the
+transactional id before: that publisher's transaction is aborted, and every later call of it raises ProducerFenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
+
+from producers.kafka import ErrorNotes, driver_errors
+from producers.log_reader import Batch
+from schemas.errors import HolonstreamError
+from schemas.wire import CONTENT_TYPE
+
+log = structlog.get_logger(__name__)
+
+HEADERS = [("content-type", CONTENT_TYPE.encode())]
+TRANSACTION_TIMEOUT = 30.0  # seconds until the broker aborts a transaction whose relay has gone
+CALL_TIMEOUT = 10.0  # seconds
+ABORT_TIMEOUT = 2.0  # seconds
+SERVE_EVERY = 2_000  # records, between two rounds of the client's callbacks
+
+PRODUCER = {
+    "partitioner": "murmur2",  # librdkafka's own default disagrees with Java, aiokafka and schemas/partition.py
+    "enable.idempotence": True,
+    "acks": "all",
+    "transaction.timeout.ms": int(TRANSACTION_TIMEOUT * 1000),
+    "message.timeout.ms": int(TRANSACTION_TIMEOUT * 1000),
+    "retry.backoff.ms": 5,  # what follows a commit at once is put off until its markers are written
+    "retry.backoff.max.ms": 200,
+    "linger.ms": 5,  # a commit flushes, so this only lets batches fill
+    "batch.size": 1_000_000,
+    "batch.num.messages": 10_000,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 65_536,
+    "socket.keepalive.enable": True,
+}
+
+
+class Publisher:
+    """A transactional producer, with the consumer group that carries the position: `open`, `publish` ..., `close`."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        group: str,
+        transactional_id: str,
+        compression: str,
+        config: Mapping[str, Any],
+    ) -> None:
+        self._topic = topic
+        common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 3}
+        self._producer = Producer(
+            {**common, **PRODUCER, "transactional.id": transactional_id, "compression.type": compression}
+        )
+        self.consumer = Consumer(
+            {
+                **common,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+
+    def open(self) -> None:
+        """Fence the publisher before and finish what it left. Raises KafkaUnavailable."""
+        with driver_errors("initialising transactions"):
+            self._producer.init_transactions(CALL_TIMEOUT)
+
+    def committed_position(self) -> int | None:
+        """The position that the last committed transaction reached, None when the group has none.
+
+        To be asked after `open`, when no transaction is pending. Raises KafkaUnavailable.
+        """
+        with driver_errors(f"reading the committed position of {self._topic}"):
+            (found,) = self.consumer.committed([TopicPartition(self._topic, 0)], CALL_TIMEOUT)
+            if found.error is not None:
+                raise KafkaException(found.error)
+        return None if found.offset == OFFSET_INVALID else int(found.offset)
+
+    def publish(self, batch: Batch) -> None:
+        """Publish a batch and commit it.
+
+        Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
+        `committed_position` of a new one knows whether the batch was committed.
+        """
+        with driver_errors(f"publishing to {self._topic}"):
+            producer, produce, topic = self._producer, self._producer.produce, self._topic
+            producer.begin_transaction()
+            for number, (_, stream, value) in enumerate(batch.events):
+                produce(topic, value, stream, headers=HEADERS)
+                if not number % SERVE_EVERY:
+                    producer.poll(0)
+            producer.send_offsets_to_transaction(
+                [TopicPartition(topic, 0, batch.position)], self.consumer.consumer_group_metadata(), CALL_TIMEOUT
+            )
+            self._commit()
+
+    def _commit(self) -> None:
+        """Commit, asking again while the outcome is open: a commit may be repeated as often as need be."""
+        attempts = int(TRANSACTION_TIMEOUT / CALL_TIMEOUT)
+        for attempt in range(attempts):
+            try:
+                self._producer.commit_transaction(CALL_TIMEOUT)
+                return
+            except KafkaException as exception:
+                if not exception.args[0].retriable() or attempt == attempts - 1:
+                    raise
+
+    def abort(self) -> None:
+        """Abort what is open, if Kafka lets us: consumers then need not wait for the transaction's timeout."""
+        try:
+            with driver_errors("aborting"):
+                self._producer.abort_transaction(ABORT_TIMEOUT)
+        except (HolonstreamError, KafkaException) as error:  # the broker does it, or the next `open`
+            log.info("relay.abort.left", reason=str(error))
+
+    def close(self) -> None:
+        """Let go of everything; what is not committed never will be."""
+        self.consumer.close()
+        self._producer.purge(blocking=False)
+        del self._producer  # its own `close` would wait for a broker that may be down

@@ -1,0 +1,433 @@
+-- Appending: the one way into the log. Public: holonstream.append_events; the rest is its parts.
+--
+-- Errors, by SQLSTATE: HS001 unknown event type, HS002 invalid event, HS003 wrong expected version, HS004 event id
+-- conflict (also 23505 on events_id_key, when two transactions append one id to two streams at once), HS005 event too
+-- large, HS006 append-only. DETAIL is a JSON object with the error's values.
+
+-- An event on its way in: what the caller gave, and the stream that follows from it.
+DO $$
+BEGIN
+    CREATE TYPE holonstream.incoming AS (
+        ord             integer,
+        stream          text,
+        nth             bigint,  -- 1, 2, 3 ... among the call's events of the stream
+        id              uuid,
+        type            text,
+        schema_version  integer,
+        occurred_at     timestamptz,
+        actor           text,
+        subjects        text[],
+        payload         jsonb,
+        source_system   text,
+        source_document text,
+        validity_window jsonb,
+        causal_links    jsonb,
+        traceparent     text
+    );
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END
+$$;
+
+-- A time-ordered UUID (version 7): neighbours in time are neighbours in the index.
+CREATE OR REPLACE FUNCTION holonstream.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
+    SELECT encode(set_byte(
+        overlay(uuid_send(gen_random_uuid())
+                PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+        6, (get_byte(uuid_send(gen_random_uuid()), 6) & 15) | 112), 'hex')::uuid
+$$;
+
+-- Whether a text starts as an ISO date does: keeps out what a cast would take as well ('now', 'infinity', '1/2/2024').
+CREATE OR REPLACE FUNCTION holonstream.is_instant(value text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT value LIKE '____-__-__%' AND value NOT LIKE '%BC'
+$$;
+
+CREATE OR REPLACE FUNCTION holonstream.is_validity_window(value jsonb) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    starts text := value ->> 'start';
+    ends   text := value ->> 'end';
+BEGIN
+    RETURN jsonb_typeof(value) = 'object'
+        AND coalesce(jsonb_typeof(value -> 'start'), 'null') IN ('string', 'null')
+        AND coalesce(jsonb_typeof(value -> 'end'), 'null') IN ('string', 'null')
+        AND coalesce(holonstream.is_instant(starts), true) AND coalesce(holonstream.is_instant(ends), true)
+        AND coalesce(starts::timestamptz <= ends::timestamptz, true);
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END
+$$;
+
+-- Explains why a call was refused: finds the first event that is wrong and raises. Slow and exact, where the check in
+-- append_events is quick and errs on the side of calling this. Returns when nothing is wrong after all.
+CREATE OR REPLACE FUNCTION holonstream.refuse_invalid(events jsonb) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    event   jsonb;
+    n       bigint;
+    kind    holonstream.event_types;
+    field   text;
+    place   text;
+    fault   text;
+    needed  integer;
+    size    bigint;
+BEGIN
+    IF jsonb_typeof(events) <> 'array' THEN
+        RAISE EXCEPTION 'Invalid events: expected a JSON array of envelopes, got %', jsonb_typeof(events)
+            USING ERRCODE = 'HS002', DETAIL = '{}';
+    END IF;
+    FOR event, n IN SELECT * FROM jsonb_array_elements(events) WITH ORDINALITY LOOP
+        IF jsonb_typeof(event) <> 'object' THEN
+            RAISE EXCEPTION 'Invalid event (number % of the call): expected an object, got %', n, jsonb_typeof(event)
+                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n);
+        END IF;
+        place := format('(event %s, number %s of the call)', coalesce(left(event ->> 'id', 80), 'without id'), n);
+        fault := NULL;
+        FOREACH field IN ARRAY ARRAY['type', 'occurredAt', 'actor', 'sourceSystem'] LOOP
+            IF jsonb_typeof(event -> field) IS DISTINCT FROM 'string' OR event ->> field = '' THEN
+                fault := format('%s must be a non-empty string, is %s', field, coalesce(left((event -> field)::text, 80), 'missing'));
+            END IF;
+        END LOOP;
+        FOREACH field IN ARRAY ARRAY['id', 'sourceDocument', 'traceparent'] LOOP
+            IF jsonb_typeof(event -> field) NOT IN ('string', 'null') THEN
+                fault := format('%s must be a string, is %s', field, left((event -> field)::text, 80));
+            END IF;
+        END LOOP;
+        IF fault IS NOT NULL THEN
+            NULL;
+        ELSIF event ->> 'id' !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+            fault := format('id is not a UUID: %s', left(event ->> 'id', 80));
+        ELSIF NOT holonstream.is_timestamp(event ->> 'occurredAt') THEN
+            fault := format('occurredAt is not an ISO-8601 instant: %s', left(event ->> 'occurredAt', 80));
+        ELSIF coalesce(jsonb_typeof(event -> 'payload'), 'object') <> 'object' THEN
+            fault := format('payload must be an object, is %s', jsonb_typeof(event -> 'payload'));
+        ELSIF coalesce(jsonb_typeof(event -> 'causalLinks'), 'object') <> 'object' THEN
+            fault := format('causalLinks must be an object, is %s', jsonb_typeof(event -> 'causalLinks'));
+        ELSIF jsonb_typeof(event -> 'validityWindow') <> 'null'
+              AND NOT holonstream.is_validity_window(event -> 'validityWindow') THEN
+            fault := format('validityWindow must be {start, end}, ISO-8601 instants with start not after end, is %s',
+                            left(event ->> 'validityWindow', 120));
+        ELSIF jsonb_typeof(event -> 'schemaVersion') NOT IN ('null', 'number')
+              OR (event ->> 'schemaVersion') !~ '^[1-9][0-9]{0,8}$' THEN
+            fault := format('schemaVersion must be a number from 1, is %s', left(event ->> 'schemaVersion', 80));
+        ELSIF jsonb_typeof(event -> 'subjects') IS DISTINCT FROM 'array' THEN
+            fault := format('subjects must be a list of ids, is %s', coalesce(left(event ->> 'subjects', 80), 'missing'));
+        ELSIF EXISTS (SELECT FROM jsonb_array_elements(event -> 'subjects') AS s
+                      WHERE jsonb_typeof(s) <> 'string' OR s = '""' OR octet_length(s #>> '{}') > 1000) THEN
+            fault := format('subjects must be non-empty strings of at most 1000 bytes, are %s', left(event ->> 'subjects', 120));
+        ELSIF octet_length(event ->> 'actor') > 1000 THEN
+            fault := format('actor has %s bytes, at most 1000 are taken', octet_length(event ->> 'actor'));
+        END IF;
+        IF fault IS NOT NULL THEN
+            RAISE EXCEPTION 'Invalid event: % %', fault, place
+                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+        END IF;
+
+        SELECT * INTO kind FROM holonstream.event_types t
+        WHERE t.name = event ->> 'type'
+          AND CASE WHEN event ->> 'schemaVersion' IS NULL THEN t.is_current
+                   ELSE t.version = (event ->> 'schemaVersion')::integer END;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'Unknown event type: % %',
+                concat_ws(' version ', left(event ->> 'type', 120), event ->> 'schemaVersion'), place
+                USING ERRCODE = 'HS001', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'type', event ->> 'type'),
+                      HINT = 'holonstream init loads the catalogue''s types.';
+        END IF;
+        needed := greatest(kind.required_subjects, (kind.stream_kind = 'holon')::integer);
+        IF jsonb_array_length(event -> 'subjects') < needed THEN
+            RAISE EXCEPTION 'Missing subject: % needs %, has % %', kind.name, needed,
+                jsonb_array_length(event -> 'subjects'), place
+                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+        END IF;
+        FOREACH field IN ARRAY kind.required LOOP
+            IF coalesce(jsonb_typeof(event -> 'payload' -> field), 'null') = 'null' THEN
+                RAISE EXCEPTION 'Missing payload field: % needs %, is % %', kind.name, field,
+                    coalesce((event -> 'payload' -> field)::text, 'absent'), place
+                    USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+            END IF;
+        END LOOP;
+        IF kind.stream_kind = 'relationship'
+           AND (jsonb_typeof(event -> 'payload' -> 'relationshipId') IS DISTINCT FROM 'string'
+                OR octet_length(event -> 'payload' ->> 'relationshipId') NOT BETWEEN 1 AND 1000) THEN
+            RAISE EXCEPTION 'Invalid event: relationshipId must be a string of 1 to 1000 bytes, is % %',
+                coalesce(left(event -> 'payload' ->> 'relationshipId', 80), 'missing'), place
+                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+        END IF;
+        -- Kafka refuses records over 1 MB, and a record that Kafka refuses would hold up the relay for ever. The wire
+        -- form repeats the stream (a subject or an id of the payload) and adds fixed text: 100 kB are left for it.
+        size := octet_length(event::text);
+        IF size > 900000 THEN
+            RAISE EXCEPTION 'Event too large: % has % bytes as JSON text, at most 900000 are taken %', kind.name, size, place
+                USING ERRCODE = 'HS005', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'size', size);
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION holonstream.is_timestamp(value text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN holonstream.is_instant(value) AND value::timestamptz BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z';
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END
+$$;
+
+-- Takes the frontier lock, once a transaction.
+--
+-- The lock's key says L, the last position drawn before it was taken: everything that this transaction writes lies
+-- above L, and the relay goes no further than the smallest L that is held. So the order matters: read L, take the
+-- lock, and only then draw. With the lock after the draw, the relay could look in between and pass us by.
+-- The setting remembers the lock. Both are undone together by ROLLBACK TO a savepoint set before; it names the
+-- transaction, so that a value left by anybody else never counts.
+CREATE OR REPLACE FUNCTION holonstream.hold_frontier() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    transaction_id text := pg_current_xact_id()::text;
+    last_position  bigint;
+BEGIN
+    IF current_setting('holonstream.holds_frontier', true) IS DISTINCT FROM transaction_id THEN
+        SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last_position FROM holonstream.events_position s;
+        PERFORM pg_advisory_xact_lock_shared((18515::bigint << 48) | last_position);  -- 18515: 'HS'
+        PERFORM set_config('holonstream.holds_frontier', transaction_id, true);
+        -- Otherwise others, the relay among them, would see a commit that a crash can still take back.
+        IF current_setting('synchronous_commit') = 'off' THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
+    END IF;
+END
+$$;
+
+-- The consistency token of one event (schemas/token.py): "h1." and the unpadded base64url of {"stream": position}.
+CREATE OR REPLACE FUNCTION holonstream.token_text(stream text, "position" bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT 'h1.' || translate(encode(convert_to('{' || to_json(stream) || ':' || "position" || '}', 'UTF8'), 'base64'),
+                              E'+/=\n', '-_')
+$$;
+
+-- The events of a call that are to be written: without those in the log (`known`, by ord) and without the second and
+-- later ones of an id. Raises when an id comes with another content than before.
+CREATE OR REPLACE FUNCTION holonstream.drop_repetitions(incoming holonstream.incoming[], known integer[])
+RETURNS holonstream.incoming[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    clash  record;
+    result holonstream.incoming[];
+BEGIN
+    -- A repetition may have another traceparent, and another schema version when the newest is meant.
+    SELECT i.id, i.type, i.stream, e.stream AS first_stream, e.version AS first_version, e.position AS first_position
+    INTO clash
+    FROM unnest(incoming) AS i JOIN holonstream.events AS e ON e.id = i.id
+    WHERE (e.stream, e.type, e.occurred_at, e.actor, e.subjects, e.payload, e.source_system, e.source_document,
+           e.validity_window, e.causal_links)
+          IS DISTINCT FROM
+          (i.stream, i.type, i.occurred_at, i.actor, i.subjects, i.payload, i.source_system, i.source_document,
+           i.validity_window, i.causal_links)
+    ORDER BY i.ord LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'Event id conflict: % (%, stream %) is in the log with other content: stream % version %, position %',
+            clash.id, clash.type, clash.stream, clash.first_stream, clash.first_version, clash.first_position
+            USING ERRCODE = 'HS004', DETAIL = jsonb_build_object('id', clash.id);
+    END IF;
+    SELECT i.id, i.type, i.stream, i.ord, f.ord AS first_ord INTO clash
+    FROM (SELECT DISTINCT ON (i.id) i.* FROM unnest(incoming) AS i ORDER BY i.id, i.ord) AS f
+    JOIN unnest(incoming) AS i ON i.id = f.id
+    WHERE (f.stream, f.type, f.occurred_at, f.actor, f.subjects, f.payload, f.source_system, f.source_document,
+           f.validity_window, f.causal_links)
+          IS DISTINCT FROM
+          (i.stream, i.type, i.occurred_at, i.actor, i.subjects, i.payload, i.source_system, i.source_document,
+           i.validity_window, i.causal_links)
+    ORDER BY i.ord LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'Event id conflict: % (%, stream %) comes twice in one call with different content: numbers % and %',
+            clash.id, clash.type, clash.stream, clash.first_ord, clash.ord
+            USING ERRCODE = 'HS004', DETAIL = jsonb_build_object('id', clash.id);
+    END IF;
+    SELECT array_agg(ROW(n.ord, n.stream, n.new_nth, n.id, n.type, n.schema_version, n.occurred_at, n.actor, n.subjects,
+                         n.payload, n.source_system, n.source_document, n.validity_window, n.causal_links,
+                         n.traceparent)::holonstream.incoming)
+    INTO result
+    FROM (
+        SELECT f.*, row_number() OVER (PARTITION BY f.stream ORDER BY f.ord) AS new_nth
+        FROM (SELECT DISTINCT ON (i.id) i.* FROM unnest(incoming) AS i
+              WHERE i.ord <> ALL (coalesce(known, '{}')) ORDER BY i.id, i.ord) AS f
+    ) AS n;
+    RETURN result;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION holonstream.check_expected(expected jsonb, streams text[], heads bigint[])
+RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT x.key AS stream, x.value AS expected, h.version AS actual INTO wrong
+    FROM jsonb_each(expected) AS x JOIN unnest(streams, heads) AS h (stream, version) ON h.stream = x.key
+    WHERE x.value IS DISTINCT FROM to_jsonb(h.version)
+    ORDER BY x.key LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'Wrong expected version: stream % is at version %, expected %',
+            wrong.stream, wrong.actual, wrong.expected
+            USING ERRCODE = 'HS003', DETAIL = jsonb_build_object(
+                'stream', wrong.stream, 'expected', wrong.expected, 'actual', wrong.actual);
+    END IF;
+END
+$$;
+
+-- Writes checked events to their streams, whose versions before the call are `heads`; returns them in order.
+CREATE OR REPLACE FUNCTION holonstream.write_events(incoming holonstream.incoming[], streams text[], heads bigint[])
+RETURNS TABLE (id uuid, stream text, version bigint, "position" bigint) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    recorded_at timestamptz := date_trunc('milliseconds', clock_timestamp());
+BEGIN
+    RETURN QUERY
+        INSERT INTO holonstream.events (
+            position, stream, version, id, type, schema_version, occurred_at, recorded_at, actor, subjects, payload,
+            source_system, source_document, validity_window, causal_links, traceparent)
+        SELECT nextval('holonstream.events_position'), i.*  -- drawn after the sort
+        FROM (
+            SELECT i.stream, h.version + i.nth, i.id, i.type, i.schema_version, i.occurred_at, recorded_at, i.actor,
+                   i.subjects, i.payload, i.source_system, i.source_document, i.validity_window, i.causal_links,
+                   i.traceparent
+            FROM unnest(incoming) AS i JOIN unnest(streams, heads) AS h (stream, version) ON h.stream = i.stream
+            ORDER BY i.ord
+        ) AS i
+        RETURNING events.id, events.stream, events.version, events.position;
+END
+$$;
+
+-- Appends events, in the caller's transaction.
+--
+--   events    JSON array of envelopes as producers give them: type, occurredAt, actor, subjects, sourceSystem, and
+--             optionally id (a UUID), payload, schemaVersion, sourceDocument, validityWindow, causalLinks, traceparent
+--   expected  JSON object {stream: version}: the version that each of these streams must be at before the call,
+--             0 for a stream that must not exist; NULL checks nothing
+--
+-- Returns a row per event, in the order given: ord (from 1), id, stream, version, position, token.
+-- An id that is in the log with the same content gives the first append's row; when that holds for every event of the
+-- call, the call is a repetition and `expected` is not looked at.
+--
+-- Each step is a statement of its own: under READ COMMITTED a statement sees what was committed before it began, so
+-- that what was waited for in one step is seen in the next.
+CREATE OR REPLACE FUNCTION holonstream.append_events(events jsonb, expected jsonb DEFAULT NULL)
+RETURNS TABLE (ord integer, id uuid, stream text, version bigint, "position" bigint, token text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+SET enable_seqscan = off  -- a plan made while the log was small stays with the session
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    incoming   holonstream.incoming[];
+    valid      boolean;
+    repeated   boolean;  -- an id comes twice in this call
+    streams    text[];
+    heads      bigint[];  -- of `streams`, before this call
+    given      holonstream.incoming[];  -- all of the call's events; `incoming` loses those that are in the log
+    known      integer[];  -- ord of the events that are in the log already
+BEGIN
+    -- 1. Read and check, all events at once.
+    BEGIN
+        SELECT array_agg(ROW(e.ord, e.stream, e.nth, e.id, e.type, e.schema_version, e.occurred_at, e.actor, e.subjects,
+                             e.payload, e.source_system, e.source_document, e.validity_window, e.causal_links,
+                             e.traceparent)::holonstream.incoming),
+               bool_and(e.valid AND e.stream IS NOT NULL
+                        AND e.occurred_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+               count(DISTINCT e.id) < count(*)
+        INTO incoming, valid, repeated
+        FROM (
+            SELECT row_number() OVER (PARTITION BY hashtext(e.stream), e.stream ORDER BY e.ord) AS nth, e.*
+            FROM (
+                SELECT e.ord::integer AS ord, coalesce(e.id, holonstream.new_id()) AS id, e.type,
+                       t.version AS schema_version, e."occurredAt"::timestamptz AS occurred_at, e.actor, e.subjects,
+                       coalesce(e.payload, '{}') AS payload, e."sourceSystem" AS source_system,
+                       e."sourceDocument" AS source_document, nullif(e."validityWindow", 'null') AS validity_window,
+                       nullif(nullif(e."causalLinks", '{}'), 'null') AS causal_links, e.traceparent,
+                       CASE t.stream_kind WHEN 'holon' THEN 'holon/' || e.subjects[1]
+                                          ELSE 'relationship/' || (e.payload ->> 'relationshipId') END AS stream,
+                       coalesce(
+                           cardinality(e.subjects) >= t.required_subjects AND array_ndims(e.subjects) = 1
+                           AND holonstream.is_instant(e."occurredAt")
+                           AND e.actor <> '' AND e."sourceSystem" <> ''
+                           AND ',' || array_to_string(e.subjects, ',', '') || ',' NOT LIKE '%,,%'
+                           AND (e.payload IS NULL AND t.required = '{}'
+                                OR jsonb_typeof(e.payload) = 'object' AND e.payload ?& t.required
+                                   AND NOT e.payload @> ANY (t.required_nulls)
+                                   AND octet_length(e.payload::text) < 100000)
+                           AND octet_length(concat(e.actor, e."sourceSystem", e."sourceDocument", e.traceparent,
+                                                   array_to_string(e.subjects, ''))) < 1000
+                           AND (t.stream_kind = 'holon' OR octet_length(e.payload ->> 'relationshipId') BETWEEN 1 AND 900
+                                AND jsonb_typeof(e.payload -> 'relationshipId') = 'string')
+                           AND (e."validityWindow" IS NULL OR holonstream.is_validity_window(e."validityWindow"))
+                           AND (e."causalLinks" IS NULL OR jsonb_typeof(e."causalLinks") = 'object'
+                                AND octet_length(e."causalLinks"::text) < 100000),
+                           false) AS valid
+                FROM ROWS FROM (jsonb_to_recordset(events) AS (
+                    id uuid, type text, "schemaVersion" integer, "occurredAt" text, actor text, subjects text[],
+                    payload jsonb, "sourceSystem" text, "sourceDocument" text, "validityWindow" jsonb,
+                    "causalLinks" jsonb, traceparent text)) WITH ORDINALITY
+                    AS e (id, type, "schemaVersion", "occurredAt", actor, subjects, payload, "sourceSystem",
+                          "sourceDocument", "validityWindow", "causalLinks", traceparent, ord)
+                LEFT JOIN holonstream.event_types t
+                    ON t.name = e.type
+                   AND CASE WHEN e."schemaVersion" IS NULL THEN t.is_current ELSE t.version = e."schemaVersion" END
+            ) AS e
+        ) AS e;
+    EXCEPTION WHEN data_exception THEN  -- a value that its column cannot hold
+        PERFORM holonstream.refuse_invalid(events);
+        RAISE;
+    END;
+    IF NOT valid THEN
+        PERFORM holonstream.refuse_invalid(events);
+    END IF;
+    IF incoming IS NULL THEN
+        RETURN;
+    END IF;
+
+    -- 2. Lock the streams and move their heads on, in one order for everybody, so that two calls cannot deadlock.
+    WITH counted AS (
+        SELECT c.stream, sum(c.events)::bigint AS events
+        FROM (SELECT i.stream, 1 AS events FROM unnest(incoming) AS i
+              UNION ALL SELECT x.key, 0 FROM jsonb_object_keys(expected) AS x (key)) AS c
+        GROUP BY c.stream
+    ), locked AS (
+        INSERT INTO holonstream.streams AS s (stream, version)
+        SELECT c.stream, c.events FROM counted AS c ORDER BY c.stream COLLATE "C"
+        ON CONFLICT (stream) DO UPDATE SET version = s.version + excluded.version
+        RETURNING s.stream, s.version
+    )
+    SELECT array_agg(l.stream), array_agg(l.version - c.events) INTO streams, heads
+    FROM locked AS l JOIN counted AS c ON c.stream = l.stream;
+
+    -- 3. Look for ids that are in the log already. Whoever appends the same event at the same time had to wait in
+    -- step 2, for an event's content names its stream.
+    given := incoming;
+    SELECT array_agg(i.ord) INTO known FROM unnest(incoming) AS i JOIN holonstream.events AS e ON e.id = i.id;
+    IF repeated OR known IS NOT NULL THEN
+        incoming := holonstream.drop_repetitions(incoming, known);
+        UPDATE holonstream.streams AS s SET version = s.version - d.events
+        FROM (SELECT g.stream, count(*) AS events FROM unnest(given) AS g
+              WHERE g.ord NOT IN (SELECT i.ord FROM unnest(incoming) AS i) GROUP BY g.stream) AS d
+        WHERE s.stream = d.stream;
+    END IF;
+
+    IF incoming IS NOT NULL THEN
+        -- 4. Compare the heads with what the caller expects.
+        IF expected IS NOT NULL THEN
+            PERFORM holonstream.check_expected(expected, streams, heads);
+        END IF;
+
+        -- 5. Draw the positions, with the streams locked: in a stream, versions and positions rise together.
+        PERFORM holonstream.hold_frontier();
+        IF known IS NULL AND NOT repeated THEN
+            RETURN QUERY
+                SELECT w.ord::integer, w.id, w.stream, w.version, w.position, holonstream.token_text(w.stream, w.position)
+                FROM holonstream.write_events(incoming, streams, heads)
+                    WITH ORDINALITY AS w (id, stream, version, position, ord);
+            RETURN;
+        END IF;
+        PERFORM FROM holonstream.write_events(incoming, streams, heads);
+    END IF;
+    RETURN QUERY
+        SELECT g.ord, e.id, e.stream, e.version, e.position, holonstream.token_text(e.stream, e.position)
+        FROM unnest(given) AS g JOIN holonstream.events AS e ON e.id = g.id
+        ORDER BY g.ord;
+END
+$$;

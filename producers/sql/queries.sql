@@ -1,0 +1,93 @@
+-- The statements of producers/*.py, read by producers.postgres.query. A name, a line on what it does, the statement.
+
+-- append --
+-- Append events; one row per event, in the order given.
+SELECT ord, id, stream, version, position FROM holonstream.append_events(%(events)s::jsonb, %(expected)s::jsonb);
+
+-- get_event --
+-- One event by its id.
+SELECT holonstream.cloud_event(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
+
+-- get_events --
+-- Events by any of the filters, in log order. Planned anew for each set of filters.
+SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE e.position > %(after)s AND e.position <= %(until)s
+  AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
+  AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
+  AND (%(end_time)s::timestamptz IS NULL OR e.occurred_at <= %(end_time)s::timestamptz)
+  AND (%(actor)s::text IS NULL OR e.actor = %(actor)s::text)
+  AND (%(subjects)s::text[] IS NULL OR e.subjects && %(subjects)s::text[])
+ORDER BY e.position
+LIMIT %(limit)s::bigint;
+
+-- read --
+-- A stretch of the log.
+SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE e.position > %(after)s AND e.position <= %(until)s
+ORDER BY e.position;
+
+-- read_stream --
+-- One stream from a version on.
+SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE e.stream = %(stream)s AND e.version > %(after_version)s
+ORDER BY e.version;
+
+-- head --
+-- The last position drawn, 0 before the first.
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM holonstream.events_position;
+
+-- frontier --
+-- How far the log is settled. What is read up to it must be read by a later statement, in a new snapshot.
+SELECT head, frontier FROM holonstream.frontier(%(after)s::bigint);
+
+-- frontier_holder --
+-- The transaction that holds the frontier lowest, and of those at one position the oldest.
+SELECT l.held, l.pid, a.application_name, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
+FROM holonstream.frontier_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+ORDER BY l.held, a.xact_start
+LIMIT 1;
+
+-- read_settled --
+-- What the relay publishes: (position, stream, record value) in log order.
+SELECT e.position, e.stream, holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE e.position > %(after)s AND e.position <= %(frontier)s
+ORDER BY e.position
+LIMIT %(limit)s;
+
+-- event_id_at --
+-- The id of the event at a position.
+SELECT id::text FROM holonstream.events WHERE position = %(position)s;
+
+-- try_lead --
+-- Take the leader lock of the session, if nobody has it.
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- load_event_types --
+-- Tell append_events what the catalogue says.
+SELECT holonstream.load_event_types(%(types)s::jsonb);
+
+-- lock_schema --
+-- One init at a time.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- applied_schema --
+-- The digest of the schema files last applied, NULL before the first time.
+SELECT obj_description(to_regnamespace('holonstream'), 'pg_namespace');
+
+-- note_schema --
+-- Remember that digest.
+COMMENT ON SCHEMA holonstream IS {digest};
+
+-- relay_lag --
+-- How many events lie beyond a position, counted up to a bound, and the age of the first of them in seconds.
+SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.position > %(position)s LIMIT %(bound)s) AS b),
+       (SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM holonstream.events AS e
+        WHERE e.position > %(position)s ORDER BY e.position LIMIT 1);
+
+-- relay_leader --
+-- The session that has the leader lock.
+SELECT l.pid, a.application_name, a.client_addr::text, extract(epoch FROM clock_timestamp() - a.backend_start)::float8
+FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s;

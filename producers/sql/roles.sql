@@ -1,0 +1,37 @@
+-- Who may do what. A service gets holonstream_writer (EXECUTE only: append-only by privilege), the relay and other
+-- readers of the log holonstream_reader. Roles belong to the whole cluster and may be there from another database.
+
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['holonstream_writer', 'holonstream_reader'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- made at the same moment from another database
+            END;
+        END IF;
+    END LOOP;
+    -- Lets a reader see who holds the frontier (pg_stat_activity hides the sessions of others).
+    IF NOT pg_has_role('holonstream_reader', 'pg_read_all_stats', 'MEMBER') THEN
+        BEGIN
+            GRANT pg_read_all_stats TO holonstream_reader;
+        EXCEPTION WHEN insufficient_privilege OR unique_violation THEN
+            RAISE NOTICE 'holonstream_reader cannot see who holds the frontier: GRANT pg_read_all_stats TO it';
+        END;
+    END IF;
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
+
+GRANT USAGE ON SCHEMA holonstream TO holonstream_writer, holonstream_reader;
+GRANT EXECUTE ON FUNCTION holonstream.append_events(jsonb, jsonb) TO holonstream_writer;
+GRANT SELECT ON ALL TABLES IN SCHEMA holonstream TO holonstream_reader;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA holonstream TO holonstream_reader;
+GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.cloud_event(holonstream.events),
+    holonstream.instant_text(timestamptz) TO holonstream_reader;

@@ -1,0 +1,304 @@
+"""What the SQL itself guarantees to a caller in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from producers.frontier import frontier_status, read_frontier
+from producers.schema import apply_schema
+from schemas.catalogue import Catalogue
+from schemas.token import Token
+from tests.support.event_log import append, envelope
+
+CATALOGUE = Catalogue.load()
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def connection(postgres_dsn: str) -> Iterator[Connection]:
+    """The owner's session, in autocommit mode, on a log."""
+    apply_schema(postgres_dsn, CATALOGUE)
+    with psycopg.connect(postgres_dsn, autocommit=True) as opened:
+        yield opened
+
+
+def assignment(**changes: Any) -> dict[str, Any]:
+    return envelope(type="AssignmentStarted", subjects=["a", "b"], **changes)
+
+
+def test_the_token_is_the_one_that_python_reads(connection: Connection) -> None:
+    for name in ("person-1", 'qu"ote\\ tab\t', "nämé ✓", "x" * 500):
+        ((_, stream, _, position, token),) = append(connection, [envelope(name)])
+        assert Token.parse(token) == Token({f"holon/{name}": position})
+        assert stream == f"holon/{name}"
+
+
+def test_ids_are_given_when_absent(connection: Connection) -> None:
+    (first,), (second,) = (append(connection, [envelope(id=None)]) for _ in range(2))
+    assert first[0] != second[0]
+    assert first[0][14] == "7"
+
+
+def test_rows_come_in_the_order_given(connection: Connection) -> None:
+    envelopes = [envelope(f"person-{n * 7 % 50}") for n in range(200)]
+    rows = append(connection, envelopes)
+    assert [row[0] for row in rows] == [e["id"] for e in envelopes]
+    assert [row[3] for row in rows] == sorted(row[3] for row in rows)
+    assert append(connection, []) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "message"),
+    [
+        (envelope(type="PersonTeleported"), "HS001", "Unknown event type: PersonTeleported"),
+        (envelope(schemaVersion=99), "HS001", "PersonCreated version 99"),
+        (envelope(type=None), "HS002", "type must be a non-empty string, is missing"),
+        (envelope(occurredAt=None), "HS002", "occurredAt must be"),
+        (envelope(actor=None), "HS002", "actor must be"),
+        (envelope(actor=""), "HS002", "actor must be"),
+        (envelope(sourceSystem=None), "HS002", "sourceSystem must be"),
+        (envelope(subjects=None), "HS002", "subjects must be a list"),
+        (envelope(subjects="person-1"), "HS002", "subjects must be a list"),
+        (envelope(subjects=[]), "HS002", "Missing subject: PersonCreated needs 1, has 0"),
+        (envelope(subjects=["a", None]), "HS002", "subjects must be non-empty strings"),
+        (envelope(subjects=[["a"]]), "HS002", "subjects must be non-empty strings"),
+        (envelope(subjects=["x" * 1001]), "HS002", "at most 1000 bytes"),
+        (envelope(id="17"), "HS002", "id is not a UUID: 17"),
+        (envelope(occurredAt="now"), "HS002", "not an ISO-8601 instant: now"),
+        (envelope(occurredAt="infinity"), "HS002", "not an ISO-8601 instant"),
+        (envelope(occurredAt="2024-13-01"), "HS002", "not an ISO-8601 instant"),
+        (envelope(occurredAt="0001-01-01T00:00:00+05"), "HS002", "not an ISO-8601 instant"),
+        (envelope(payload=[1]), "HS002", "payload must be an object, is array"),
+        (envelope(causalLinks=[1]), "HS002", "causalLinks must be an object"),
+        (envelope(validityWindow={"start": "2024-02-01", "end": "2024-01-01"}), "HS002", "start not after end"),
+        (envelope(schemaVersion="one"), "HS002", "schemaVersion must be a number"),
+        (assignment(payload={"relationshipId": "r"}), "HS002", "needs relationshipType, is absent"),
+        (
+            assignment(payload={"relationshipId": None, "relationshipType": "HAS"}),
+            "HS002",
+            "needs relationshipId, is null",
+        ),
+        (
+            assignment(payload={"relationshipId": 5, "relationshipType": "HAS"}),
+            "HS002",
+            "relationshipId must be a string",
+        ),
+        (envelope(payload={"text": "x" * 900_001}), "HS005", "Event too large"),
+        (envelope(subjects=["s"] + ["x" * 999] * 1000), "HS005", "Event too large"),
+        (envelope(payload=None, causalLinks={"n": ["x" * 950_000]}), "HS005", "Event too large"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name(
+    connection: Connection, wrong: dict[str, Any], code: str, message: str
+) -> None:
+    good = envelope("good")
+    with pytest.raises(psycopg.Error) as raised:
+        append(connection, [good, wrong])
+    assert raised.value.sqlstate == code
+    assert message in str(raised.value)
+    if code != "HS001" or "schemaVersion" not in wrong:
+        assert "number 2 of the call" in str(raised.value)
+    assert append(connection, [good])[0][2] == 1
+
+
+GROWS = """
+SELECT FROM holonstream.append_events(jsonb_build_array(
+    %s::jsonb || jsonb_build_object('payload', jsonb_build_object('n', ARRAY(
+        SELECT 1e131000 FROM generate_series(1, 7))))))
+"""
+
+
+def test_numbers_that_grow_as_text_count_at_their_length(connection: Connection) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        connection.execute(GROWS, [Jsonb(envelope())])
+    assert raised.value.sqlstate == "HS005"
+
+
+def test_instants_mean_utc_whatever_the_session_says(connection: Connection) -> None:
+    connection.execute("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'")
+    append(connection, [envelope(occurredAt="2024-03-01"), envelope(occurredAt="2024-03-01T08:00:00.1234+02:00")])
+    rows = connection.execute(
+        "SELECT holonstream.cloud_event(e)::jsonb ->> 'time' FROM holonstream.events AS e ORDER BY position"
+    ).fetchall()
+    assert rows == [("2024-03-01T00:00:00.000Z",), ("2024-03-01T06:00:00.123400Z",)]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {}", "TRUNCATE {} CASCADE"])
+@pytest.mark.parametrize("replica", [False, True])
+def test_the_log_is_append_only_even_for_its_owner(connection: Connection, statement: str, replica: bool) -> None:
+    append(connection, [envelope()])
+    if replica:
+        connection.execute("SET session_replication_role = replica")
+    for table, change in (("events", "actor = 'x'"), ("streams", None)):
+        if statement.startswith("UPDATE") and change is None:
+            continue
+        text = statement.replace("{}", f"holonstream.{table}", 1).replace("{}", str(change))
+        with pytest.raises(psycopg.Error, match=f"Append-only: .* of holonstream.{table} refused") as raised:
+            connection.execute(text.encode())
+        assert raised.value.sqlstate == "HS006"
+
+
+@pytest.fixture
+def as_role(connection: Connection, postgres_dsn: str) -> Iterator[Any]:
+    sessions = []
+
+    def session(role: str) -> Connection:
+        opened = psycopg.connect(postgres_dsn, autocommit=True)
+        sessions.append(opened)
+        opened.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        return opened
+
+    yield session
+    for opened in sessions:
+        opened.close()
+
+
+WRITES = [
+    "INSERT INTO holonstream.events SELECT * FROM holonstream.events",
+    "UPDATE holonstream.events SET actor = 'x'",
+    "DELETE FROM holonstream.events",
+    "TRUNCATE holonstream.events",
+    "UPDATE holonstream.streams SET version = 0",
+    "INSERT INTO holonstream.event_types SELECT * FROM holonstream.event_types",
+    "SELECT nextval('holonstream.events_position')",
+    "SELECT setval('holonstream.events_position', 1)",
+    "SELECT holonstream.load_event_types('[]')",
+    "SELECT holonstream.write_events(NULL, NULL, NULL)",
+]
+
+
+def test_a_writer_appends_and_nothing_else(as_role: Any) -> None:
+    writer = as_role("holonstream_writer")
+    assert append(writer, [envelope()])[0][2] == 1
+    for statement in [*WRITES, "SELECT * FROM holonstream.events", "SELECT * FROM holonstream.streams"]:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            writer.execute(statement.encode())
+
+
+def test_a_reader_reads_and_nothing_else(as_role: Any, connection: Connection) -> None:
+    append(connection, [envelope()])
+    reader = as_role("holonstream_reader")
+    assert reader.execute("SELECT count(*) FROM holonstream.events").fetchone() == (1,)
+    assert frontier_status(reader).frontier == 1
+    assert reader.execute("SELECT holonstream.cloud_event(e) FROM holonstream.events AS e").fetchone() is not None
+    for statement in WRITES:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute(statement.encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        append(reader, [envelope()])
+
+
+def test_a_writers_search_path_does_not_matter(as_role: Any, connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA trap; GRANT ALL ON SCHEMA trap TO holonstream_writer")
+    writer = as_role("holonstream_writer")
+    writer.execute("CREATE FUNCTION trap.nextval(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1/0::bigint'")
+    writer.execute("SET search_path = trap, pg_catalog")
+    assert append(writer, [envelope()])[0][3] == 1
+
+
+def test_init_may_run_twice_at_once(postgres_dsn: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        ran = list(pool.map(lambda _: apply_schema(postgres_dsn, CATALOGUE), range(4)))
+    assert sorted(ran) == [False, False, False, True]
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        assert connection.execute(
+            "SELECT name FROM holonstream.event_types WHERE is_current ORDER BY 1"
+        ).fetchall() == [(name,) for name in sorted(CATALOGUE.types)]
+
+
+def test_init_may_run_on_a_log_in_use(postgres_dsn: str, connection: Connection) -> None:
+    with psycopg.connect(postgres_dsn) as writer:
+        append(writer, [envelope()])
+        assert not apply_schema(postgres_dsn, CATALOGUE)
+        writer.commit()
+    connection.execute("COMMENT ON SCHEMA holonstream IS 'an older version'")
+    assert apply_schema(postgres_dsn, CATALOGUE)
+    assert append(connection, [envelope()])[0][2:4] == (2, 2)
+
+
+def test_the_frontier_knows_its_holder(postgres_dsn: str, connection: Connection) -> None:
+    assert frontier_status(connection).holder is None
+    assert (read_frontier(connection).head, read_frontier(connection).frontier) == (0, 0)
+    append(connection, [envelope("a")])
+    with psycopg.connect(postgres_dsn, application_name="slow service") as holder:
+        append(holder, [envelope("b")])
+        append(connection, [envelope("c")])
+        status = frontier_status(connection)
+        assert (status.head, status.frontier) == (3, 1)
+        assert status.holder is not None
+        assert (status.holder.pid, status.holder.application_name) == (holder.info.backend_pid, "slow service")
+        assert status.holder.state == "idle in transaction"
+        assert status.holder.position == 1
+        assert status.holder.age_seconds is not None
+        assert 0 < status.holder.age_seconds < 60
+        holder.rollback()
+    status = frontier_status(connection)
+    assert (status.head, status.frontier, status.holder) == (3, 3, None)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_first_positions_are_not_passed_by(postgres_dsn: str, connection: Connection, fresh: bool) -> None:
+    """A sequence that was never used says last_value 1 and means 0."""
+    if not fresh:
+        append(connection, [envelope("a")])
+    before = read_frontier(connection).frontier
+    with psycopg.connect(postgres_dsn) as holder:
+        ((_, _, _, position, _),) = append(holder, [envelope("b")])
+        assert position == before + 1
+        assert read_frontier(connection).frontier == before
+        holder.commit()
+    assert read_frontier(connection).frontier == position
+
+
+def test_a_lock_lasts_exactly_as_long_as_what_it_protects(postgres_dsn: str, connection: Connection) -> None:
+    def frontier() -> int:
+        return read_frontier(connection).frontier
+
+    with psycopg.connect(postgres_dsn, autocommit=True) as writer:
+        with writer.transaction():
+            with writer.transaction(force_rollback=True):
+                append(writer, [envelope("undone")])
+                assert frontier() == 0
+            assert frontier() == 1  # nothing of the transaction is left
+            append(connection, [envelope("other")])
+            assert frontier() == 2
+            append(writer, [envelope("kept")])
+            with writer.transaction(force_rollback=True):
+                append(writer, [envelope("undone")])
+            append(connection, [envelope("other")])
+            assert frontier() == 2  # rolling back to the savepoint left the lock of "kept"
+        assert frontier() == 5
+    streams = connection.execute("SELECT stream, version FROM holonstream.streams ORDER BY 1").fetchall()
+    assert streams == [("holon/kept", 1), ("holon/other", 2)]
+
+
+def test_a_setting_left_over_does_not_stand_for_a_lock(postgres_dsn: str, connection: Connection) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as writer:
+        writer.execute("SET holonstream.holds_frontier = '1'")
+        for _ in range(2):
+            with writer.transaction():
+                append(writer, [envelope("a")])
+                assert frontier_status(connection).holder is not None
+
+
+def test_a_commit_that_is_seen_is_durable(postgres_dsn: str, connection: Connection) -> None:
+    with psycopg.connect(postgres_dsn, options="-c synchronous_commit=off") as writer:
+        append(writer, [envelope()])
+        assert writer.execute("SHOW synchronous_commit").fetchone() == ("on",)
+        writer.commit()
+        assert writer.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+def test_a_type_cannot_move_to_other_streams(connection: Connection) -> None:
+    with pytest.raises(psycopg.Error, match="PersonCreated changes its stream from holon to relationship"):
+        connection.execute(
+            'SELECT holonstream.load_event_types(\'[{"name": "PersonCreated", "version": 2, "current": true, '
+            '"streamKind": "relationship", "requiredSubjects": 1, "required": []}]\')'
+        )

@@ -1,0 +1,428 @@
+"""The relay on real servers: each event once and in order, whatever happens to it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from producers.errors import LogBehind, NotInitialised, ProducerFenced, TopicBehind
+from producers.event_store import PostgresEventStore
+from producers.log_reader import Batch
+from producers.publisher import Publisher
+from producers.relay import Relay
+from producers.schema import apply_schema
+from producers.topic_tail import last_event
+from schemas import wire
+from schemas.catalogue import Catalogue
+from schemas.event import RecordedEvent
+from schemas.partition import partition_of
+from tests.support.event_log import person
+from tests.support.waiting import wait_until
+
+PARTITIONS = 6
+CATALOGUE = Catalogue.load()
+DEADLINE = 60.0  # seconds
+
+
+@dataclass
+class Place:
+    """A log, a topic, and what connects them."""
+
+    dsn: str
+    bootstrap: str
+    namespace: str
+    store: PostgresEventStore
+
+    def __post_init__(self) -> None:
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+
+    @property
+    def topic(self) -> str:
+        return f"{self.namespace}.events"
+
+    def create_topic(self) -> None:
+        self.admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])[self.topic].result(30)
+        self.wait_for_topic(True)
+
+    def delete_topic(self) -> None:
+        self.admin.delete_topics([self.topic])[self.topic].result(30)
+        self.wait_for_topic(False)
+
+    def wait_for_topic(self, there: bool) -> None:
+        wait_until(
+            lambda: (self.topic in self.admin.list_topics(timeout=10).topics) == there, f"{self.topic} there: {there}"
+        )
+
+    def append(self, count: int, prefix: str = "p") -> int:
+        """That many events, over a few streams; returns the last position."""
+        events = [person(f"{prefix}-{n % 11}") for n in range(count)]
+        return self.store.append(events)[-1].position
+
+    def relay(self, **options: Any) -> Relay:
+        return Relay(self.dsn, self.bootstrap, namespace=self.namespace, **options)
+
+    def publisher(self) -> Publisher:
+        """One that has fenced those before."""
+        name = f"{self.namespace}-relay"
+        made = Publisher(self.bootstrap, self.topic, group=name, transactional_id=name, compression="lz4", config={})
+        made.open()
+        return made
+
+    def published(self) -> dict[int, list[RecordedEvent]]:
+        """What who reads committed finds on the topic, by partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"{self.namespace}-test",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        found: dict[int, list[RecordedEvent]] = defaultdict(list)
+        consumer.assign([TopicPartition(self.topic, p, 0) for p in range(PARTITIONS)])
+        ended: set[int] = set()
+        while len(ended) < PARTITIONS:
+            message = consumer.poll(DEADLINE)
+            assert message is not None
+            if message.error() is not None:
+                ended.add(message.partition())
+                continue
+            event = wire.decode(message.value())
+            assert message.key() == event.stream.encode()
+            assert message.partition() == partition_of(event.stream, PARTITIONS)
+            assert message.headers() == [("content-type", wire.CONTENT_TYPE.encode())]
+            found[message.partition()].append(event)
+        consumer.close()
+        return found
+
+    def check_published(self) -> None:
+        """Every event of the log is on the topic once, as the log has it, in the order of the log."""
+        barrier = self.publisher()  # a commit returns before its markers are on all partitions
+        barrier.close()
+        found = self.published()
+        for events in found.values():
+            assert [e.position for e in events] == sorted({e.position for e in events})
+        everything = sorted((e for events in found.values() for e in events), key=lambda e: e.position)
+        assert everything == list(self.store.read())
+
+
+@pytest.fixture
+def place(postgres_dsn: str, kafka_bootstrap: str, topic_prefix: str) -> Iterator[Place]:
+    apply_schema(postgres_dsn, CATALOGUE)
+    with PostgresEventStore(postgres_dsn, CATALOGUE) as store:
+        made = Place(postgres_dsn, kafka_bootstrap, topic_prefix.rstrip("."), store)
+        made.create_topic()
+        yield made
+
+
+@contextmanager
+def running(*relays: Relay) -> Iterator[None]:
+    """The relays in threads; an error of one is raised on leaving."""
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def run(relay: Relay) -> None:
+        try:
+            relay.run(stop)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=[relay]) for relay in relays]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def reaches(relay: Relay, position: int) -> None:
+    assert relay.progress.wait_for(lambda p: p.position >= position, DEADLINE), relay.progress.now
+
+
+def leads(relay: Relay) -> bool:
+    return relay.progress.wait_for(lambda p: p.state == "leader", DEADLINE)
+
+
+def end_session(place: Place) -> None:
+    """End the leader's PostgreSQL session from outside."""
+    with psycopg.connect(place.dsn, autocommit=True) as admin:
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks "
+            "WHERE locktype = 'advisory' AND classid::bigint >> 16 = 18516 AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchall()
+        assert ended == [(True,)]
+
+
+def test_backlog_and_later_events_are_published_as_the_log_has_them(place: Place) -> None:
+    place.append(300)
+    relay = place.relay(batch_events=64)
+    with running(relay):
+        for _ in range(5):
+            reaches(relay, place.append(3, "later"))
+        now = relay.progress.now
+        assert (now.relayed, now.state) == (315, "leader")
+        assert now.transactions >= 5 + 4  # the first of the later ones may have joined the backlog
+    place.check_published()
+    assert relay.progress.now.state == "stopped"
+
+
+def test_a_held_frontier_holds_the_relay_and_a_rollback_lets_it_pass(place: Place) -> None:
+    relay = place.relay()
+    with running(relay), psycopg.connect(place.dsn) as slow:
+        before = place.append(1)
+        place.store.append([person("slow")], connection=slow)
+        beyond = place.append(1)
+        reaches(relay, before)
+        assert relay.progress.wait_for(lambda p: p.head == beyond and p.frontier == before, DEADLINE)
+        assert relay.progress.now.relayed == 1
+        slow.rollback()
+        reaches(relay, beyond)
+    place.check_published()
+
+
+def test_a_transaction_is_bounded_in_bytes(place: Place) -> None:
+    events = [person(f"p-{n}", payload={"text": "x" * 200_000}) for n in range(20)]
+    position = place.store.append(events)[-1].position
+    relay = place.relay(batch_bytes=1_000_000)
+    with running(relay):
+        reaches(relay, position)
+    assert relay.progress.now.transactions == 4
+    place.check_published()
+
+
+def test_the_largest_event_that_is_taken_can_be_published(place: Place) -> None:
+    name = '"' * 995
+    event = person(name, payload={"text": "\x01" * 149_000}, subjects=(name,))
+    (appended,) = place.store.append([event])
+    relay = place.relay(compression="none")
+    with running(relay):
+        reaches(relay, appended.position)
+    place.check_published()
+
+
+def test_a_new_relay_goes_on_where_the_last_one_was(place: Place) -> None:
+    for count in (10, 20, 5):
+        position = place.append(count)
+        relay = place.relay()
+        with running(relay):
+            reaches(relay, position)
+        assert relay.progress.now.relayed == count
+    place.check_published()
+
+
+def test_a_standby_takes_over(place: Place) -> None:
+    first, second = place.relay(), place.relay()
+    with running(first):
+        assert leads(first)
+        with running(second):
+            assert second.progress.wait_for(lambda p: p.state == "standby", DEADLINE)
+            reaches(first, place.append(10))
+            assert second.progress.now.state == "standby"
+            end_session(place)
+            position = place.append(10)
+            leader_found = wait_until(
+                lambda: next((r for r in (first, second) if r.progress.now.position >= position), None), "a leader"
+            )
+            assert leader_found.progress.now.state == "leader"
+    place.check_published()
+
+
+def test_a_leader_that_stood_still_is_fenced(place: Place) -> None:
+    place.append(10)
+    with relay_process(place) as (zombie, lines):
+        assert any(line.startswith("leader 10") for line in lines)
+        zombie.send_signal(signal.SIGSTOP)
+        end_session(place)
+        successor = place.relay()
+        with running(successor):
+            reaches(successor, place.append(50))
+            zombie.send_signal(signal.SIGCONT)
+            assert any(line.startswith("standby") for line in lines)
+            reaches(successor, place.append(50))
+    place.check_published()
+
+
+def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) -> None:
+    def batch(position: int) -> Batch:
+        return Batch([(position, b"holon/x", b"{}")], 10, full=False)
+
+    old = place.publisher()
+    old.publish(batch(7))
+    new = place.publisher()
+    assert new.committed_position() == 7
+    with pytest.raises(ProducerFenced, match="same transactional id"):
+        old.publish(batch(8))
+    assert new.committed_position() == 7
+    new.publish(batch(9))
+    assert new.committed_position() == 9
+    old.abort()
+    old.close()
+    new.close()
+
+
+def test_a_leader_that_is_fenced_begins_anew(place: Place) -> None:
+    relay = place.relay()
+    with running(relay):
+        for _ in range(2):
+            reaches(relay, place.append(5))
+            place.publisher().close()
+            position = place.append(5)
+            assert relay.progress.wait_for(lambda p: p.error is not None and "Fenced" in p.error, DEADLINE)
+            reaches(relay, position)
+    place.check_published()
+
+
+@contextmanager
+def relay_process(place: Place) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
+    """A relay that can be killed, and the lines it prints."""
+    command = [sys.executable, "-m", "tests.support.relay_process", place.dsn, place.bootstrap, place.namespace]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, (line for line in process.stdout if not line.startswith("20"))
+        finally:
+            process.kill()
+
+
+def test_kill_at_any_point_leaves_each_event_once_and_in_order(place: Place) -> None:
+    writing = threading.Event()
+    writing.set()
+
+    def write() -> None:
+        while writing.is_set():
+            place.append(37)
+
+    place.append(500)
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for transactions in (1, 2, 5, 9, 14):
+            with relay_process(place) as (process, lines):
+                for _ in range(transactions):
+                    assert any(line.startswith("leader") for line in lines)
+                process.send_signal(signal.SIGKILL)
+    finally:
+        writing.clear()
+        for writer in writers:
+            writer.join()
+    relay = place.relay()
+    with running(relay):
+        reaches(relay, place.append(1))
+    assert relay.progress.now.relayed > 0
+    place.check_published()
+
+
+def test_postgres_that_goes_away_and_comes_back(place: Place) -> None:
+    relay = place.relay()
+    with running(relay):
+        for _ in range(3):
+            reaches(relay, place.append(5))
+            end_session(place)
+            assert relay.progress.wait_for(lambda p: p.error is not None, DEADLINE)
+            assert leads(relay)
+        reaches(relay, place.append(5))
+    place.check_published()
+
+
+def relay_all(place: Place, **options: Any) -> Relay:
+    relay = place.relay(**options)
+    with running(relay):
+        assert relay.progress.wait_for(
+            lambda p: p.state == "stopped" or (p.state == "leader" and p.position == place.store.head()), DEADLINE
+        ), relay.progress.now
+    return relay
+
+
+def test_without_a_committed_position_the_topic_tells_it(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    group = f"{place.namespace}-relay"
+    place.admin.delete_consumer_groups([group])[group].result(30)
+    place.append(10)
+    assert relay_all(place).progress.now.relayed == 10
+    place.check_published()
+
+
+def set_committed(place: Place, position: int) -> None:
+    group = f"{place.namespace}-relay"
+    offsets = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, 0, position)])
+    place.admin.alter_consumer_group_offsets([offsets])[group].result(30)
+
+
+def test_a_group_set_back_publishes_nothing_twice(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    set_committed(place, 5)
+    place.append(1)
+    assert relay_all(place).progress.now.relayed == 1
+    place.check_published()
+
+
+def test_a_topic_emptier_than_was_published_is_refused_until_trusted(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    place.delete_topic()
+    place.create_topic()
+    set_committed(place, 30)
+    with pytest.raises(TopicBehind, match=r"ends at position 0, but 30 was published.*--trust-topic"):
+        relay_all(place)
+    assert relay_all(place, trust_topic=True).progress.now.relayed == 30
+    place.check_published()
+
+
+def test_a_log_behind_the_topic_is_refused(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA holonstream CASCADE")  # as if restored from a backup
+    apply_schema(place.dsn, CATALOGUE)
+    with pytest.raises(LogBehind, match=r"at position 30, where the log has no event \(its head: 0\)"):
+        relay_all(place)
+    place.append(40)
+    with pytest.raises(LogBehind, match="where the log has event"):
+        relay_all(place)
+
+
+def test_a_missing_topic_says_what_to_run(place: Place) -> None:
+    place.delete_topic()
+    with pytest.raises(NotInitialised, match=rf"{place.topic}.*holonstream init"):
+        relay_all(place)
+
+
+def test_the_end_of_the_topic_is_found_behind_aborted_records(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    noise = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": f"{place.namespace}-noise"})
+    noise.init_transactions(30)
+    for _ in range(3):
+        noise.begin_transaction()
+        for n in range(200):
+            noise.produce(place.topic, b"aborted", b"key", partition=n % PARTITIONS)
+        noise.flush(30)
+        noise.abort_transaction(30)
+    publisher = place.publisher()
+    last = last_event(publisher.consumer, place.topic)
+    publisher.close()
+    assert last is not None
+    assert last.position == 30

@@ -1,0 +1,63 @@
+"""Recorded events as the records of a partition, in the wire form that the relay's SQL writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from schemas import jsontext
+from schemas.event import RecordedEvent
+from schemas.wire import dataschema
+from sinks.base import Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as a sink sees it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def wire_value(event: RecordedEvent) -> bytes:
+    """The CloudEvents JSON of an event."""
+    document: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "type": event.type,
+        "subject": event.stream,
+        "time": event.occurred_at,
+        "source": event.source_system,
+        "dataschema": dataschema(event.type, event.schema_version),
+        "datacontenttype": "application/json",
+        "data": event.payload,
+        "sequence": str(event.position),
+        "streamversion": event.version,
+        "recordedtime": event.recorded_at,
+        "actor": event.actor,
+        "subjects": event.subjects,
+        "causallinks": event.causal_links,
+    }
+    if event.source_document is not None:
+        document["sourcedocument"] = event.source_document
+    if event.validity_window is not None:
+        document["validitywindow"] = msgspec.to_builtins(event.validity_window)
+    return jsontext.encode(document)
+
+
+def records_of(events: Iterable[RecordedEvent], first_offset: int = 0) -> list[Record]:
+    """One record per event, at consecutive offsets."""
+    return [Record(offset, e.stream.encode(), wire_value(e)) for offset, e in enumerate(events, first_offset)]
+
+
+def runs_of(records: Sequence[Record], size: int, topic: str, partition: int = 0) -> list[Run]:
+    """The records in runs of `size`."""
+    runs = []
+    for start in range(0, len(records), size):
+        part = records[start : start + size]
+        runs.append(Run(topic, partition, part, part[-1].offset + 1))
+    return runs

@@ -1,0 +1,98 @@
+"""The parts of the producers that need no server."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+import producers
+from producers.errors import LogUnavailable
+from producers.event_store import encode_events, new_event_id
+from producers.lease import leader_key
+from producers.postgres import parse_queries, query, translate
+from producers.progress import Progress, RelayProgress
+from schemas.catalogue import Catalogue
+from schemas.errors import InvalidEvent, UnknownEventType
+from tests.support.event_log import person
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.load()
+
+
+def test_queries_are_read_by_name_without_comments() -> None:
+    text = "-- top\n\n-- first --\n-- What it does.\nSELECT 1;\n\n-- second --\n-- Another.\nSELECT 2\nFROM t;\n"
+    assert parse_queries(text) == {"first": "SELECT 1", "second": "SELECT 2\nFROM t"}
+
+
+def test_every_query_is_used_and_every_use_has_one() -> None:
+    folder = Path(producers.__file__).parent
+    source = "".join(file.read_text() for file in folder.glob("*.py"))
+    used = set(re.findall(r'(?:query|_stream)\("(\w+)"', source))
+    assert used == set(parse_queries((folder / "sql" / "queries.sql").read_text()))
+    assert all(query(name) for name in used)
+
+
+def test_event_ids_are_uuids_of_version_7_and_rise_with_time() -> None:
+    first = UUID(new_event_id())
+    assert (first.version, first.variant) == (7, "specified in RFC 4122")
+    later = UUID(int=first.int + (1 << 80))
+    assert later.bytes[:6] > first.bytes[:6]
+    assert len({new_event_id() for _ in range(1000)}) == 1000
+
+
+def test_encoding_gives_ids_and_the_version_checked_against(catalogue: Catalogue) -> None:
+    (encoded,) = json.loads(encode_events([person()], catalogue))
+    assert UUID(encoded["id"])
+    assert encoded["schemaVersion"] == 1
+    assert "causalLinks" not in encoded
+
+
+def test_encoding_refuses_what_jsonb_cannot_hold(catalogue: Catalogue) -> None:
+    with pytest.raises(InvalidEvent, match=r"PersonCreated \(event .*\) holds the character U\+0000"):
+        encode_events([person(payload={"name": "nul \0"})], catalogue)
+    assert encode_events([person(payload={"name": r"text \u0000, \\u0000"})], catalogue)
+
+
+def test_encoding_refuses_an_unknown_type(catalogue: Catalogue) -> None:
+    with pytest.raises(UnknownEventType, match="PersonTeleported"):
+        encode_events([person(type="PersonTeleported")], catalogue)
+
+
+def test_namespaces_have_leaders_of_their_own() -> None:
+    assert leader_key("holonstream") != leader_key("holonstream-blue")
+    assert leader_key("holonstream") >> 48 == leader_key("holonstream-blue") >> 48
+    assert 0 < leader_key("holonstream") < 2**63
+
+
+@pytest.mark.parametrize(
+    "error",
+    [psycopg.OperationalError("connection refused"), psycopg.errors.DeadlockDetected(), psycopg.errors.AdminShutdown()],
+)
+def test_what_may_pass_is_unavailable(error: psycopg.Error) -> None:
+    assert isinstance(translate(error), LogUnavailable)
+
+
+def test_a_wrong_statement_stays_a_bug() -> None:
+    assert translate(psycopg.errors.SyntaxError()) is None
+
+
+def test_progress_wakes_who_waits() -> None:
+    seen: list[RelayProgress] = []
+    progress = Progress(seen.append)
+    waiter = threading.Thread(target=lambda: progress.wait_for(lambda p: p.position == 7, 10))
+    waiter.start()
+    progress.published(3, 100, 7)
+    progress.published(0, 0, 7)
+    waiter.join(10)
+    assert not waiter.is_alive()
+    assert (progress.now.relayed, progress.now.transactions, progress.now.bytes) == (3, 2, 100)
+    assert len(seen) == 2
+    assert not progress.wait_for(lambda p: p.position > 7, 0)
