@@ -40,5 +40,5 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except (HolonstreamError, LocalStackError) as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)  # drivers' messages have several lines
         sys.exit(1)

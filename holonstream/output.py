@@ -23,7 +23,7 @@ def print_graph(states: Iterable[State]) -> None:
     states = list(states)
     holons = [state for state in states if isinstance(state, Holon)]
     relationships = [state for state in states if isinstance(state, Relationship)]
-    print_json(canonical_graph(holons, relationships))
+    click.echo(json.dumps(canonical_graph(holons, relationships), ensure_ascii=False, indent=2, sort_keys=True))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

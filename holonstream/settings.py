@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     namespace: str = Field(
         "holonstream",
         pattern=r"^[A-Za-z0-9._-]+$",
-        description="First part of the names of topics, consumer groups and cache keys: several pipelines can share servers.",
+        description="First part of the names of topics, groups and cache keys: pipelines can share servers.",
     )
     partitions: int = Field(12, ge=1, description="Partitions of the event topic, when `init` makes it.")
     replication: int = Field(1, ge=1, description="Replicas of the topics, when `init` makes them.")
@@ -48,8 +48,12 @@ class Settings(BaseSettings):
     value_ttl: int = Field(3_600, ge=1, description="Life of a cached value.")
     tombstone_ttl: int = Field(86_400, ge=2, description="Life of an invalidation; longer than that of values.")
     read_deadline: float = Field(2.0, gt=0, description="How long a read with a token waits for its view.")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severe log line that is printed.")
-    log_format: str = Field("console", pattern="^(console|json)$", description="How log lines are printed, on standard error.")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe log line that is printed."
+    )
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="How log lines are printed, on standard error."
+    )
 
     @property
     def topic(self) -> str:
@@ -72,6 +76,7 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         faults = [
-            f"{PREFIX}{'_'.join(str(step) for step in fault['loc']).upper()}: {fault['msg']}" for fault in error.errors()
+            f"{PREFIX}{'_'.join(str(step) for step in fault['loc']).upper()}: {fault['msg']}"
+            for fault in error.errors()
         ]
         raise InvalidSettings("Invalid settings: " + "; ".join(faults)) from None

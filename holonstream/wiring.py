@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holonstream.settings import Settings
 from schemas.catalogue import Catalogue
 from schemas.errors import BadData
 from schemas.event import Event, parse_events
+from schemas.state import State
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from producers.event_store import PostgresEventStore
+    from producers.relay import Relay
+    from sinks.graph.driver import GraphConnection
+    from streams.app import SinkApp
+
+SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
+READ_TIMEOUT = 0.05  # seconds that a reader does, before it asks the graph instead
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -23,3 +36,90 @@ def read_events(file: Path, key: str) -> list[Event]:
         raise BadData(f"Cannot read {file}: {error.strerror}") from error
     except BadData as error:
         raise type(error)(f"{file}: {error}") from None
+
+
+def event_store(settings: Settings, known: Catalogue, *, max_connections: int = 4) -> PostgresEventStore:
+    """The event log. Raises LogUnavailable at once when it cannot be reached."""
+    from producers.event_store import PostgresEventStore
+    from producers.postgres import connect
+
+    dsn = settings.postgres_dsn.get_secret_value()
+    connect(dsn, "holonstream-store").close()  # a pool would try for its whole timeout, and not say why
+    return PostgresEventStore(dsn, known, max_connections=max_connections)
+
+
+def graph_connection(settings: Settings) -> GraphConnection:
+    """The graph's database; open it before use."""
+    from sinks.graph.driver import GraphConnection
+
+    password = settings.neo4j_password
+    return GraphConnection(
+        settings.neo4j_uri,
+        user=settings.neo4j_user if password else None,
+        password=password.get_secret_value() if password else None,
+        database=settings.neo4j_database,
+    )
+
+
+def redis_client(settings: Settings, *, timeout: float) -> Redis:
+    """The cache; every reply is waited for `timeout` seconds at most."""
+    from sinks.cache.driver import connect
+
+    return connect(settings.redis_url.get_secret_value(), timeout=timeout)
+
+
+async def graph_states(settings: Settings) -> list[State]:
+    """Everything that the graph holds."""
+    from sinks.graph.store import Neo4jGraphStore
+
+    async with graph_connection(settings) as connection:
+        store = Neo4jGraphStore(connection, catalogue(settings), settings.topic)
+        return [state async for state in store.export()]
+
+
+async def initialise_graph(settings: Settings, known: Catalogue, partitions: int) -> None:
+    """Make the graph's constraints and checkpoints."""
+    from sinks.graph.schema import initialise
+
+    async with graph_connection(settings) as connection:
+        await initialise(connection, known, settings.topic, partitions)
+
+
+def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
+    """A relay."""
+    from producers.relay import Relay
+
+    return Relay(
+        settings.postgres_dsn.get_secret_value(),
+        settings.kafka_bootstrap,
+        namespace=settings.namespace,
+        batch_events=settings.relay_batch,
+        trust_topic=trust_topic,
+    )
+
+
+def worker(settings: Settings, name: str) -> SinkApp:
+    """A worker of the group ``graph`` or ``cache``."""
+    from streams.app import GroupSettings
+    from streams.cache import cache_app
+    from streams.graph import graph_app
+
+    group = GroupSettings(
+        bootstrap=settings.kafka_bootstrap.split(","),
+        group=settings.group(name),
+        topic=settings.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        max_run=settings.run_events,
+        session_timeout=settings.session_timeout,
+        heartbeat_interval=settings.session_timeout / 4,
+        commit_interval=settings.commit_interval,
+    )
+    if name == "graph":
+        return graph_app(group, graph_connection(settings), catalogue(settings))
+    return cache_app(
+        group,
+        redis_client(settings, timeout=SINK_TIMEOUT),
+        settings.namespace,
+        value_ttl=settings.value_ttl,
+        tombstone_ttl=settings.tombstone_ttl,
+    )

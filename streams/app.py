@@ -14,8 +14,9 @@ import faust
 import structlog
 
 from schemas import jsontext
+from schemas.errors import HolonstreamError, Unavailable
 from sinks.base import DeadLetter, Sink
-from streams.follower import Follower
+from streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
 from streams.transport import SCHEME, RunSchema
 from streams.watchdog import watch_coordinator, watch_progress
 
@@ -137,10 +138,31 @@ def run_worker(app: SinkApp) -> int:
     return asyncio.run(_run(app))
 
 
+async def _open(sink: Sink, stop: asyncio.Event) -> bool:
+    """Open the sink, waiting for its store; False when told to stop first."""
+    backoff = FIRST_BACKOFF
+    while not stop.is_set():
+        try:
+            await sink.open()
+            return True
+        except Unavailable as error:
+            log.warning("sink.unavailable", error=str(error), backoff=backoff)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), backoff)
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+    return False
+
+
 async def _run(app: SinkApp) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        if not await _open(app.sink, stop):
+            return 0
+    except HolonstreamError as error:
+        log.error("worker.not_started", group=app.settings.group, error=str(error))
+        return 1
     starting = asyncio.ensure_future(app.start())
     stopping = asyncio.ensure_future(stop.wait())
     crashing = asyncio.ensure_future(app._crashed.wait())

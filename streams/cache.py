@@ -8,9 +8,7 @@ from sinks.cache.sink import InvalidationSink
 from streams.app import GroupSettings, SinkApp
 
 
-def cache_app(
-    settings: GroupSettings, redis: Redis, namespace: str, *, value_ttl: int, tombstone_ttl: int
-) -> SinkApp:
+def cache_app(settings: GroupSettings, redis: Redis, namespace: str, *, value_ttl: int, tombstone_ttl: int) -> SinkApp:
     """A worker of the cache group; closes the client when it stops. Lives in seconds."""
     sink = InvalidationSink(redis, namespace, value_ttl=value_ttl, tombstone_ttl=tombstone_ttl)
     return SinkApp(settings, sink)

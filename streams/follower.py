@@ -157,7 +157,9 @@ class Follower:
                     log.warning("sink.unavailable", partition=tp.partition, error=str(error) or repr(error))
             else:
                 if self.retrying_since is not None:
-                    log.info("sink.available", partition=tp.partition, after=round(monotonic() - self.retrying_since, 3))
+                    log.info(
+                        "sink.available", partition=tp.partition, after=round(monotonic() - self.retrying_since, 3)
+                    )
                     self.retrying_since = None
                 return result
             until = monotonic() + backoff

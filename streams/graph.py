@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neo4j import AsyncDriver
-
 from schemas.catalogue import Catalogue
 from sinks.base import DeadLetter
+from sinks.graph.driver import GraphConnection
 from sinks.graph.sink import GraphSink
 from streams.app import GroupSettings, SinkApp
 
 
-def graph_app(settings: GroupSettings, driver: AsyncDriver, database: str, catalogue: Catalogue) -> SinkApp:
-    """A worker of the graph group; closes the driver when it stops."""
+def graph_app(settings: GroupSettings, connection: GraphConnection, catalogue: Catalogue) -> SinkApp:
+    """A worker of the graph group; opens the connection when it starts and closes it when it stops."""
 
     async def publish(letters: Sequence[DeadLetter]) -> None:
         await app.publish_dead_letters(letters)
 
-    app = SinkApp(settings, GraphSink(driver, database, catalogue, settings.topic, publish))
+    app = SinkApp(settings, GraphSink(connection, catalogue, settings.topic, publish))
     return app

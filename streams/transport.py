@@ -1,9 +1,9 @@
 """A Faust transport whose message is a run: the consecutive records of one partition that one fetch brought.
 
-Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here a fetch
-becomes one message per partition, and what is committed is what `written` was told, never what Faust believes to be
-acknowledged. The overridden methods are private: the four packages are pinned exactly, and ``tests/integration/test_transport.py``
-holds the contract.
+Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here a
+fetch becomes one message per partition, and what is committed is what `written` was told, never what Faust believes to
+be acknowledged. The overridden methods are private: the four packages are pinned exactly, and
+``tests/integration/test_transport.py`` holds the contract.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from faust.types.tuples import ConsumerMessage
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
-TRANSPORTS[SCHEME] = "streams.transport:RunTransport"  # type: ignore[assignment]
+TRANSPORTS[SCHEME] = "streams.transport:RunTransport"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,18 @@
+"""One module per command. What is slow to import is imported when the command runs."""
+
+from __future__ import annotations
+
+import click
+
+from holonstream.commands.dataset import dataset
+from holonstream.commands.demo import demo
+from holonstream.commands.export import export
+from holonstream.commands.fold import fold
+from holonstream.commands.import_ import import_
+from holonstream.commands.init import init
+from holonstream.commands.relay import relay
+from holonstream.commands.status import status
+from holonstream.commands.worker import worker
+from local.cli import local
+
+COMMANDS: list[click.Command] = [local, init, relay, worker, import_, export, fold, status, dataset, demo]

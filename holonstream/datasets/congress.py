@@ -85,12 +85,18 @@ def _seats(factory: EnvelopeFactory, day: str, legislators: list[dict[str, Any]]
 def _person(factory: EnvelopeFactory, person: dict[str, Any]) -> Iterator[Event]:
     id_, terms = person["id"], sorted(person["terms"], key=lambda term: term["start"])
     name = person["name"]
-    properties = {"name": name.get("official_full") or f"{name['first']} {name['last']}", "names": name, **person["bio"]}
+    properties = {
+        "name": name.get("official_full") or f"{name['first']} {name['last']}",
+        "names": name,
+        **person["bio"],
+    }
     yield factory.event(f"person/{id_}", "PersonCreated", terms[0]["start"], [id_], {"properties": properties})
-    party = None
+    party, stretch = None, 0
     for number, term in enumerate(terms, 1):
         relationship, seat = f"term/{id_}/{number}", seat_id(term)
-        yield _started(factory, term["start"], relationship, "OCCUPIES", id_, seat, {"term": number, "party": term["party"]})
+        yield _started(
+            factory, term["start"], relationship, "OCCUPIES", id_, seat, {"term": number, "party": term["party"]}
+        )
         if term["end"] <= TAKEN_ON:
             yield _ended(factory, term["end"], relationship, id_, seat)
         if party != term["party"]:

@@ -12,8 +12,38 @@ from schemas.event import Event
 FIRST_DAY = date(2020, 1, 1)
 UNIT_SIZE = 40  # persons of a unit
 BRANCHES = 5  # units below a unit
-GIVEN = ("Ada", "Ben", "Chi", "Dana", "Eli", "Fay", "Gus", "Hana", "Ivo", "Jun", "Kim", "Lea", "Max", "Nia", "Oto", "Pia")
-FAMILY = ("Adler", "Brandt", "Castro", "Dubois", "Eriksen", "Fontana", "Gupta", "Haas", "Ito", "Jansen", "Kowal", "Lopez")
+GIVEN = (
+    "Ada",
+    "Ben",
+    "Chi",
+    "Dana",
+    "Eli",
+    "Fay",
+    "Gus",
+    "Hana",
+    "Ivo",
+    "Jun",
+    "Kim",
+    "Lea",
+    "Max",
+    "Nia",
+    "Oto",
+    "Pia",
+)
+FAMILY = (
+    "Adler",
+    "Brandt",
+    "Castro",
+    "Dubois",
+    "Eriksen",
+    "Fontana",
+    "Gupta",
+    "Haas",
+    "Ito",
+    "Jansen",
+    "Kowal",
+    "Lopez",
+)
 RANKS = ("E-4", "E-5", "E-6", "O-1", "O-2", "O-3", "O-4")
 
 
@@ -37,7 +67,11 @@ def generate(persons: int, seed: int) -> Iterator[Event]:
         seat = {"title": f"Post {number}", "orgId": unit_}
         yield factory.event(f"person/{number}", "PersonCreated", _day(hired), [person], personal)
         yield factory.event(f"position/{number}", "PositionCreated", _day(0), [position, unit_], seat)
-        job = {"relationshipId": f"occupies-{number}", "relationshipType": "OCCUPIES", "properties": {"role": "primary"}}
+        job = {
+            "relationshipId": f"occupies-{number}",
+            "relationshipType": "OCCUPIES",
+            "properties": {"role": "primary"},
+        }
         yield factory.event(f"occupies/{number}", "AssignmentStarted", _day(hired), [person, position], job)
         member = {"relationshipId": f"belongs-{number}", "relationshipType": "BELONGS_TO"}
         yield factory.event(f"belongs/{number}", "AssignmentStarted", _day(0), [position, unit_], member)

@@ -1,0 +1,5 @@
+"""``python -m holonstream``."""
+
+from holonstream.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""``holonstream init``: make what the pipeline needs in each store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from holonstream.settings import Settings
+
+
+@click.command()
+@click.pass_obj
+def init(settings: Settings) -> None:
+    """Make the log's schema, the topics, and the graph's constraints and checkpoints. May be repeated.
+
+    Run it again after an upgrade or with new event types.
+    """
+    initialise(settings)
+
+
+def initialise(settings: Settings) -> None:
+    """Make what the pipeline needs, telling what was done on standard error."""
+    from holonstream import wiring
+    from holonstream.topics import make_topics
+    from producers.schema import apply_schema
+
+    known = wiring.catalogue(settings)
+    changed = apply_schema(settings.postgres_dsn.get_secret_value(), known)
+    click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
+    partitions = make_topics(settings)
+    click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)
+    asyncio.run(wiring.initialise_graph(settings, known, partitions))
+    click.echo("graph: constraints and checkpoints", err=True)

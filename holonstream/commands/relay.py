@@ -1,0 +1,26 @@
+"""``holonstream relay``: from the log to Kafka."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from holonstream.settings import Settings
+
+
+@click.command()
+@click.option("--trust-topic", is_flag=True, help="Go on from where the topic ends, though more was published before.")
+@click.pass_obj
+def relay(settings: Settings, trust_topic: bool) -> None:
+    """Put what is committed to the log onto Kafka, each event once and in order, until SIGTERM.
+
+    Start a second one as a standby: it waits for the leader lock and takes over when the leader's session ends.
+    """
+    from holonstream import wiring
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    wiring.relay(settings, trust_topic=trust_topic).run(stop)

@@ -1,0 +1,39 @@
+"""The topics, as `init` makes them."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from holonstream.settings import Settings
+from holonstream.status import TIMEOUT, KafkaUnavailable
+
+FOR_EVER = "-1"
+
+
+def make_topics(settings: Settings) -> int:
+    """Make the topics that are missing; returns how many partitions the topic of events has.
+
+    Raises KafkaUnavailable.
+    """
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    wanted = [
+        NewTopic(
+            settings.topic,
+            settings.partitions,
+            settings.replication,
+            # every view can be replayed from offset zero
+            config={"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER},
+        ),
+        NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
+    ]
+    try:
+        for future in admin.create_topics(wanted, request_timeout=TIMEOUT).values():
+            try:
+                future.result(TIMEOUT)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        return len(admin.list_topics(settings.topic, timeout=TIMEOUT).topics[settings.topic].partitions)
+    except (KafkaException, TimeoutError) as error:
+        raise KafkaUnavailable(f"Kafka does not answer at {settings.kafka_bootstrap}: {error}") from error

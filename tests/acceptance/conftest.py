@@ -1,0 +1,129 @@
+"""A pipeline of real processes, in a namespace and a graph of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+import local
+from holonstream.processes import Processes
+from holonstream.status import TopicStatus
+from schemas import wire
+from schemas.event import RecordedEvent
+from tests.support.waiting import wait_until
+
+SHARED = Path(os.environ.get("HOLONSTREAM_TEST_SHARED", Path(__file__).parents[3] / "shared"))
+CONGRESS = SHARED / "data" / "congress"
+EXAMPLES = SHARED / "examples"
+
+
+@dataclass
+class Pipeline:
+    """What an operator has: the command line, and processes to start and kill."""
+
+    environment: dict[str, str]
+    processes: Processes
+
+    @property
+    def namespace(self) -> str:
+        return self.environment["HOLONSTREAM_NAMESPACE"]
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "holonstream", *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == code, f"{arguments}: code {done.returncode}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON that a command prints."""
+        return json.loads(self.run(*arguments).stdout)
+
+    def start(self, *names: str) -> None:
+        """Start processes: ``relay``, ``graph``, ``cache``; a dash and more tells several apart: ``graph-2``."""
+        for name in names:
+            kind = name.partition("-")[0]
+            self.processes.start(name, *(["relay"] if kind == "relay" else ["worker", kind]))
+
+    def wait_until_relayed(self, events: int, deadline: float = 120) -> None:
+        """Wait until a reader finds so many events on the topic."""
+        wait_until(lambda: self._relayed() >= events, f"{events} events relayed", deadline)
+
+    def _relayed(self) -> int:
+        with self._topic() as topic:
+            return sum(topic.ends().values())
+
+    def wait_until_caught_up(self, *groups: str, deadline: float = 180) -> None:
+        """Wait until groups have handled everything that is in the log."""
+        wait_until(lambda: self._caught_up(groups), f"{groups} caught up", deadline)
+
+    def _caught_up(self, groups: tuple[str, ...]) -> bool:
+        self.processes.check()
+        status = self.json("status", "--json")
+        return status["relay"]["lag"] == 0 and all(
+            status["groups"][f"{self.namespace}-{group}"]["lag"] == 0 for group in groups
+        )
+
+    def _topic(self) -> TopicStatus:
+        return TopicStatus(self.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"], f"{self.namespace}.events")
+
+    def records(self) -> dict[int, list[RecordedEvent]]:
+        """Everything on the topic that was committed, by partition."""
+        with self._topic() as topic:
+            ends = topic.ends()
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"],
+                "group.id": f"{self.namespace}-test",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        found: dict[int, list[RecordedEvent]] = {partition: [] for partition in ends}
+        open_partitions = set(ends)
+        try:
+            consumer.assign([TopicPartition(f"{self.namespace}.events", p, 0) for p in ends])
+            while open_partitions:
+                message = consumer.poll(30)
+                assert message is not None, f"no end of {open_partitions}"
+                if message.error() is not None:
+                    open_partitions.discard(message.partition())
+                else:
+                    found[message.partition()].append(wire.decode(message.value()))
+        finally:
+            consumer.close()
+        return found
+
+
+@pytest.fixture
+def pipeline(
+    stack: local.Stack, postgres_dsn: str, topic_prefix: str, neo4j_uri: str, redis_prefix: str, tmp_path: Path
+) -> Iterator[Pipeline]:
+    """A pipeline with nothing in it and nothing running."""
+    environment = {
+        **stack.env(),
+        "HOLONSTREAM_POSTGRES_DSN": postgres_dsn,
+        "HOLONSTREAM_NAMESPACE": topic_prefix.rstrip("."),
+        "HOLONSTREAM_SESSION_TIMEOUT": "3",
+        "HOLONSTREAM_COMMIT_INTERVAL": "0.2",
+        "PYTHONWARNINGS": "default",
+    }
+    with Processes(environment, tmp_path / "logs") as processes:
+        made = Pipeline(environment, processes)
+        made.run("init")
+        yield made

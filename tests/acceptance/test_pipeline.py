@@ -1,0 +1,132 @@
+"""The whole path with real processes: the congress data, the example cases, kills in the middle, and bad input."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
+from tests.support.waiting import wait_until
+
+
+def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    events = tmp_path / "congress.json"
+    events.write_text(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
+    total = len(json.loads(events.read_text()))
+    pipeline.environment["HOLONSTREAM_RELAY_BATCH"] = "500"  # many transactions, so that the kill falls among them
+    pipeline.environment["HOLONSTREAM_RUN_EVENTS"] = "300"
+    pipeline.start("relay", "relay-standby", "graph", "graph-2", "cache")
+    pipeline.run("import", str(events))
+
+    pipeline.wait_until_relayed(1)
+    pipeline.processes.kill("relay")
+    wait_until(lambda: any(_checkpoints(pipeline).values()), "the graph has begun", 120)
+    pipeline.processes.kill("graph")
+    pipeline.processes.kill("cache")
+    pipeline.start("relay", "graph", "cache")
+    pipeline.wait_until_caught_up("graph", "cache")
+
+    # each event once on the topic, in order
+    records = pipeline.records()
+    assert Counter(event.id for found in records.values() for event in found).most_common(1)[0][1] == 1
+    assert sum(len(found) for found in records.values()) == total
+    for found in records.values():
+        assert all(before.position < after.position for before, after in pairwise(found))
+    versions: dict[str, int] = {}
+    for event in sorted((e for found in records.values() for e in found), key=lambda e: e.position):
+        assert event.version == versions.get(event.stream, 0) + 1
+        versions[event.stream] = event.version
+
+    graph = pipeline.run("export", "graph", "--json").stdout
+    assert graph == pipeline.run("fold", str(events)).stdout
+    assert graph == pipeline.run("export", "log", "--json").stdout
+    state = json.loads(graph)
+    assert sum(holon["type"] == "Person" for holon in state["holons"]) == 537
+    assert sum(r["type"] == "OCCUPIES" for r in state["relationships"]) == 2_792
+    assert sum(r["id"].startswith("place/") for r in state["relationships"]) == 3_879
+
+
+def _checkpoints(pipeline: Pipeline) -> dict[int, int | None]:
+    group = pipeline.json("status", "--json")["groups"][f"{pipeline.namespace}-graph"]
+    return {p["partition"]: p["position"] for p in group["partitions"]}
+
+
+@pytest.mark.parametrize("case", sorted(file.name for file in EXAMPLES.glob("*.json")))
+def test_an_example_case_comes_out_as_expected(pipeline: Pipeline, case: str) -> None:
+    pipeline.start("relay", "graph")
+    pipeline.run("import", str(EXAMPLES / case))
+    pipeline.wait_until_caught_up("graph")
+    expected = json.loads((EXAMPLES / case).read_text())["expected"]
+    for state in (pipeline.json("export", "graph", "--json"), pipeline.json("fold", str(EXAMPLES / case))):
+        for kind in ("holons", "relationships"):
+            found = {entity["id"]: entity for entity in state[kind]}
+            wanted = {entity["id"]: entity for entity in expected[kind]}
+            assert found.keys() == wanted.keys()
+            for id_, entity in wanted.items():
+                assert {name: found[id_][name] for name in entity} == entity
+
+
+ENVELOPE = {
+    "type": "PersonCreated",
+    "occurredAt": "2024-03-01T08:00:00.000Z",
+    "actor": "test",
+    "subjects": ["p-1"],
+    "payload": {"name": "Ada"},
+    "sourceSystem": "test",
+}
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([ENVELOPE, {**ENVELOPE, "type": "PersonPromoted"}], "Unknown event type: 'PersonPromoted'"),
+        ([ENVELOPE, {**ENVELOPE, "subjects": []}], "Missing subject"),
+        ([ENVELOPE, {**ENVELOPE, "occurredAt": "yesterday"}], "Not an instant: 'yesterday'"),
+        ([ENVELOPE, {**ENVELOPE, "id": "17"}], "not a UUID"),
+        ([ENVELOPE, {**ENVELOPE, "payload": {"holonType": "Robot"}}], "Robot"),
+        ("[{]", "Invalid JSON"),
+        ({"facts": []}, "no key 'events'"),
+    ],
+)
+def test_a_bad_file_is_refused_whole_with_one_line(
+    pipeline: Pipeline, tmp_path: Path, events: object, said: str
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(events if isinstance(events, str) else json.dumps(events))
+    for command in ("import", "fold"):
+        failed = pipeline.run(command, str(file), code=1)
+        assert failed.stdout == ""
+        (line,) = failed.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert said in line
+    assert pipeline.json("status", "--json")["log"]["head"] == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "address", "command"),
+    [
+        ("HOLONSTREAM_POSTGRES_DSN", "postgresql://postgres@127.0.0.1:9/none", ("export", "log")),
+        ("HOLONSTREAM_NEO4J_URI", "bolt://127.0.0.1:9", ("export", "graph")),
+        ("HOLONSTREAM_KAFKA_BOOTSTRAP", "127.0.0.1:9", ("status",)),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_in_one_line(
+    pipeline: Pipeline, setting: str, address: str, command: tuple[str, ...]
+) -> None:
+    pipeline.environment[setting] = address
+    failed = pipeline.run(*command, code=1)
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("error: ")
+
+
+def test_wrong_settings_are_all_named_at_once(pipeline: Pipeline) -> None:
+    pipeline.environment |= {"HOLONSTREAM_PARTITIONS": "many", "HOLONSTREAM_LOG_FORMAT": "xml"}
+    failed = pipeline.run("status", code=1)
+    assert "HOLONSTREAM_PARTITIONS" in failed.stderr
+    assert "HOLONSTREAM_LOG_FORMAT" in failed.stderr

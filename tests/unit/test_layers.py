@@ -1,0 +1,63 @@
+"""The import rule of ARCHITECTURE.md, and what must not stand in the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {
+    "schemas": set[str](),
+    "local": set[str](),
+    "producers": {"schemas"},
+    "sinks": {"schemas"},
+    "streams": {"schemas", "sinks"},
+    "holonstream": {"schemas", "producers", "sinks", "streams", "local"},
+}
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for file in files:
+        ours = {name.split(".")[0] for name in _imports(file)} & (ALLOWED.keys() | {"tests", "benchmarks"})
+        assert ours <= ALLOWED[package] | {package}, f"{file.relative_to(ROOT)} imports {ours - ALLOWED[package]}"
+
+
+def test_faust_stays_in_streams() -> None:
+    for package in ALLOWED.keys() - {"streams"}:
+        for file in (ROOT / package).rglob("*.py"):
+            assert not {"faust", "mode", "aiokafka"} & {name.split(".")[0] for name in _imports(file)}, file
+
+
+def test_statements_stay_in_their_files() -> None:
+    statement = re.compile(r'f"{1,3}[^"]*\b(SELECT|INSERT|UPDATE|DELETE|MATCH|MERGE|UNWIND)\s')
+    for package in ALLOWED:
+        for file in (ROOT / package).rglob("*.py"):
+            assert not statement.search(file.read_text()), file
+
+
+def test_no_test_sleeps_skips_or_mocks() -> None:
+    forbidden = re.compile(r"\bsleep\(|pytest\.skip|mark\.(skip|xfail)|unittest\.mock|MagicMock")
+    for file in (ROOT / "tests").rglob("*.py"):
+        if file != Path(__file__):
+            assert not forbidden.search(file.read_text()), file
+
+
+def test_every_package_is_typed() -> None:
+    for package in ALLOWED:
+        assert (ROOT / package / "py.typed").exists()
