@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     )
     partitions: int = Field(12, ge=1, description="Partitions of the event topic, when `init` makes it.")
     replication: int = Field(1, ge=1, description="Replicas of the topics, when `init` makes them.")
+    group_suffix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Appended to the names of worker groups: a replay beside the live pipeline is a group of its own.",
+    )
     schemas: Path | None = Field(None, description="Folder of more event schemas, beside those that ship.")
 
     relay_batch: int = Field(10_000, ge=1, description="Events of one Kafka transaction at most.")
@@ -67,7 +72,7 @@ class Settings(BaseSettings):
 
     def group(self, name: str) -> str:
         """The consumer group of ``graph``, ``cache`` or ``relay``."""
-        return f"{self.namespace}-{name}"
+        return f"{self.namespace}-{name}" + (self.group_suffix if name != "relay" else "")
 
 
 def load() -> Settings:

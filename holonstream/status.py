@@ -84,8 +84,8 @@ class TopicStatus:
     def _member(self, group: str) -> Consumer:
         """A client that asks for a group's offsets without joining it.
 
-        (AdminClient.list_consumer_group_offsets of confluent-kafka 2.16.1 crashes the process while the brokers' offsets
-        topic is being made.)
+        (AdminClient.list_consumer_group_offsets of confluent-kafka 2.16.1 crashes the process while the brokers make
+        their topic of offsets.)
         """
         if group not in self._members:
             self._members[group] = Consumer(

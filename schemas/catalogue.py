@@ -1,8 +1,11 @@
 """The catalogue of event types: one JSON Schema file each, which validates, projects and documents.
 
-A file ``events/<Type>.v<version>.json`` is a JSON Schema (2020-12) of the payload with two fields of ours: ``x-projection``
-(what the event does, `schemas.operation`) and the ``$id`` that records carry as ``dataschema``. Nothing else in
-holonstream knows an event type by name.
+A file ``events/<Type>.v<version>.json`` is a JSON Schema (2020-12) of the payload with fields of ours: ``x-projection``
+says what the event does (`schemas.operation`), from version 2 on ``x-upcast`` says how a payload of the version before
+becomes one of this (`schemas.upcast`), and ``$id`` is what records carry as ``dataschema``. Nothing else in holonstream
+knows an event type by name.
+
+Old versions stay: an event is validated by the version that it names, and lifted to the newest before it is folded.
 """
 
 from __future__ import annotations
@@ -16,34 +19,18 @@ from importlib.resources.abc import Traversable
 from typing import Any, Self
 
 import jsonschema_rs
+import msgspec
 
-from schemas.errors import HolonstreamError, InvalidEvent, UnknownEventType
-from schemas.event import Event
-from schemas.operation import (
-    AppendToList,
-    Const,
-    CorrectRelationship,
-    CreateHolon,
-    CreateRelationship,
-    EndRelationship,
-    Envelope,
-    Expression,
-    FirstPresent,
-    Object,
-    Operation,
-    PatchHolon,
-    Payload,
-    PutInMap,
-    SetPresent,
-    SetProperty,
-    SetStatus,
-)
+from schemas import jsontext
+from schemas.errors import InvalidEvent, UnknownEventType
+from schemas.event import Event, RecordedEvent
+from schemas.operation import Operation
+from schemas.rules import InvalidCatalogue, operations_of, steps_of
 from schemas.state import HOLON, stream_of
+from schemas.upcast import Step, lift
 from schemas.wire import DATASCHEMA_PREFIX
 
-
-class InvalidCatalogue(HolonstreamError):
-    """A schema file cannot be read or does not say what it must."""
+__all__ = ["Catalogue", "EventType", "InvalidCatalogue", "read_document", "shipped_events", "vocabulary"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +39,14 @@ class EventType:
 
     name: str
     version: int
-    schema: Mapping[str, Any]
+    schema: dict[str, Any]
     stream_kind: str
     """``holon`` or ``relationship``"""
     subjects: tuple[str, ...]
     required_subjects: int
     operations: tuple[Operation, ...]
+    upcast: tuple[Step, ...]
+    """Steps that lift a payload of the version before to this one."""
     registry: Any
 
     @property
@@ -70,7 +59,17 @@ class EventType:
         """The compiled payload schema."""
         return jsonschema_rs.Draft202012Validator(self.schema, registry=self.registry)
 
-    def stream(self, event: Event) -> str:
+    def check(self, payload: Mapping[str, Any], event_id: str | None) -> None:
+        """Check a payload against the schema. Raises InvalidEvent with the path of the first fault."""
+        try:
+            self.validator.validate(payload)
+        except jsonschema_rs.ValidationError as error:
+            path = "".join(f"[{step!r}]" for step in error.instance_path)
+            raise InvalidEvent(
+                f"Invalid payload: {self.name} (event {event_id}): payload{path}: {error.message[:300]}"
+            ) from None
+
+    def stream(self, event: Event | RecordedEvent) -> str:
         """The stream of an event of this type. Raises InvalidEvent when subject or relationshipId is missing."""
         if len(event.subjects) < self.required_subjects:
             wanted = ", ".join(self.subjects[: self.required_subjects])
@@ -80,51 +79,62 @@ class EventType:
             )
         entity = event.subjects[0] if self.stream_kind == HOLON else event.payload.get("relationshipId")
         if not isinstance(entity, str) or not entity:
-            raise InvalidEvent(f"Missing identity: {self.name} (event {event.id}) names no {self.stream_kind}: {entity!r}")
+            raise InvalidEvent(
+                f"Missing identity: {self.name} (event {event.id}) names no {self.stream_kind}: {entity!r}"
+            )
         return stream_of(self.stream_kind, entity)
 
 
 class Catalogue:
     """Every event type, by name and version."""
 
-    def __init__(self, documents: Iterable[Mapping[str, Any]]) -> None:
-        vocabulary = _read(resources.files("schemas") / "vocabulary.schema.json")
-        self.holon_types = frozenset[str](vocabulary["$defs"]["holonType"]["enum"])
-        self.relationship_types = frozenset[str](vocabulary["$defs"]["relationshipType"]["enum"])
-        registry = jsonschema_rs.Registry([(vocabulary["$id"], vocabulary)])
+    def __init__(self, documents: Iterable[dict[str, Any]]) -> None:
+        names = vocabulary()
+        self.holon_types = frozenset[str](names["$defs"]["holonType"]["enum"])
+        self.relationship_types = frozenset[str](names["$defs"]["relationshipType"]["enum"])
+        registry = jsonschema_rs.Registry([(names["$id"], names)])
         self._versions: dict[str, dict[int, EventType]] = {}
         for document in documents:
             event_type = _event_type(document, registry)
-            self._versions.setdefault(event_type.name, {})[event_type.version] = event_type
+            versions = self._versions.setdefault(event_type.name, {})
+            if event_type.version in versions:
+                raise InvalidCatalogue(f"Two schemas of {event_type.name} version {event_type.version}")
+            versions[event_type.version] = event_type
+        for versions in self._versions.values():
+            _check_versions(versions)
         self.types: Mapping[str, EventType] = {
             name: versions[max(versions)] for name, versions in sorted(self._versions.items())
         }
+        """Every type in its newest version, by name."""
 
     @classmethod
     def load(cls, *folders: Traversable) -> Self:
         """The catalogue that ships, with the files of more folders added.
 
-        Raises InvalidCatalogue, naming the file.
+        Raises InvalidCatalogue, naming the file or the type.
         """
         documents = []
-        for folder in (resources.files("schemas") / "events", *folders):
+        for folder in (shipped_events(), *folders):
             if not folder.is_dir():
                 raise InvalidCatalogue(f"No such folder of event schemas: {folder}")
-            documents += [_read(file) for file in sorted(folder.iterdir(), key=lambda f: f.name) if file.name.endswith(".json")]
+            files = sorted(folder.iterdir(), key=lambda file: file.name)
+            documents += [read_document(file) for file in files if file.name.endswith(".json")]
         return cls(documents)
 
     def get(self, name: str, version: int | None = None) -> EventType:
         """The event type, by default in its newest version. Raises UnknownEventType."""
-        if version is None:
-            found = self.types.get(name)
-        else:
-            found = self._versions.get(name, {}).get(version)
+        found = self.types.get(name) if version is None else self._versions.get(name, {}).get(version)
         if found is None:
             raise UnknownEventType(name if version is None else f"{name} version {version}")
         return found
 
+    def versions(self, name: str) -> tuple[EventType, ...]:
+        """The versions of an event type, oldest first. Raises UnknownEventType."""
+        newest = self.get(name)
+        return tuple(self._versions[name][version] for version in range(1, newest.version + 1))
+
     def validate(self, event: Event) -> str:
-        """Check an event against its type's schema and return its stream.
+        """Check an event against its type's schema, in the version that it names, and return its stream.
 
         Raises UnknownEventType, or InvalidEvent with the JSON path of the first fault.
         """
@@ -132,17 +142,38 @@ class Catalogue:
             event_type = self.get(event.type, event.schema_version)
         except UnknownEventType as error:
             raise UnknownEventType(error.name, event.id) from None
-        try:
-            event_type.validator.validate(event.payload)
-        except jsonschema_rs.ValidationError as error:
-            path = "".join(f"[{step!r}]" for step in error.instance_path)
-            raise InvalidEvent(f"Invalid payload: {event.type} (event {event.id}): payload{path}: {error.message}") from None
+        event_type.check(event.payload, event.id)
         return event_type.stream(event)
 
+    def upcast(self, event: RecordedEvent) -> RecordedEvent:
+        """The event in the newest version of its type; the very event when it is that already.
 
-def _read(file: Traversable) -> dict[str, Any]:
+        Raises UnknownEventType when the catalogue lacks the type, or the version that the event names.
+        """
+        newest = self.get(event.type)
+        if event.schema_version == newest.version:
+            return event
+        self.get(event.type, event.schema_version)
+        payload = event.payload
+        for event_type in self.versions(event.type)[event.schema_version :]:
+            payload = lift(payload, event_type.upcast)
+        return msgspec.structs.replace(event, payload=payload, schema_version=newest.version)
+
+
+def shipped_events() -> Traversable:
+    """The folder of event schemas that ship."""
+    return resources.files("schemas") / "events"
+
+
+def vocabulary() -> dict[str, Any]:
+    """The names and shapes that event schemas refer to."""
+    return read_document(resources.files("schemas") / "vocabulary.schema.json")
+
+
+def read_document(file: Traversable) -> dict[str, Any]:
+    """The JSON object in a file. Raises InvalidCatalogue, naming the file."""
     try:
-        document = json.loads(file.read_text())
+        document = json.loads(file.read_text(encoding="utf-8"), parse_float=jsontext.number)
     except (OSError, ValueError) as error:
         raise InvalidCatalogue(f"{file}: {error}") from error
     if not isinstance(document, dict):
@@ -150,12 +181,14 @@ def _read(file: Traversable) -> dict[str, Any]:
     return document
 
 
-def _event_type(document: Mapping[str, Any], registry: Any) -> EventType:
+def _event_type(document: dict[str, Any], registry: Any) -> EventType:
     identity = str(document.get("$id", ""))
     name, _, version = identity.removeprefix(DATASCHEMA_PREFIX).rpartition(":")
     rule = document.get("x-projection")
     if not identity.startswith(DATASCHEMA_PREFIX) or not name or not version.isdigit() or not isinstance(rule, dict):
-        raise InvalidCatalogue(f"Not an event schema: $id {identity!r} (expected {DATASCHEMA_PREFIX}<Type>:<version>, and x-projection)")
+        raise InvalidCatalogue(
+            f"Not an event schema: $id {identity!r} (expected {DATASCHEMA_PREFIX}<Type>:<version>, and x-projection)"
+        )
     try:
         return EventType(
             name=name,
@@ -164,53 +197,22 @@ def _event_type(document: Mapping[str, Any], registry: Any) -> EventType:
             stream_kind=rule["stream"],
             subjects=tuple(rule["subjects"]),
             required_subjects=rule["requiredSubjects"],
-            operations=tuple(_operation(o) for o in rule["operations"]),
+            operations=operations_of(rule["operations"]),
+            upcast=steps_of(document.get("x-upcast", ())),
             registry=registry,
         )
-    except (KeyError, TypeError, InvalidCatalogue) as error:
-        raise InvalidCatalogue(f"{identity}: x-projection: {error!r}") from error
+    except (AttributeError, KeyError, TypeError, InvalidCatalogue) as error:
+        raise InvalidCatalogue(f"{identity}: x-projection or x-upcast: {error!r}") from error
 
 
-def _operation(rule: Mapping[str, Any]) -> Operation:
-    match rule["op"]:
-        case "create_holon":
-            return CreateHolon(rule["type"])
-        case "patch_holon":
-            return PatchHolon(tuple(rule["from"]))
-        case "deactivate_holon":
-            return SetStatus(rule.get("status", "inactive"))
-        case "set_present":
-            otherwise = rule.get("else")
-            return SetPresent(tuple(rule["keys"]), otherwise and CreateHolon(otherwise["type"]))
-        case "set_property":
-            return SetProperty(rule["property"], _expression(rule["value"]))
-        case "put_in_map":
-            return PutInMap(rule["property"], rule["key"], _expression(rule["value"]))
-        case "append_to_list":
-            return AppendToList(rule["property"], _expression(rule["value"]))
-        case "create_relationship":
-            return CreateRelationship()
-        case "end_relationship":
-            return EndRelationship()
-        case "correct_relationship":
-            return CorrectRelationship()
-        case unknown:
-            raise InvalidCatalogue(f"unknown operation {unknown!r}")
-
-
-def _expression(rule: Mapping[str, Any]) -> Expression:
-    match rule:
-        case {"const": value}:
-            return Const(value)
-        case {"envelope": field}:
-            return Envelope(field)
-        case {"payload": field}:
-            return Payload(field)
-        case {"firstPresent": fields, **rest}:
-            return FirstPresent(tuple(fields), _expression(rest["otherwise"]) if "otherwise" in rest else None)
-        case {"object": members}:
-            return Object(tuple((key, _expression(value)) for key, value in members.items()))
-        case _:
-            raise InvalidCatalogue(f"unknown expression {rule!r}")
-
-
+def _check_versions(versions: Mapping[int, EventType]) -> None:
+    """Every old event must have a way to the newest version, and stay in its stream."""
+    newest = versions[max(versions)]
+    if sorted(versions) != list(range(1, newest.version + 1)):
+        raise InvalidCatalogue(f"{newest.name} has versions {sorted(versions)}: from 1 on, none may be missing")
+    for event_type in versions.values():
+        if ("x-upcast" in event_type.schema) != (event_type.version > 1):
+            must = "must" if event_type.version > 1 else "must not"
+            raise InvalidCatalogue(f"{newest.name} version {event_type.version} {must} have x-upcast")
+        if event_type.stream_kind != newest.stream_kind:
+            raise InvalidCatalogue(f"{newest.name} changes its stream between versions")

@@ -18,7 +18,9 @@ class ValidityWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     end: str | None = None
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and instant.parse(self.start) > instant.parse(self.end):
+        start = None if self.start is None else instant.parse(self.start)
+        end = None if self.end is None else instant.parse(self.end)
+        if start is not None and end is not None and start > end:
             raise InvalidEvent(f"Invalid validityWindow: start {self.start!r} is after end {self.end!r}")
 
 
@@ -46,8 +48,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A fact as the log keeps it: an event with its place.
 
-    ``stream`` names the one entity that it changes, ``version`` counts 1, 2, 3 ... within the stream, ``position`` is the
-    order of the whole log (rising, with gaps). Instants are canonical text.
+    ``stream`` names the one entity that it changes, ``version`` counts 1, 2, 3 ... within the stream, ``position`` is
+    the order of the whole log (rising, with gaps). Instants are canonical text.
     """
 
     id: str

@@ -6,32 +6,39 @@ comparisons go through `parse`, since texts of different width do not sort as in
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+import re
+from datetime import UTC, datetime
 
 from schemas.errors import InvalidEvent
 
+# datetime.fromisoformat takes more (any separator, week dates, texts without dashes), which no other reader would.
+_SHAPE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+)
+
 
 def parse(text: str) -> datetime:
-    """The instant that `text` names; a date alone is its midnight, a time without zone is UTC.
+    """The instant that `text` names.
+
+    A day alone is its midnight, a time without zone is UTC, digits beyond the microsecond are dropped.
 
     Raises InvalidEvent when it names none.
     """
     try:
-        instant = datetime.fromisoformat(text)
-    except (ValueError, TypeError):
-        raise InvalidEvent(f"Not an instant: {text!r} (expected ISO-8601, such as 2024-03-01T08:00:00.000Z)") from None
-    if instant.tzinfo is UTC:
-        return instant
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        if _SHAPE.fullmatch(text):
+            instant = datetime.fromisoformat(text)
+            return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise InvalidEvent(f"Not an instant: {text!r} (expected ISO-8601, such as 2024-03-01T08:00:00.000Z)")
 
 
 def render(instant: datetime) -> str:
     """The canonical text of an instant."""
     instant = instant.astimezone(UTC)
     precision = "milliseconds" if instant.microsecond % 1000 == 0 else "microseconds"
-    return datetime.combine(instant.date(), time(
-        instant.hour, instant.minute, instant.second, instant.microsecond
-    )).isoformat(timespec=precision) + "Z"
+    return instant.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
 
 
 def canonical(text: str) -> str:

@@ -1,12 +1,13 @@
 """JSON text to values and back, the same values wherever a text went through.
 
 PostgreSQL's jsonb keeps a number by its value and not by its spelling (1e3 comes back as 1000), so a number that is
-whole becomes an int of any size, whatever its spelling, and every other one a float.
+whole becomes an int of any size, whatever its spelling, and every other one the nearest float.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -16,14 +17,19 @@ from schemas.errors import BadData
 MAX_DIGITS = 4000  # longest whole number taken; CPython refuses to print beyond 4,300
 
 
-def _number(literal: str) -> int | float:
-    value = Decimal(literal)
-    if value.adjusted() > MAX_DIGITS:
-        raise ValueError(f"number out of range: {literal[:40]}")
-    return int(value) if value == value.to_integral_value() else float(value)
+def number(literal: str) -> int | float:
+    """The value of a JSON number. Raises ValueError when it is too large to be kept."""
+    exact = Decimal(literal)
+    if exact.adjusted() <= MAX_DIGITS:
+        if exact == exact.to_integral_value():
+            return int(exact)
+        nearest = float(exact)
+        if isfinite(nearest):
+            return int(nearest) if nearest.is_integer() else nearest
+    raise ValueError(f"number out of range: {literal[:40]}")
 
 
-_decoder = msgspec.json.Decoder(float_hook=_number)
+_decoder = msgspec.json.Decoder(float_hook=number)
 _encoder = msgspec.json.Encoder()
 _sorting_encoder = msgspec.json.Encoder(order="sorted")
 

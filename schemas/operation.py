@@ -22,7 +22,9 @@ ABSENT: Final = _Absent()
 
 def present(value: Any) -> bool:
     """Not absent, null, false, zero or the empty string; an empty object or array is present."""
-    return not (value is ABSENT or value is None or value is False or value == "" or (value == 0 and value is not False))
+    return not (
+        value is ABSENT or value is None or value is False or value == "" or (value == 0 and value is not False)
+    )
 
 
 # --- expressions ---------------------------------------------------------------------------------------------------
@@ -100,15 +102,19 @@ class SetPresent:
 
 @dataclass(frozen=True, slots=True)
 class SetProperty:
-    """Set one property; nothing happens when the value is absent."""
+    """Set one property; nothing happens when the value is absent, or none of payload fields `if_present` is present."""
 
     property: str
     value: Expression
+    if_present: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PutInMap:
-    """Put an entry into a map property under the key that payload field `key` holds."""
+    """Put an entry into a map property under the key that payload field `key` holds.
+
+    A key that is a number or true counts by its JSON text.
+    """
 
     property: str
     key: str
@@ -117,7 +123,7 @@ class PutInMap:
 
 @dataclass(frozen=True, slots=True)
 class AppendToList:
-    """Append an entry to a list property."""
+    """Append an entry to a list property; an absent one leaves the list as it is, or empty."""
 
     property: str
     value: Expression

@@ -7,7 +7,6 @@ A token is opaque text for its bearer. Inside it is ``h1.`` and the unpadded bas
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -43,7 +42,7 @@ class Token:
             raise InvalidToken(f"Invalid token: {text[:80]!r} does not start with {PREFIX!r}")
         try:
             positions = jsontext.decode(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
-        except (binascii.Error, BadData) as error:
+        except (ValueError, BadData) as error:
             raise InvalidToken(f"Invalid token: {text[:80]!r} ({error})") from error
         if not isinstance(positions, dict) or not all(type(p) is int and p >= 0 for p in positions.values()):
             raise InvalidToken(f"Invalid token: {text[:80]!r} does not map streams to positions")

@@ -56,7 +56,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.sequence)
 
 
-_decoder = msgspec.json.Decoder(_CloudEvent, float_hook=jsontext._number)
+_decoder = msgspec.json.Decoder(_CloudEvent, float_hook=jsontext.number)
 _place_decoder = msgspec.json.Decoder(Place)
 
 

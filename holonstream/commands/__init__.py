@@ -11,8 +11,12 @@ from holonstream.commands.fold import fold
 from holonstream.commands.import_ import import_
 from holonstream.commands.init import init
 from holonstream.commands.relay import relay
+from holonstream.commands.schemas import schemas
+from holonstream.commands.settings import settings
 from holonstream.commands.status import status
 from holonstream.commands.worker import worker
 from local.cli import local
 
-COMMANDS: list[click.Command] = [local, init, relay, worker, import_, export, fold, status, dataset, demo]
+COMMANDS: list[click.Command] = [
+    *(local, init, relay, worker, import_, export, fold, status, schemas, settings, dataset, demo),
+]

@@ -140,7 +140,13 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
 
 @schemas.command("new")
 @click.argument("name")
-@click.option("--stream", type=click.Choice(["holon", "relationship"]), default="holon", show_default=True)
+@click.option(
+    "--stream",
+    type=click.Choice(["holon", "relationship"]),
+    default="holon",
+    show_default=True,
+    help="What events of a new type change.",
+)
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),

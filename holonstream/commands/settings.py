@@ -1,0 +1,33 @@
+"""``holonstream settings``: every setting, as docs/settings.md has them."""
+
+from __future__ import annotations
+
+import click
+from pydantic import SecretStr
+
+from holonstream.settings import PREFIX, Settings
+
+HEAD = """\
+# Settings
+
+Environment variables, checked together when a process starts; a value that is wrong is named with all others that are.
+Times are seconds, sizes bytes. Secrets never appear in a log. (This page is what `holonstream settings` prints.)
+
+| Variable | Default | Meaning |
+|---|---|---|"""
+
+
+@click.command()
+def settings() -> None:
+    """Print every setting with its default and meaning, in Markdown."""
+    click.echo(page(), nl=False)
+
+
+def page() -> str:
+    """The page, made from the settings' own declarations."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        shown = "" if default in (None, "") else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join([HEAD, *rows]) + "\n"

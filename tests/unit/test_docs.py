@@ -1,0 +1,62 @@
+"""The documents name what exists, and all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from holonstream.cli import cli
+from holonstream.commands.settings import page
+from holonstream.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_page_of_settings_is_current() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == page(), "run: holonstream settings > docs/settings.md"
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda file: file.name)
+def test_links_lead_to_files(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda file: file.name)
+def test_commands_that_a_document_names_exist(document: Path) -> None:
+    for words in re.findall(r"(?:`|^ {4}|bin/)holonstream ((?:[a-z-]+ ?)+)", document.read_text(), re.MULTILINE):
+        command: click.Command = cli
+        for word in words.split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, f"{document.name} names `holonstream {words.strip()}`"
+            command = command.commands[word]
+
+
+def test_settings_that_are_named_anywhere_exist() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    others = {PREFIX + name for name in ("LOCAL_DIR", "CACHE_DIR", "TEST_STACK_DIR", "TEST_SHARED")}
+    for file in [*DOCS, ROOT / "docker-compose.yml", *(ROOT / "local").rglob("*.py")]:
+        for name in re.findall(rf"{PREFIX}[A-Z0-9_]+", file.read_text()):
+            assert name in known | others, f"{file.name} names {name}"
+
+
+def _commands(group: click.Group) -> list[tuple[str, click.Command]]:
+    found = []
+    for name, command in group.commands.items():
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {inner}", leaf) for inner, leaf in _commands(command)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), _commands(cli), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_and_option_explains_itself(name: str, command: click.Command) -> None:
+    assert command.help, f"holonstream {name} has no help"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            assert parameter.help, f"holonstream {name} {parameter.opts[0]} has no help"
