@@ -1,0 +1,193 @@
+"""The invalidating sink: puts tombstones in place of what events have changed (protocol: `sinks.cache`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+from redis.asyncio import Redis
+
+from schemas.errors import InvalidEvent
+from schemas.wire import decode_place
+from sinks.base import RawRecord, Run, Written
+from sinks.cache.counters import CacheCounters
+from sinks.cache.driver import Script, check_server, redis_errors
+from sinks.cache.entry import STREAM_PREFIX, Keys, position_text, slot_of
+from sinks.errors import CacheUnavailable
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 1000  # records per script: some 7 ms during which Redis serves nobody else
+_TURNS_TO_SEND = 4  # turns of the loop in which redis-py gets a command onto its socket
+_invalidate = Script("invalidate")
+_floor = Script("floor")
+
+
+class InvalidationSink:
+    """A `sinks.base.Sink` over Redis; idempotent, so it keeps no checkpoint of its own.
+
+    `redis` is a client made by `sinks.cache.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
+    what readers give to values. `settle` and `tick` are in seconds; a worker should tick more than once while a floor
+    settles. Raises ValueError when tombstones would not outlive values.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        namespace: str = "holonstream",
+        *,
+        value_ttl: int = 3_600,
+        tombstone_ttl: int = 86_400,
+        settle: float = 3.0,
+        tick: float = 1.0,
+        allow_persistent: bool = False,
+        counters: CacheCounters | None = None,
+    ) -> None:
+        if tombstone_ttl <= value_ttl:
+            raise ValueError(f"tombstone_ttl ({tombstone_ttl} s) must be longer than value_ttl ({value_ttl} s)")
+        self.counters = counters or CacheCounters()
+        self._redis = redis
+        self._keys = Keys(namespace)
+        self._tombstone_ttl = tombstone_ttl
+        self._settle_ms = round(settle * 1000)
+        self._tick = tick
+        self._allow_persistent = allow_persistent
+        self._processed: dict[int, int] = {}
+        """per partition held, the position up to which this worker has written tombstones, or has begun to"""
+        self._ticking: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect and check Redis's settings.
+
+        Raises `sinks.cache.UnsafeRedis` when it persists or evicts by another policy, CacheUnavailable when it is down.
+        """
+        if self._ticking is None:
+            await check_server(self._redis, allow_persistent=self._allow_persistent)
+            self._closing.clear()
+            self._ticking = asyncio.create_task(self._keep_floors(), name="cache-floors")
+
+    async def close(self) -> None:
+        """Stop the upkeep of floors and disconnect; closing twice is fine."""
+        if self._ticking is not None:
+            # Asked, not cancelled: Python 3.11's wait_for, which the client uses, can lose a cancellation.
+            self._closing.set()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+            self._ticking = None
+        await self._redis.aclose()
+
+    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+        """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
+        self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
+        await self.keep_floors()
+        return None
+
+    def revoke(self, topic: str, partition: int) -> None:
+        """Give a partition back."""
+        self._processed.pop(partition, None)
+
+    async def write(self, run: Run) -> Written:
+        """Invalidate every holon that the run changes; may be repeated.
+
+        Raises CacheUnavailable; some of the tombstones may be written then.
+        """
+        if self._ticking is not None and self._ticking.done():
+            self._ticking.result()  # a bug in the upkeep of floors must not go unnoticed
+        last = _last_position(run.records)
+        if last is None:
+            self._skip(run, len(run.records))
+            return Written(applied=0, skipped=len(run.records), dead=0, position=None)
+        if run.partition in self._processed:
+            # Before the first script: a floor that a tick makes between two scripts must cover the first one.
+            self._processed[run.partition] = max(last, self._processed[run.partition])
+        undecodable = 0
+        in_flight: asyncio.Task[None] | None = None
+        try:
+            # Redis works on one chunk while the next is decoded.
+            for start in range(0, len(run.records), CHUNK):
+                latest, bad = _latest_positions(run.records[start : start + CHUNK])
+                undecodable += bad
+                keys, arguments = self._arguments(run.partition, latest, last)
+                if in_flight is not None:
+                    await in_flight
+                in_flight = asyncio.create_task(self._invalidate(run.partition, keys, arguments))
+                for _ in range(_TURNS_TO_SEND):
+                    await asyncio.sleep(0)
+            if in_flight is not None:
+                await in_flight
+        finally:
+            if in_flight is not None:
+                in_flight.cancel()  # nothing, unless this write is given up
+        self._skip(run, undecodable)
+        return Written(applied=len(run.records) - undecodable, skipped=undecodable, dead=0, position=last)
+
+    async def keep_floors(self) -> None:
+        """Make the floors of the held partitions where Redis has none. Raises CacheUnavailable."""
+        held = dict(self._processed)
+        if not held:
+            return
+        keys = [self._keys.fence(partition) for partition in held]
+        with redis_errors("keeping floors"):
+            made = await _floor.run(self._redis, keys, self._settle_ms, *map(position_text, held.values()))
+        if made:
+            self.counters.floors += made
+            log.info("cache.floors.made", count=made, held=len(held))
+
+    def _arguments(self, partition: int, latest: Mapping[str, int], last: int) -> tuple[list[str], list[str | int]]:
+        """Keys and arguments of the script."""
+        prefix, ids = self._keys.holon, [stream[len(STREAM_PREFIX) :] for stream in latest]
+        positions, slots = "".join(map(position_text, latest.values())), "".join(map(slot_of, ids))
+        keys = [self._keys.fence(partition), *[prefix + i for i in ids]]
+        return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._settle_ms]
+
+    async def _invalidate(self, partition: int, keys: list[str], arguments: list[str | int]) -> None:
+        if len(keys) > 1:
+            with redis_errors(f"invalidating {len(keys) - 1} holons of partition {partition}"):
+                self.counters.tombstones += await _invalidate.run(self._redis, keys, *arguments)
+
+    def _skip(self, run: Run, undecodable: int) -> None:
+        if undecodable:
+            self.counters.undecodable += undecodable
+            log.warning("cache.records.undecodable", partition=run.partition, next=run.next_offset, count=undecodable)
+
+    async def _keep_floors(self) -> None:
+        failing = False
+        while not await self._closes_within(self._tick):
+            try:
+                await self.keep_floors()
+                failing = False
+            except CacheUnavailable as error:
+                if not failing:
+                    log.warning("cache.floors.unavailable", reason=str(error))
+                failing = True
+
+    async def _closes_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return self._closing.is_set()
+
+
+def _last_position(records: Sequence[RawRecord]) -> int | None:
+    """The position of the last record that has one."""
+    for record in reversed(records):
+        with suppress(InvalidEvent):
+            return decode_place(record.value).position
+    return None
+
+
+def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int]:
+    """The last position of each holon stream, and how many records cannot be decoded."""
+    latest: dict[str, int] = {}
+    undecodable = 0
+    for record in records:
+        try:
+            place = decode_place(record.value)
+        except InvalidEvent:
+            undecodable += 1
+            continue
+        if place.subject.startswith(STREAM_PREFIX):
+            latest[place.subject] = place.position
+    return latest, undecodable

@@ -1,0 +1,127 @@
+"""What the cache's tests share: a Redis of their own, runs of records, a graph in memory that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import ParamSpec
+
+import msgspec
+
+from local import ports
+from local.redis_server import RedisServer
+from schemas.state import Holon
+from sinks.base import Run
+
+P = ParamSpec("P")
+TOPIC = "cache-test.events"
+LONGEST_TEST = 180.0  # seconds; a test that waits for what never comes must fail
+
+
+def in_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Run an async test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), LONGEST_TEST))
+
+    return run
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[RedisServer]:
+    """A Redis that the test may flush, stop and starve."""
+    server = RedisServer(folder, ports.choose(RedisServer.port_names()))
+    start(server)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def start(server: RedisServer) -> None:
+    server.start(lambda _: None, Event())
+
+
+def url_of(server: RedisServer) -> str:
+    return server.env()["HOLONSTREAM_REDIS_URL"]
+
+
+@dataclass(frozen=True)
+class Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def record(stream: str, position: int) -> Record:
+    place = {
+        "subject": stream,
+        "sequence": str(position),
+        "streamversion": 1,
+        "recordedtime": "2024-03-01T08:00:00.000Z",
+    }
+    return Record(position, stream.encode(), msgspec.json.encode({**place, "data": {"never": "read"}}))
+
+
+def run_of(*events: tuple[str, int] | Record, partition: int = 0) -> Run:
+    """A run of (stream, position) pairs, or of records as they are."""
+    records = [e if isinstance(e, Record) else record(*e) for e in events]
+    return Run(TOPIC, partition, records, records[-1].offset + 1 if records else 0)
+
+
+def holon(holon_id: str, position: int, **properties: object) -> Holon:
+    return Holon(
+        id=holon_id,
+        type="Person",
+        properties=properties,
+        status="active",
+        created_at="2024-03-01T08:00:00.000Z",
+        created_by="tests",
+        source_documents=(),
+        last_modified="2024-03-01T08:00:00.000Z",
+        version=1,
+        position=position,
+    )
+
+
+@dataclass(frozen=True)
+class Read:
+    holon: Holon | None
+    partition: int
+    checkpoint_position: int | None
+
+
+@dataclass
+class MemoryGraph:
+    """A graph whose state a test sets; it knows which holons it has handed out."""
+
+    partition: int = 0
+    checkpoint: int | None = None
+    holons: dict[str, Holon] = field(default_factory=dict)
+    reads: int = 0
+    answers: list[Holon] = field(default_factory=list)
+    before_read: Callable[[], None] | None = None
+
+    def apply(self, holon_id: str, position: int, **properties: object) -> None:
+        """What an event at this position comes to: a new state, and the checkpoint reaches it."""
+        self.holons[holon_id] = holon(holon_id, position, **properties)
+        self.checkpoint = max(position, self.checkpoint or 0)
+
+    async def read_holon(self, holon_id: str) -> Read:
+        self.reads += 1
+        if self.before_read is not None:
+            self.before_read()
+        found = self.holons.get(holon_id)
+        if found is not None:
+            self.answers.append(found)
+        return Read(found, self.partition, self.checkpoint)
+
+    def gave(self, answer: Holon) -> bool:
+        """Whether this very object came from here, and not out of Redis."""
+        return any(answer is given for given in self.answers)

@@ -1,0 +1,66 @@
+"""Entries of the cache as bytes."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.state import Holon
+from sinks.cache.entry import SLOTS, decode_value, encode_value, position_of, position_text, slot_of
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**60), 10**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+holons = st.builds(
+    Holon,
+    id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    type=st.just("Person"),
+    properties=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values, max_size=4),
+    status=st.sampled_from(["active", "inactive"]),
+    created_at=st.just("2024-03-01T08:00:00.000Z"),
+    created_by=st.text(st.characters(exclude_categories=["Cs"])),
+    source_documents=st.tuples() | st.tuples(st.just("doc-1"), st.just("doc-2")),
+    last_modified=st.just("2024-03-01T08:00:00.001Z"),
+    version=st.integers(1, 2**31),
+    position=st.integers(1, 2**63 - 1),
+)
+
+
+@given(holons)
+def test_a_holon_comes_back_as_it_went_in(holon: Holon) -> None:
+    entry = encode_value(holon)
+    back = decode_value(entry)
+    assert back == holon
+    assert repr(back) == repr(holon), "1 and 1.0 and True are equal, but not the same value"
+    assert position_of(entry) == holon.position
+
+
+def test_an_entry_of_another_release_is_no_holon() -> None:
+    assert decode_value(b'V00000000000000000007{"id":"p-1","kind":"Person"}') is None
+    assert decode_value(b"V00000000000000000007") is None
+
+
+def test_positions_compare_as_text_beyond_what_a_double_holds() -> None:
+    positions = [0, 9, 10, 2**53, 2**53 + 1, 2**63 - 1]
+    texts = [position_text(p) for p in positions]
+    assert texts == sorted(texts)
+    assert {len(t) for t in texts} == {20}
+    assert len(set(texts)) == len(texts)
+
+
+def test_slots_are_four_digits_and_spread() -> None:
+    slots = [slot_of(f"person-{n}") for n in range(20_000)]
+    assert {len(s) for s in slots} == {4}
+    assert max(map(int, slots)) < SLOTS
+    assert len(set(slots)) > 0.98 * SLOTS * (1 - math.exp(-20_000 / SLOTS))
