@@ -1,8 +1,9 @@
 """What a sink is: a store that follows the log.
 
-A worker hands a sink one *run* at a time: consecutive records of ONE partition, in order. Guaranteed to a sink: runs of
-a partition come in order, and none is dropped. Not guaranteed: that a run comes only once (a kill or a rebalance brings
-it again), or that a worker still owns the partition when it writes. A sink therefore makes its own effect idempotent.
+A worker hands a sink *runs*: consecutive records of ONE partition, in order; at each call one run of every partition
+that has something to write. Guaranteed to a sink: runs of a partition come in order, one call after the other, and none
+is dropped. Not guaranteed: that a run comes only once (a kill or a rebalance brings it again), or that a worker still
+owns the partition when it writes. A sink therefore makes its own effect idempotent.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Written:
 
 
 class Sink(Protocol):
-    """A store that follows the log, one run at a time."""
+    """A store that follows the log."""
 
     async def open(self) -> None:
         """Connect and check that the store is ready.
@@ -87,8 +88,9 @@ class Sink(Protocol):
     def revoke(self, topic: str, partition: int) -> None:
         """Give a partition back: drop what is remembered of it."""
 
-    async def write(self, run: Run) -> Written:
-        """Apply a run, all of it or nothing.
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        """Apply runs of different partitions, all of them or none; what each came to, in the same order.
 
-        Raises Unavailable (try again), CheckpointMoved (another worker has the partition), anything else is a bug.
+        Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
+        bug.
         """

@@ -20,6 +20,10 @@ class NotInitialised(HolonstreamError):
 class CheckpointMoved(HolonstreamError):
     """Another worker has written the partition: this one no longer owns it."""
 
+    def __init__(self, topic: str, partition: int, reason: str) -> None:
+        super().__init__(f"Checkpoint moved: {topic}[{partition}] {reason}")
+        self.topic, self.partition = topic, partition
+
 
 class NotYetVisible(HolonstreamError):
     """A read with a token reached its deadline before the view reached the token."""

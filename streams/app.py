@@ -38,7 +38,7 @@ class GroupSettings:
     dead_letter_topic: str
     max_run: int = 5_000
     """records of one run at most"""
-    buffered_runs: int = 8
+    buffered_runs: int = 24
     """runs fetched ahead of the sink"""
     session_timeout: float = 12.0
     """after which the group gives a silent worker's partitions to others"""
@@ -82,7 +82,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
         )
         self.settings = settings
         self.sink = sink
-        self.follower = Follower(self, sink, write_timeout=settings.write_timeout)
+        self.follower = Follower(self, sink, max_events=settings.max_run, write_timeout=settings.write_timeout)
         self._dead_letters = self.topic(settings.dead_letter_topic, value_serializer="raw", key_serializer="raw")
         events = self.topic(settings.topic, schema=RunSchema())
         self.agent(events, name="follow")(self.follower.follow)

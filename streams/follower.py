@@ -1,9 +1,9 @@
-"""Hands runs to a sink, one after the other, and knows when not to."""
+"""Hands runs to a sink, in order, and knows when not to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -26,19 +26,22 @@ GRACE = 5.0  # seconds that a write in hand gets once the worker stops or the gr
 
 
 class GivenUp(Exception):
-    """The worker stops or the group rebalances: leave the run, it will be read again."""
+    """The worker stops or the group rebalances: leave the runs, they will be read again."""
 
 
 class Follower:
     """Couples one consumer to one sink.
 
-    Per assigned partition it knows the offset at which the next run must start; nothing is known of it until the sink
-    has said where its own checkpoint is.
+    What has queued up while the sink was writing is written together, one run per partition: a transaction costs the
+    same for one event as for hundreds. Per assigned partition the follower knows the offset at which the next run must
+    start; nothing is known of it until the sink has said where its own checkpoint is.
     """
 
-    def __init__(self, app: Any, sink: Sink, *, write_timeout: float = 30.0) -> None:
+    def __init__(self, app: Any, sink: Sink, *, max_events: int, write_timeout: float) -> None:
+        """`max_events` are written together at most, if one run does not have more; `write_timeout` is in seconds."""
         self._app = app
         self._sink = sink
+        self._max_events = max_events
         self._write_timeout = write_timeout
         self._expected: dict[TP, int] = {}
         self._positions: dict[TP, int | None] = {}
@@ -54,8 +57,22 @@ class Follower:
     async def follow(self, stream: Any) -> None:
         """The agent: every run of the stream, in order."""
         async for event in stream.events():
-            await self.handle(event.value)
+            fetched = [event.value]
+            await self.handle(fetched + self._queued(stream.channel.queue, len(event.value.records)))
             self._app.consumer.unacked.discard(event.message)
+
+    def _queued(self, queue: asyncio.Queue[Any], count: int) -> list[FetchedRun]:
+        """What else waits in the stream's queue, up to `max_events`.
+
+        Faust does not track these as being in hand; it need not, for they are handled while the first one is.
+        """
+        fetched = []
+        while count < self._max_events and not queue.empty():
+            event = queue.get_nowait()
+            if event.message.generation_id == self._app.consumer_generation_id:
+                fetched.append(event.value)
+                count += len(event.value.records)
+        return fetched
 
     # --- partitions come and go ------------------------------------------------------------------------------------
 
@@ -91,7 +108,7 @@ class Follower:
 
     async def _take(self, tp: TP, mark: Mark) -> None:
         """Learn from the sink where the partition goes on, and go there."""
-        checkpoint = await self._insist(lambda: self._sink.assign(tp.topic, tp.partition, mark.position), tp)
+        checkpoint = await self._insist(lambda: self._sink.assign(tp.topic, tp.partition, mark.position))
         start = mark.offset if checkpoint is None else checkpoint
         if start != mark.offset:
             log.info("partition.seek", partition=tp.partition, committed=mark.offset, checkpoint=start)
@@ -102,31 +119,43 @@ class Follower:
 
     # --- runs ------------------------------------------------------------------------------------------------------
 
-    async def handle(self, fetched: FetchedRun) -> None:
-        """Write one run, for as long as it takes; leave it when the partition is no longer ours to write."""
-        tp = TP(fetched.topic, fetched.partition)
+    async def handle(self, fetched: Sequence[FetchedRun]) -> None:
+        """Write runs, for as long as it takes; leave those whose partition is no longer ours to write."""
         try:
-            await self._opened(tp)
-            expected = self._expected.get(tp)
-            if expected is None:
-                return
-            if fetched.start != expected:
-                log.info("run.does_not_join", partition=tp.partition, start=fetched.start, expected=expected)
-                await self._app.consumer.seek_to(tp, expected)
-                return
-            if fetched.records:
-                written = await self._write(tp, fetched)
-                if written is None:
+            joined = await self._join(fetched)
+            while joined:
+                try:
+                    await self._write(joined)
                     return
-                self.events += written.applied
-                self.dead += written.dead
-                if written.position is not None:
-                    self._positions[tp] = written.position
-            self.runs += 1
-            self._expected[tp] = fetched.next_offset
-            self._app.consumer.written(tp, Mark(fetched.next_offset, self._positions.get(tp)))
+                except CheckpointMoved as moved:
+                    log.warning("partition.checkpoint_moved", partition=moved.partition, reason=str(moved))
+                    tp = TP(moved.topic, moved.partition)
+                    joined.pop(tp)
+                    position = self._positions.get(tp)
+                    self._expected.pop(tp, None)
+                    await self._take(tp, Mark(-1, position))
         except GivenUp:
             pass
+
+    async def _join(self, fetched: Sequence[FetchedRun]) -> dict[TP, FetchedRun]:
+        """The runs that go on where their partitions are, those of one partition as one."""
+        joined: dict[TP, FetchedRun] = {}
+        for run in fetched:
+            tp = TP(run.topic, run.partition)
+            await self._opened(tp)
+            before = joined.get(tp)
+            expected = before.next_offset if before else self._expected.get(tp)
+            if expected is None:
+                continue
+            if run.start != expected:
+                log.info("run.does_not_join", partition=tp.partition, start=run.start, expected=expected)
+                await self._app.consumer.seek_to(tp, expected)
+            elif before is None:
+                joined[tp] = run
+            else:
+                records = [*before.records, *run.records]
+                joined[tp] = FetchedRun(tp.topic, tp.partition, before.start, run.next_offset, records)
+        return joined
 
     async def _opened(self, tp: TP) -> None:
         opening = self._opening.get(tp)
@@ -134,16 +163,21 @@ class Follower:
             self._check()
             await asyncio.wait({opening}, timeout=LOOK)
 
-    async def _write(self, tp: TP, fetched: FetchedRun) -> Written | None:
-        run = Run(fetched.topic, fetched.partition, fetched.records, fetched.next_offset)
-        try:
-            return await self._insist(lambda: self._sink.write(run), tp)
-        except CheckpointMoved as moved:
-            log.warning("partition.checkpoint_moved", partition=tp.partition, reason=str(moved))
-            await self._take(tp, Mark(-1, self._positions.get(tp)))
-            return None
+    async def _write(self, joined: Mapping[TP, FetchedRun]) -> None:
+        runs = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
+        results: list[Written] = await self._insist(lambda: self._sink.write_runs(runs)) if runs else []
+        for run, written in zip(runs, results, strict=True):
+            self.events += written.applied
+            self.dead += written.dead
+            if written.position is not None:
+                self._positions[TP(run.topic, run.partition)] = written.position
+        self.runs += 1
+        for tp, run_ in joined.items():
+            if tp in self._expected:  # else it was revoked meanwhile
+                self._expected[tp] = run_.next_offset
+                self._app.consumer.written(tp, Mark(run_.next_offset, self._positions.get(tp)))
 
-    async def _insist(self, call: Callable[[], Awaitable[T]], tp: TP) -> T:
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again while the store is down. Raises GivenUp, or the bug that it met."""
         backoff = FIRST_BACKOFF
         while True:
@@ -154,12 +188,10 @@ class Follower:
                 self.retries += 1
                 if self.retrying_since is None:
                     self.retrying_since = monotonic()
-                    log.warning("sink.unavailable", partition=tp.partition, error=str(error) or repr(error))
+                    log.warning("sink.unavailable", error=str(error) or repr(error))
             else:
                 if self.retrying_since is not None:
-                    log.info(
-                        "sink.available", partition=tp.partition, after=round(monotonic() - self.retrying_since, 3)
-                    )
+                    log.info("sink.available", after=round(monotonic() - self.retrying_since, 3))
                     self.retrying_since = None
                 return result
             until = monotonic() + backoff

@@ -88,6 +88,10 @@ class InvalidationSink:
         """Give a partition back."""
         self._processed.pop(partition, None)
 
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        """Invalidate every holon that the runs change; may be repeated. See `write`."""
+        return [await self.write(run) for run in runs]
+
     async def write(self, run: Run) -> Written:
         """Invalidate every holon that the run changes; may be repeated.
 

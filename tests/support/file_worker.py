@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from holonstream import logs
@@ -37,7 +38,10 @@ class FileSink:
     def revoke(self, topic: str, partition: int) -> None:
         self._note("revoked", f"{os.getpid()} {partition}")
 
-    async def write(self, run: Run) -> Written:
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        return [await self._write(run) for run in runs]
+
+    async def _write(self, run: Run) -> Written:
         if (self._folder / "bug").exists():
             raise KeyError("a bug")
         if (self._folder / "down").exists():

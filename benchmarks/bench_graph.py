@@ -1,0 +1,216 @@
+"""The graph sink against the bare driver: python -m benchmarks.bench_graph [NEO4J_URI] [ROUNDS]
+
+Prints, from one run against one Neo4j (its own unless a URI is given; its graph is emptied), the rates of GraphSink,
+from records on, and of a bare loop that sends the sink's own UNWIND statement with rows made beforehand, one row per
+event. Both write runs of 5,000. Rounds alternate; ratios are of medians, the promised ones of design.md, section 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import structlog
+from neo4j import AsyncDriver, AsyncGraphDatabase
+
+from local.temporary import temporary_stack
+from schemas.catalogue import Catalogue
+from schemas.event import Event, RecordedEvent
+from schemas.projection import apply, recorded
+from schemas.state import Holon, State
+from sinks.base import Run
+from sinks.graph.driver import GraphConnection
+from sinks.graph.mapping import holon_row, relationship_row
+from sinks.graph.schema import initialise
+from sinks.graph.sink import GraphSink
+from sinks.graph.statements import text
+from tests.support.records import Record, records_of
+
+TOPIC = "bench.events"
+RUN = 5_000  # events of a run
+RUNS = 4  # runs of a round
+PROMISED = {"create": 0.9, "cold update": 0.6, "hot set": 4.0}
+CATALOGUE = Catalogue.load()
+WIPE = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
+
+
+def person(name: str, number: int) -> Event:
+    return _event(
+        "PersonCreated",
+        (name,),
+        {
+            "name": f"Alexandra Okafor {number}",
+            "rank": "O-3",
+            "email": f"alexandra.{number}@example.org",
+            "identifiers": {"edipi": str(1_000_000 + number)},
+            "certificates": ["survey", "anvil"],
+            "workLoad": number % 100,
+        },
+    )
+
+
+def promoted(name: str, number: int) -> Event:
+    return _event("PersonModified", (name,), {"properties": {"rank": "O-4", "workLoad": number % 100}})
+
+
+def seated(name: str, other: str) -> Event:
+    payload = {"relationshipId": name, "relationshipType": "OCCUPIES", "properties": {"role": "member"}}
+    return _event("AssignmentStarted", (name, other), payload)
+
+
+def left(name: str) -> Event:
+    return _event("AssignmentEnded", (), {"relationshipId": name, "endDate": "2024-05-01T00:00:00.000Z"})
+
+
+class Log:
+    """Events with their places, over all rounds."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, State] = {}
+        self.versions: dict[str, int] = {}
+        self.position = 0
+
+    def take(self, events: Iterable[Event]) -> list[RecordedEvent]:
+        taken = []
+        for event in recorded(CATALOGUE, events):
+            self.position += 1
+            version = self.versions[event.stream] = self.versions.get(event.stream, 0) + 1
+            taken.append(_placed(event, version, self.position))
+        return taken
+
+    def rows(self, log: Sequence[RecordedEvent]) -> list[dict[str, Any]]:
+        """What a bare loop would write: a row per event, with the state after it."""
+        rows = []
+        for event in log:
+            state = apply(CATALOGUE, self.states.get(event.stream), event)
+            assert state is not None
+            self.states[event.stream] = state
+            rows.append(holon_row(state) if isinstance(state, Holon) else relationship_row(state))
+        return rows
+
+
+async def bare(driver: AsyncDriver, statements: Sequence[str], rows: Sequence[dict[str, Any]]) -> float:
+    """Events per second of a loop over the driver."""
+    began = perf_counter()
+    for start in range(0, len(rows), RUN):
+        async with driver.session() as session, await session.begin_transaction() as transaction:
+            part = rows[start : start + RUN]
+            for statement in statements:
+                result = await transaction.run(statement, rows=part)
+                await result.consume()
+            await transaction.commit()
+    return len(rows) / (perf_counter() - began)
+
+
+async def sunk(sink: GraphSink, records: Sequence[Record]) -> float:
+    """Events per second of the sink, its cache empty at the start."""
+    first = await sink.assign(TOPIC, 0, None)
+    records = [Record(first + record.offset, record.key, record.value) for record in records]
+    began = perf_counter()
+    for start in range(0, len(records), RUN):
+        part = records[start : start + RUN]
+        written = await sink.write(Run(TOPIC, 0, part, part[-1].offset + 1))
+        assert written.applied == len(part)
+    return len(records) / (perf_counter() - began)
+
+
+Path = tuple[Sequence[str], Callable[[str], list[Event]]]
+"""Statements of the bare loop; the events, given a prefix for ids."""
+
+
+def paths(number: int) -> dict[str, Path]:
+    """What a round measures, by name."""
+    count = RUN * RUNS
+    dice = random.Random(number)
+    names = [f"{number:02}-{i:06}" for i in range(count)]
+    dice.shuffle(names)
+    hot, cold = names[: count // 100], names[count // 100 :]
+    mixed = [dice.choice(hot if dice.random() < 0.9 else cold) for _ in range(count)]
+    update = [text("holons_write")]
+    seat = [text("ends_write").replace("UNWIND $ids AS id", "UNWIND $rows AS row UNWIND [row.s, row.e] AS id")]
+    seat.append(text("relationships_create"))
+    leave = [text("relationships_update").replace("__RELATIONSHIP_TYPE__", ":OCCUPIES")]
+    return {
+        "create": (update, lambda k: [person(k + n, i) for i, n in enumerate(names)]),
+        "cold update": (update, lambda k: [promoted(k + n, i) for i, n in enumerate(names)]),
+        "hot set": (update, lambda k: [promoted(k + n, i) for i, n in enumerate(mixed)]),
+        "relationship create": (seat, lambda k: [seated(k + n, k + names[-1 - i]) for i, n in enumerate(names[:RUN])]),
+        "relationship end": (leave, lambda k: [left(k + n) for n in names[:RUN]]),
+    }
+
+
+async def measure(uri: str, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Rates (bare, sink) per path and round."""
+    rates: dict[str, list[tuple[float, float]]] = {}
+
+    async def no_letters(letters: Any) -> None:
+        raise AssertionError(f"dead letters: {letters[0]}")
+
+    async with GraphConnection(uri) as connection, AsyncGraphDatabase.driver(uri) as driver:
+        await connection.rows(WIPE)
+        await initialise(connection, CATALOGUE, TOPIC, 1)
+        for number in range(rounds + 1):  # the first warms the server and is not counted
+            theirs, ours = Log(), Log()
+            for name, (statements, make) in paths(number).items():
+                rows = theirs.rows(theirs.take(make("bare")))
+                records = records_of(ours.take(make("sink")))
+                sink = GraphSink(connection, CATALOGUE, TOPIC, no_letters)
+                gc.collect()
+                gc.freeze()  # what the benchmark holds is no work for the collector
+                if number % 2:
+                    ours_rate, theirs_rate = await sunk(sink, records), await bare(driver, statements, rows)
+                else:
+                    theirs_rate, ours_rate = await bare(driver, statements, rows), await sunk(sink, records)
+                if number:
+                    rates.setdefault(name, []).append((theirs_rate, ours_rate))
+        await connection.rows(WIPE)
+    return rates
+
+
+def report(rates: dict[str, list[tuple[float, float]]]) -> bool:
+    """Print the figures; whether every promise holds."""
+    kept = True
+    print(f"{'path':<22}{'bare/s':>10}{'sink/s':>10}{'ratio':>8}{'promised':>10}")
+    for name, pairs in rates.items():
+        theirs, ours = (statistics.median(rate) for rate in zip(*pairs, strict=True))
+        promised = PROMISED.get(name)
+        print(f"{name:<22}{theirs:>10,.0f}{ours:>10,.0f}{ours / theirs:>8.2f}{promised or '':>10}")
+        kept &= promised is None or ours / theirs >= promised
+    return kept
+
+
+def _event(type: str, subjects: tuple[str, ...], payload: dict[str, Any]) -> Event:
+    return Event(
+        type=type,
+        occurred_at="2024-03-01T08:00:00.000Z",
+        actor="per-1",
+        subjects=subjects,
+        source_system="bench",
+        payload=payload,
+        id="599b1642-afff-402f-942d-30a0ca7645c9",
+    )
+
+
+def _placed(event: RecordedEvent, version: int, position: int) -> RecordedEvent:
+    return msgspec.structs.replace(event, version=version, position=position)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, against a server of its own unless one is named."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    rounds = int(arguments[1]) if len(arguments) > 1 else 5
+    if arguments:
+        return 0 if report(asyncio.run(measure(arguments[0], rounds))) else 1
+    with temporary_stack(services=["neo4j"]) as stack:
+        return 0 if report(asyncio.run(measure(stack.env()["HOLONSTREAM_NEO4J_URI"], rounds))) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""What makes room for a run: work beside the fold that is over when the run is, and no garbage collector in between."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Tasks that end with the block: waited for when it raises (their errors are lost), cancelled when it is."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[T]] = []
+
+    async def start(self, work: Coroutine[Any, Any, T]) -> None:
+        """Start a piece of work, and let it send its request before going on."""
+        self._tasks.append(asyncio.create_task(work))
+        await asyncio.sleep(0)
+
+    async def then(self, work: Coroutine[Any, Any, T]) -> None:
+        """Start a piece of work once the one before is done. Raises what that one raised."""
+        try:
+            if self._tasks:
+                await self.result()
+        except BaseException:
+            work.close()
+            raise
+        await self.start(work)
+
+    async def result(self) -> T:
+        """The result of the work started last. Raises what it raised."""
+        return await self._tasks[-1]
+
+    async def all(self) -> None:
+        """Wait for all of it. Raises what the last one raised."""
+        if self._tasks:
+            await self.result()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """No garbage collection in the block, which must not await.
+
+    Decoding makes thousands of objects that all stay until the run is written and hold no cycles: the collector would
+    look at them again and again, for half of the time that decoding takes.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

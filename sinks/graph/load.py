@@ -1,0 +1,57 @@
+"""Loading the present states of entities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.catalogue import Catalogue
+from schemas.state import HOLON, RELATIONSHIP, State, stream_of
+from sinks.graph.driver import GraphConnection
+from sinks.graph.mapping import holon_of, relationship_of
+from sinks.graph.statements import count_statement, load_statement, text
+
+
+class Loader:
+    """Loads states by stream; remembers which relationship types occur, as a seek is needed for each of them."""
+
+    def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
+        self._connection, self._catalogue = connection, catalogue
+        self._types: set[str] | None = None
+
+    def forget_types(self) -> None:
+        """Ask again which types occur: another worker may have written the first of one."""
+        self._types = None
+
+    def add_types(self, types: set[str]) -> None:
+        """Take note of types that were written."""
+        if self._types is not None:
+            self._types |= types
+
+    async def load(self, streams: Sequence[str]) -> dict[str, State]:
+        """The states of some streams, in at most two queries; those that have none are left out.
+
+        Raises GraphUnavailable.
+        """
+        holons: list[str] = []
+        relationships: list[str] = []
+        for stream in streams:
+            kind, _, entity = stream.partition("/")
+            (holons if kind == HOLON else relationships).append(entity)
+        states: dict[str, State] = {}
+        if holons:
+            for labels, properties in (await self._connection.rows(text("holons_load"), ids=holons))[0][0]:
+                holon = holon_of(labels, properties)
+                states[stream_of(HOLON, holon.id)] = holon
+        if relationships and (types := await self._occurring_types()):
+            query = load_statement(self._catalogue, types)
+            for row in (await self._connection.rows(query, ids=relationships))[0][0]:
+                relationship = relationship_of(*row)
+                states[stream_of(RELATIONSHIP, relationship.id)] = relationship
+        return states
+
+    async def _occurring_types(self) -> set[str]:
+        if self._types is None:
+            names = sorted(self._catalogue.relationship_types)
+            (counts,) = await self._connection.rows(count_statement(self._catalogue, names))
+            self._types = {name for name, count in zip(names, counts, strict=True) if count}
+        return self._types

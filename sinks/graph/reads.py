@@ -1,0 +1,45 @@
+"""Pages of states: what Neo4j's prefilter lets pass, decided by the filter itself, by id.
+
+Neo4j compares stored text by code point, but stored text with a parameter by UTF-16 unit: ids with characters beyond
+U+D800 would be paged over. `floor` is a text that sorts before the page in both orders; Python drops what precedes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from schemas.state import Holon, Relationship
+
+S = TypeVar("S", Holon, Relationship)
+
+NO_LIMIT = 2**62
+
+
+async def page(
+    fetch: Callable[[str, int], Awaitable[list[S]]],
+    passes: Callable[[S], bool],
+    after: str | None,
+    limit: int | None,
+) -> list[S]:
+    """The first `limit` states after the id `after` that pass, by id.
+
+    `fetch(floor, size)` gives at most `size` states with ids not below `floor`, by id.
+    """
+    found: list[S] = []
+    last = after
+    while True:
+        start = floor(last or "")
+        exact = start == (last or "")
+        size = NO_LIMIT if limit is None or not exact else limit - len(found) + 1  # `last` itself comes once more
+        batch = await fetch(start, size)
+        found += [state for state in batch if (last is None or state.id > last) and passes(state)]
+        if len(batch) < size or (limit is not None and len(found) >= limit):
+            found.sort(key=lambda state: state.id)
+            return found[:limit]
+        last = batch[-1].id
+
+
+def floor(text: str) -> str:
+    """The longest beginning of the text that has no character from U+D800 on."""
+    return next((text[:i] for i, c in enumerate(text) if c >= "\ud800"), text)

@@ -1,0 +1,454 @@
+"""GraphSink on a real server: the effect is the fold's, exactly once, whatever the runs, redeliveries and zombies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.event import RecordedEvent, parse_events
+from schemas.projection import fold
+from schemas.token import Token
+from sinks.base import DeadLetter, Run
+from sinks.errors import CheckpointMoved, GraphUnavailable, NotInitialised, NotYetVisible
+from sinks.graph.driver import GraphConnection
+from sinks.graph.freshness import Checkpoint
+from sinks.graph.run import HoleInStream
+from sinks.graph.store import Neo4jGraphStore
+from tests.conformance.graph_store import (
+    CATALOGUE,
+    EXAMPLES,
+    ended,
+    event,
+    in_loop,
+    log_of,
+    person,
+    started,
+    states_of,
+)
+from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, bare, feed, graph, partitioned, ready, sink
+from tests.support.records import Record, records_of, runs_of
+
+
+def example(name: str) -> list[RecordedEvent]:
+    case = json.loads((EXAMPLES / f"{name}.json").read_text())
+    return log_of(*parse_events(json.dumps(case["events"])))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize("cached", [0, 2, 4096])
+@in_loop
+async def test_any_runs_come_to_the_fold(neo4j_uri: str, size: int, cached: int) -> None:
+    log = example("02-assignments")
+    async with ready(neo4j_uri) as connection:
+        written = await feed(sink(connection, cached=cached), log, size)
+        assert await graph(connection) == fold(CATALOGUE, log)
+        assert sum(w.applied for w in written) == len(log)
+        assert max(w.position or 0 for w in written) == len(log)
+
+
+@in_loop
+async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        log = log_of(*(person(f"p-{number}") for number in range(30)), started("r", "p-1", "p-2"), ended("r"))
+        runs = [
+            Run(TOPIC, partition, records, len(records))
+            for partition, records in enumerate(partitioned(log))
+            if records
+        ]
+        assert len(runs) == PARTITIONS
+        into, other = sink(connection), sink(connection)
+        for run in runs:
+            await into.assign(TOPIC, run.partition, None)
+        await other.assign(TOPIC, 1, None)
+        await other.write(Run(TOPIC, 1, runs[1].records[:1], 1))  # partition 1 has another owner by now
+        before = await graph(connection)
+
+        with pytest.raises(CheckpointMoved) as moved:
+            await into.write_runs(runs)
+        assert moved.value.partition == 1
+        assert await graph(connection) == before
+
+        assert [written.applied for written in await into.write_runs([runs[0], runs[2]])] == [
+            len(runs[0].records),
+            len(runs[2].records),
+        ]
+        assert await into.assign(TOPIC, 1, None) == 1
+        written = await into.write_runs(runs)  # two of them again, one cut short by the checkpoint
+        assert [w.applied for w in written] == [0, len(runs[1].records) - 1, 0]
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_twice_is_once(neo4j_uri: str) -> None:
+    log = example("02-assignments")
+    async with ready(neo4j_uri) as connection:
+        records = partitioned(log)[0]
+        first = sink(connection)
+        assert await first.assign(TOPIC, 0, None) == 0
+        for run in runs_of(records, 7, TOPIC):
+            await first.write(run)
+        before = await graph(connection)
+        # the same worker again, a new one from its own checkpoint, and one that is handed a run that overlaps it
+        for run in runs_of(records, 7, TOPIC):
+            written = await first.write(run)
+            assert (written.applied, written.skipped, written.dead) == (0, len(run.records), 0)
+            assert written.position is not None
+        second = sink(connection)
+        assert await second.assign(TOPIC, 0, 0) == len(records)
+        for run in runs_of(records, 11, TOPIC):
+            assert (await second.write(run)).applied == 0
+        more = log_of(*[person("new")])[0]
+        overlap = [*records[-3:], Record(len(records), b"holon/new", records_of([more])[0].value)]
+        written = await second.write(Run(TOPIC, 0, overlap, len(records) + 1))
+        assert (written.applied, written.skipped) == (1, 3)
+        assert {**before, "holon/new": states_of([more])["holon/new"]} == await graph(connection)
+
+
+@in_loop
+async def test_a_run_without_records_moves_the_checkpoint(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        await into.write(runs_of(records_of(log_of(person("a"))), 1, TOPIC)[0])
+        written = await into.write(Run(TOPIC, 0, [], 5))
+        assert (written.applied, written.position) == (0, None)
+        assert await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints() == [Checkpoint(0, 5, 1)]
+
+
+@in_loop
+async def test_a_zombie_changes_nothing_and_forgets(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a", n=1), event("PersonModified", ["a"], properties={"n": 2}), person("b"))
+        runs = runs_of(records_of(log), 1, TOPIC)
+        zombie, owner = sink(connection), sink(connection)
+        await zombie.assign(TOPIC, 0, None)
+        await zombie.write(runs[0])
+        await owner.assign(TOPIC, 0, None)
+        await owner.write(runs[1])
+        other = Run(TOPIC, 0, [Record(1, None, runs[2].records[0].value)], 2)  # what the zombie thinks comes next
+        with pytest.raises(CheckpointMoved, match=r"offset 2; this worker left it at 1"):
+            await zombie.write(other)
+        with pytest.raises(CheckpointMoved, match="not assigned"):
+            await zombie.write(runs[2])
+        assert await graph(connection) == states_of(log[:2])
+        assert await zombie.assign(TOPIC, 0, None) == 2
+        await zombie.write(runs[2])
+        with pytest.raises(CheckpointMoved):
+            await owner.write(Run(TOPIC, 0, runs[2].records, 4))
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_of_two_workers_at_once_one_writes(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(*(person(f"p{i}") for i in range(40)))
+        workers = [sink(connection) for _ in range(4)]
+        for worker in workers:
+            await worker.assign(TOPIC, 0, None)
+        run = runs_of(records_of(log), 40, TOPIC)[0]
+        results = await asyncio.gather(*(w.write(run) for w in workers), return_exceptions=True)
+        assert sum(not isinstance(r, CheckpointMoved) for r in results) == 1
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_bare_ends_are_filled_and_keep_their_relationships(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(started("r", "a", "b"), person("b"), person("a"), started("s", "a", "c"))
+        runs = runs_of(records_of(log), 1, TOPIC)
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        await into.write(runs[0])
+        assert await bare(connection) == ["a", "b"]
+        await into.write(runs[1])
+        assert await bare(connection) == ["a"]
+        for run in runs[2:]:
+            await into.write(run)
+        assert await bare(connection) == ["c"]
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_labels_and_properties_read_well(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(
+            event("OrganizationCreated", ["x"], name="old"),
+            event("PersonCreated", ["x"], rank="O-3", holonType="Agent", status="own", _id="own"),
+            event("PersonCreated", ["x"], "2024-03-01T08:00:00.000123Z", rank="O-4", status="own", _id="own"),
+            started("r", "x", "y"),
+            ended("r", "2024-05-01"),
+        )
+        await feed(sink(connection), log, 1, 1)
+        rows = await connection.rows(
+            "MATCH (p:Person {rank: 'O-4'})-[r:OCCUPIES]->() "
+            "RETURN labels(p), p.status, p._status, p.__id, p._createdAt.microsecond, "
+            "r._effectiveEnd = datetime('2024-05-01T00:00:00Z'), r._version"
+        )
+        assert [[sorted(rows[0][0]), *rows[0][1:]]] == [[["Holon", "Person"], "own", "active", "own", 123, True, 2]]
+
+
+@in_loop
+async def test_a_hole_is_an_alarm_and_nothing_is_written(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a"), *(event("PersonModified", ["a"], properties={"n": n}) for n in range(4)), person("b"))
+        records = records_of(log)
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        await into.write(Run(TOPIC, 0, records[:2], 2))
+        lost = Run(TOPIC, 0, [records[3], records[5]], 6)
+        for worker in (into, sink(connection)):  # with the state in the cache, and with the state loaded
+            await worker.assign(TOPIC, 0, None)
+            with pytest.raises(HoleInStream, match=r"holon/a: after version 2 comes 4"):
+                await worker.write(lost)
+        # within a run, too, and for a stream that has no state
+        unborn = log_of(*(event("PersonModified", ["c"], properties={}) for _ in range(3)))
+        gap = [Record(2, None, records_of(unborn)[0].value), Record(3, None, records_of(unborn)[2].value)]
+        with pytest.raises(HoleInStream, match=r"holon/c: after version 1 comes 3"):
+            await into.write(Run(TOPIC, 0, gap, 4))
+        assert await graph(connection) == states_of(log[:2])
+
+
+@in_loop
+async def test_an_event_that_was_applied_before_is_skipped(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a"), event("PersonModified", ["a"], properties={"n": 1}))
+        records = [r.value for r in records_of(log)]
+        again = [Record(offset, None, records[i]) for offset, i in enumerate((0, 1, 1, 0))]
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        written = await into.write(Run(TOPIC, 0, again, 4))
+        assert (written.applied, written.skipped) == (2, 2)
+        assert await graph(connection) == states_of(log)
+
+
+# --- parking ---
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@in_loop
+async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: str, size: int) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(
+            event("OrganizationCreated", ["m"], holonType="MeasureDefinition"),
+            event("MeasureEmitted", ["m", "x"], value=1, measureId="k"),
+            event("SystemDeployed", ["s"], status="up"),
+            event("OrganizationRealigned", ["m"], properties={"measurements": "no list"}),
+            event("MeasureEmitted", ["m", "x"], value=2, measureId="k"),  # cannot be appended
+            event("SystemDeployed", ["s"], status="down"),
+            event("OrganizationRealigned", ["m"], properties={"measurements": []}),  # would apply, but comes after
+            event("OrganizationDeactivated", ["m"], reason="x"),
+            person("p"),
+        )
+        letters = Letters()
+        into = sink(connection, letters)
+        await into.assign(TOPIC, 0, None)
+        written = [await into.write(run) for run in runs_of(records_of(log), size, TOPIC)]
+        kept = [e for e in log if e.stream != "holon/m" or e.version < 4]
+        assert await graph(connection) == states_of(kept)
+        assert [(letter.stream, letter.version, letter.offset, letter.position) for letter in letters] == [
+            ("holon/m", 4, 4, 5),
+            ("holon/m", 5, 6, 7),
+            ("holon/m", 6, 7, 8),
+        ]
+        assert "measurements" in letters[0].reason
+        assert all(letter.reason.startswith("Parked since version 4: ") for letter in letters[1:])
+        assert sum(w.dead for w in written) == 3
+        (node,) = await connection.rows("MATCH (p:HolonstreamParked) RETURN p {.*}")
+        assert node[0] == {
+            "key": "holon/m",
+            "stream": "holon/m",
+            "version": 4,
+            "position": 5,
+            "topic": TOPIC,
+            "partition": 0,
+            "offset": 4,
+            "reason": letters[0].reason,
+        }
+        # a reader is not told that the parked events are there
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        assert (await store.read_holon("m")).checkpoint_position == 4
+        assert await store.get_holon("m", at_least=Token({"holon/m": 3}), deadline=0.1) is not None
+        with pytest.raises(NotYetVisible, match="holon/m at position 5"):
+            await store.get_holon("m", at_least=Token({"holon/m": 5}), deadline=0.1)
+        # a new worker knows it too
+        after = sink(connection, letters)
+        offset = await after.assign(TOPIC, 0, None)
+        late = [Record(offset, None, records_of(log)[7].value)]
+        assert (await after.write(Run(TOPIC, 0, late, offset + 1))).dead == 1
+
+
+@in_loop
+async def test_undecodable_records_are_dead_lettered_and_the_rest_goes_on(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        good = records_of(log_of(person("a"), person("b"), event("PersonModified", ["b"], properties={"n": 1})))
+        place = json.loads(good[1].value or b"")
+        broken = json.dumps({**place, "data": "no object"}).encode()
+        values: list[bytes | None] = [b"\xff", good[0].value, None, b"{}", broken, good[2].value]
+        letters = Letters()
+        into = sink(connection, letters)
+        await into.assign(TOPIC, 0, None)
+        written = await into.write(Run(TOPIC, 0, [Record(i, None, v) for i, v in enumerate(values)], 6))
+        assert (written.applied, written.dead, written.position) == (1, 5, 3)
+        assert [(letter.offset, letter.stream, letter.version) for letter in letters] == [
+            (0, None, None),
+            (2, None, None),
+            (3, None, None),
+            (4, "holon/b", 1),  # it tells its place: the stream is parked, as the next event would be a hole
+            (5, "holon/b", 2),
+        ]
+        assert [letter.value for letter in letters][:2] == [b"\xff", None]
+        assert list(await graph(connection)) == ["holon/a"]
+
+
+@in_loop
+async def test_records_that_no_log_of_ours_has_are_parked(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        (made,) = log_of(person("a"))
+        forged: list[dict[str, object]] = [
+            {"subject": "nonsense"},
+            {"subject": "relationship/a"},
+            {"subject": "holon/someone-else"},
+            {"subject": "holon/" + "x" * 9000, "subjects": ["x" * 9000]},
+        ]
+        document = json.loads(records_of([made])[0].value or b"")
+        records = [Record(i, None, json.dumps({**document, **f}).encode()) for i, f in enumerate(forged)]
+        ends = log_of(started("r", "a", "y" * 9000))
+        records.append(Record(4, None, records_of(ends)[0].value))
+        letters = Letters()
+        into = sink(connection, letters)
+        await into.assign(TOPIC, 0, None)
+        assert (await into.write(Run(TOPIC, 0, records, 5))).dead == 5
+        assert await graph(connection) == {}
+        assert len(await connection.rows("MATCH (p:HolonstreamParked) RETURN p.key")) == 5
+
+
+@in_loop
+async def test_dead_letters_are_out_before_the_commit(neo4j_uri: str) -> None:
+    """When they cannot be published nothing is written, and the next attempt does it all."""
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a"), person("b"))
+        records = [Record(0, None, b"no event"), *records_of(log, 1)]
+        letters = Letters()
+        into = sink(connection, letters)
+        seen: list[object] = []
+
+        async def down(_: Sequence[DeadLetter]) -> None:
+            raise GraphUnavailable("the broker is down")
+
+        async def watch(published: Sequence[DeadLetter]) -> None:
+            seen.append((len(published), await graph(connection)))
+
+        into._publish = down
+        await into.assign(TOPIC, 0, None)
+        run = Run(TOPIC, 0, records, 3)
+        with pytest.raises(GraphUnavailable):
+            await into.write(run)
+        assert await graph(connection) == {}
+        into._publish = watch
+        assert (await into.write(run)).applied == 2
+        assert seen == [(1, {})]
+        assert await graph(connection) == states_of(log)
+
+
+# --- failures ---
+
+
+@in_loop
+async def test_cached_states_do_not_survive_a_failed_transaction(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a", n=0), *(event("PersonModified", ["a"], properties={"n": n}) for n in (1, 2, 3)))
+        records = records_of(log)
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        await into.write(Run(TOPIC, 0, records[:1], 1))
+
+        async def down(_: Sequence[DeadLetter]) -> None:
+            raise GraphUnavailable("down")
+
+        publish, into._publish = into._publish, down
+        with pytest.raises(GraphUnavailable):
+            await into.write(Run(TOPIC, 0, [records[1], Record(2, None, b"bad")], 3))
+        into._publish = publish
+        # had the failed run's state stayed, version 2 would now be skipped
+        for run in runs_of(records[1:], 1, TOPIC):
+            await into.write(run)
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_an_unknown_outcome_is_found_out(neo4j_uri: str) -> None:
+    """The commit went through but its answer was lost: the next attempt sees the checkpoint and goes on."""
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a"), event("PersonModified", ["a"], properties={"n": 1}), person("b"))
+        runs = runs_of(records_of(log), 2, TOPIC)
+        into, twin = sink(connection), sink(connection)
+        for worker in (into, twin):
+            await worker.assign(TOPIC, 0, None)
+        await twin.write(runs[0])  # as far as the graph knows, this was `into`
+        into._partitions[TOPIC, 0].attempted = runs[0].next_offset
+        assert (await into.write(runs[0])).skipped == 2
+        assert (await into.write(runs[1])).applied == 1
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_a_redriven_partition_is_read_again(neo4j_uri: str) -> None:
+    """Who else writes a partition's entities raises the epoch: cached states and parked streams are then read anew."""
+    async with ready(neo4j_uri, 1) as connection:
+        log = log_of(person("a", n=0), event("PersonModified", ["a"], properties={"m": 1}))
+        runs = runs_of(records_of(log), 1, TOPIC)
+        into = sink(connection)
+        await into.assign(TOPIC, 0, None)
+        await into.write(runs[0])
+        await connection.rows("MATCH (n:Holon {_id: 'a'}) SET n.n = 7")
+        await connection.rows("MATCH (c:HolonstreamCheckpoint) SET c.epoch = c.epoch + 1")
+        await into.write(runs[1])
+        (state,) = (await graph(connection)).values()
+        assert state.properties == {"n": 7, "m": 1}
+
+
+@in_loop
+async def test_workers_that_deadlock_come_to_the_fold(neo4j_uri: str) -> None:
+    """Partitions written at once, over the same few ends in every order."""
+    async with ready(neo4j_uri) as connection:
+        names = [f"e{i}" for i in range(12)]
+        events = [person(name) for name in names]
+        events += [
+            started(f"r{round}-{i}", names[i * 5 % 12], names[(i * 7 + round) % 12])
+            for round in range(10)
+            for i in range(12)
+        ]
+        log = log_of(*events)
+
+        async def work(partition: int, records: list[Record]) -> None:
+            worker = sink(connection)
+            await worker.assign(TOPIC, partition, None)
+            for run in runs_of(records, 8, TOPIC, partition):
+                while True:
+                    try:
+                        await worker.write(run)
+                        break
+                    except GraphUnavailable:
+                        continue
+
+        await asyncio.gather(*(work(n, records) for n, records in enumerate(partitioned(log))))
+        assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_a_partition_without_checkpoint_cannot_be_taken(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        with pytest.raises(NotInitialised, match=r"graph-test.events\[5\] has no checkpoint"):
+            await sink(connection).assign(TOPIC, 5, None)
+
+
+@in_loop
+async def test_a_server_that_is_not_there_is_an_outage() -> None:
+    gone = GraphConnection("bolt://127.0.0.1:1")
+    with pytest.raises(GraphUnavailable, match=r"127\.0\.0\.1:1"):
+        await gone.open()
+    await gone.close()
+    await gone.close()

@@ -1,0 +1,97 @@
+"""Neo4jGraphStore on a real server: the contract, agreement with memory on random graphs, freshness, plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from schemas.event import Event
+from schemas.token import Token
+from sinks.errors import NotInitialised, NotYetVisible
+from sinks.graph.driver import GraphConnection, GraphRefused
+from sinks.graph.freshness import Checkpoint
+from sinks.graph.schema import check, initialise
+from sinks.graph.store import Neo4jGraphStore
+from sinks.store import SemanticGraphStore
+from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, in_loop, log_of, person, started
+from tests.integration.graph_kit import PARTITIONS, TOPIC, feed, holding, ready, sink
+
+
+class TestNeo4jGraphStore(GraphStoreContract):
+    @pytest.fixture(autouse=True)
+    def _server(self, neo4j_uri: str) -> None:
+        self.uri = neo4j_uri
+
+    @asynccontextmanager
+    async def holding(self, *events: Event) -> AsyncIterator[SemanticGraphStore]:
+        async with ready(self.uri) as connection:
+            yield await holding(connection, *events)
+
+
+@in_loop
+async def test_a_reader_waits_for_its_token(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        log = log_of(person("a"), person("b"))
+        waiting = asyncio.create_task(store.get_holon("b", at_least=Token({"holon/b": 2}), deadline=30))
+        with pytest.raises(NotYetVisible):
+            await store.get_holon("b", at_least=Token({"holon/b": 2}), deadline=0.02)
+        assert not waiting.done()
+        await feed(sink(connection), log)
+        holon = await waiting
+        assert holon is not None
+        assert holon.position == 2
+
+
+@in_loop
+async def test_a_holon_is_read_with_the_checkpoint_of_its_partition(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        store = await holding(connection, person("a"), person("b"), started("r", "a", "bare"))
+        there = await store.checkpoints()
+        assert [c.partition for c in there] == list(range(PARTITIONS))
+        assert max(c.position for c in there) == 3
+        for name in ("a", "b", "bare", "nobody"):
+            read = await store.read_holon(name)
+            assert (read.holon is None) == (name not in ("a", "b"))
+            assert read.checkpoint_position == there[read.partition].position
+            assert read.holon is None or read.holon.position <= read.checkpoint_position
+
+
+@in_loop
+async def test_without_init_nothing_opens_and_the_error_says_what_is_missing(neo4j_uri: str) -> None:
+    async with GraphConnection(neo4j_uri) as connection:
+        await initialise(connection, CATALOGUE, TOPIC, 2)
+        await initialise(connection, CATALOGUE, TOPIC, 2)  # again is fine
+        assert await check(connection, CATALOGUE, TOPIC) == 2
+        assert await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints() == [
+            Checkpoint(0, 0, 0),
+            Checkpoint(1, 0, 0),
+        ]
+        with pytest.raises(NotInitialised, match="no checkpoints"):
+            await Neo4jGraphStore(connection, CATALOGUE, "other").open()
+        await connection.rows("DROP CONSTRAINT holonstream_HELD_BY")
+        with pytest.raises(NotInitialised, match=r"unique HELD_BY\(_id\)"):
+            await sink(connection).open()
+        await initialise(connection, CATALOGUE, TOPIC, 2)
+        await connection.rows("MATCH (c:HolonstreamCheckpoint {partition: 0}) DELETE c")
+        with pytest.raises(NotInitialised, match=r"\[1\]"):
+            await sink(connection).open()
+
+
+@in_loop
+async def test_more_partitions_keep_the_checkpoints_that_are_there(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        await feed(sink(connection), log_of(person("a"), person("b")), partitions=1)
+        await initialise(connection, CATALOGUE, TOPIC, 3)
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        assert await store.checkpoints() == [Checkpoint(0, 2, 2), Checkpoint(1, 0, 0), Checkpoint(2, 0, 0)]
+
+
+@in_loop
+async def test_what_the_server_refuses_is_no_outage(neo4j_uri: str) -> None:
+    async with GraphConnection(neo4j_uri) as connection:
+        with pytest.raises(GraphRefused, match="SyntaxError"):
+            await connection.rows("NONSENSE")
