@@ -32,8 +32,8 @@ lint: setup ## Format, lint and type check
 fmt: setup ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: setup ## Measure every path against its bare client (needs `make up`)
-	@eval "$$($(BIN)/holonstream local env --export)" && $(BIN)/holonstream bench all
+bench: setup ## Measure every path against its bare client, on servers of its own
+	@$(BIN)/holonstream bench all
 
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +61,11 @@ class Settings(BaseSettings):
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="How log lines are printed, on standard error."
     )
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """The settings that these variables give, whatever the process's own environment says of them."""
+        return cls.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
 
     @property
     def topic(self) -> str:

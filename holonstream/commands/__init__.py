@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from holonstream.commands.bench import bench
 from holonstream.commands.dataset import dataset
 from holonstream.commands.demo import demo
 from holonstream.commands.export import export
@@ -18,5 +19,17 @@ from holonstream.commands.worker import worker
 from local.cli import local
 
 COMMANDS: list[click.Command] = [
-    *(local, init, relay, worker, import_, export, fold, status, schemas, settings, dataset, demo),
+    local,
+    init,
+    relay,
+    worker,
+    import_,
+    export,
+    fold,
+    status,
+    schemas,
+    settings,
+    dataset,
+    bench,
+    demo,
 ]

@@ -10,7 +10,7 @@ from time import monotonic
 import click
 
 from holonstream.demo.data import DataSet, load
-from holonstream.settings import PREFIX, Settings
+from holonstream.settings import Settings
 
 DEADLINE = 600.0  # seconds for everything to arrive
 
@@ -43,14 +43,9 @@ def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -
     click.echo("servers")
     with temporary_stack(progress=lambda line: click.echo(f"  {line}")) as stack:
         environment = stack.env()
-        _run(_settings(environment), environment, chosen, stack.data_dir / "logs", writers, batch)
+        _run(Settings.of(environment), environment, chosen, stack.data_dir / "logs", writers, batch)
         click.echo("\nstopping")
     click.echo(f"done after {monotonic() - began:.0f} s; nothing is left running")
-
-
-def _settings(environment: dict[str, str]) -> Settings:
-    """Settings of the demo's own servers, whatever the shell's are."""
-    return Settings.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
 
 
 def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: Path, writers: int, batch: int) -> None:

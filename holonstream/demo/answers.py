@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TypeVar
 
 import click
-from confluent_kafka import Consumer, TopicPartition
 
 from holonstream import wiring
 from holonstream.demo.data import DataSet
-from holonstream.demo.freshness import Sent, watch
+from holonstream.demo.freshness import measure
 from holonstream.output import print_table
 from holonstream.settings import Settings
 from producers.event_store import PostgresEventStore
-from schemas import instant, wire
+from schemas import instant
 from schemas.errors import HolonstreamError
 from schemas.event import Event
-from schemas.partition import partition_of
 from schemas.projection import fold
 from schemas.state import State
-from sinks.cache.entry import Keys, position_of
 from sinks.cache.store import CachedGraphStore
 from sinks.graph.store import Neo4jGraphStore
 from sinks.store import RelationshipFilter
@@ -130,60 +127,7 @@ async def _timed(call: Callable[[], Awaitable[T]]) -> tuple[T, float]:
 
 
 async def _latencies(settings: Settings, log: PostgresEventStore, graph: Neo4jGraphStore, person: str) -> None:
-    """Send single events at a steady pace and watch each view for them."""
-    partitions = len(await graph.checkpoints())
-    redis, keys = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT), Keys(settings.namespace)
-    sent: list[Sent] = []
-    all_sent = asyncio.Event()
-
-    async def send() -> None:
-        for number in range(PROBES):
-            (appended,) = await asyncio.to_thread(log.append, [_note(f"{person}-probe-{number}", number)])
-            partition = partition_of(appended.stream, partitions)
-            sent.append(Sent(appended.stream, partition, appended.position, perf_counter()))
-            await asyncio.sleep(PROBE_INTERVAL)
-        all_sent.set()
-
-    async def in_graph(pending: Sequence[Sent]) -> set[int]:
-        reached = {c.partition: c.position or 0 for c in await graph.checkpoints()}
-        return {event.position for event in pending if reached[event.partition] >= event.position}
-
-    async def in_cache(pending: Sequence[Sent]) -> set[int]:
-        entries = await redis.mget([keys.holon + event.stream.partition("/")[2] for event in pending])
-        known = [position_of(entry) if isinstance(entry, bytes) else 0 for entry in entries]
-        return {event.position for event, reached in zip(pending, known, strict=True) if reached >= event.position}
-
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": settings.group("demo"),
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 5,
-        }
-    )
-    arrived: set[int] = set()
-
-    async def on_topic(pending: Sequence[Sent]) -> set[int]:
-        for message in await asyncio.to_thread(consumer.consume, 1000, 0.002):
-            if message.error() is None:
-                arrived.add(wire.decode_place(message.value()).position)
-        return {event.position for event in pending if event.position in arrived}
-
-    try:
-        tails = [
-            TopicPartition(settings.topic, p, consumer.get_watermark_offsets(TopicPartition(settings.topic, p))[1])
-            for p in range(partitions)
-        ]
-        consumer.assign(tails)
-        views = ("on the topic", on_topic), ("invalidated", in_cache), ("in the graph", in_graph)
-        measured, *_ = await asyncio.gather(
-            asyncio.gather(*(watch(visible, sent, all_sent, 60) for _, visible in views)), send()
-        )
-    finally:
-        consumer.close()
-        await redis.aclose()
-    rows: list[list[object]] = [
-        [name, latency.p50, latency.p99] for (name, _), latency in zip(views, measured, strict=True)
-    ]
-    print_table(f"\nlatency from commit, {PROBES} single events", ["", "p50 ms", "p99 ms"], rows)
+    batches = [[_note(f"{person}-probe-{number}", number)] for number in range(PROBES)]
+    latencies = await measure(settings, log, graph, batches, PROBE_INTERVAL)
+    click.echo(f"\nlatency from commit, {PROBES} single events, one every {PROBE_INTERVAL * 1000:g} ms")
+    print_table("", ["", "p50 ms", "p99 ms"], [[latency.view, latency.p50, latency.p99] for latency in latencies])

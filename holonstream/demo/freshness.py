@@ -1,4 +1,4 @@
-"""How long an event takes from its commit to a view of it."""
+"""How long events take from their commit to the topic, to the cache's tombstone, and into the graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,29 @@ from dataclasses import dataclass
 from statistics import quantiles
 from time import perf_counter
 
-LOOK = 0.002  # seconds between two looks at a view
+from confluent_kafka import Consumer, TopicPartition
+from redis.asyncio import Redis
+
+from holonstream import wiring
+from holonstream.settings import Settings
+from producers.event_store import PostgresEventStore
+from schemas import wire
+from schemas.event import Event
+from schemas.partition import partition_of
+from sinks.cache.entry import Keys, position_of
+from sinks.graph.store import Neo4jGraphStore
+
+LOOK = 0.005  # seconds between two looks at a view; half of it is in every latency
+DEADLINE = 120.0  # seconds
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds from commit to view."""
+
+    view: str
+    p50: float
+    p99: float
 
 
 @dataclass(frozen=True)
@@ -22,31 +44,98 @@ class Sent:
     """perf_counter seconds when its append was committed"""
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds from commit to view."""
-
-    p50: float
-    p99: float
-
-
 Visible = Callable[[Sequence[Sent]], Awaitable[set[int]]]
 """Of some events, the positions of those that the view shows."""
 
 
-async def watch(visible: Visible, sent: Sequence[Sent], all_sent: asyncio.Event, deadline: float) -> Latency:
-    """Watch one view until it shows every event of `sent`, which may grow until `all_sent` is set.
+async def measure(
+    settings: Settings, log: PostgresEventStore, graph: Neo4jGraphStore, batches: Sequence[list[Event]], interval: float
+) -> list[Latency]:
+    """Append a batch every `interval` seconds and watch each view for its events; these must change holons.
 
-    Raises TimeoutError after `deadline` seconds.
+    Raises TimeoutError when one does not show them.
     """
+    partitions = len(await graph.checkpoints())
+    sent: list[Sent] = []
+    all_sent = asyncio.Event()
+
+    async def send() -> None:
+        began = perf_counter()
+        for number, batch in enumerate(batches):
+            await asyncio.sleep(began + number * interval - perf_counter())
+            appended = await asyncio.to_thread(log.append, batch)
+            now = perf_counter()
+            sent.extend(Sent(a.stream, partition_of(a.stream, partitions), a.position, now) for a in appended)
+        all_sent.set()
+
+    async def in_graph(pending: Sequence[Sent]) -> set[int]:
+        reached = {c.partition: c.position for c in await graph.checkpoints()}
+        return {event.position for event in pending if reached[event.partition] >= event.position}
+
+    redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+    consumer = _tail(settings, partitions)
+    views = {
+        "on the topic": _on_topic(consumer),
+        "invalidated": _in_cache(redis, Keys(settings.namespace)),
+        "in the graph": in_graph,
+    }
+    try:
+        latencies, _ = await asyncio.gather(
+            asyncio.gather(*(_watch(name, visible, sent, all_sent) for name, visible in views.items())), send()
+        )
+    finally:
+        consumer.close()
+        await redis.aclose()
+    return latencies
+
+
+def _tail(settings: Settings, partitions: int) -> Consumer:
+    """A consumer of what comes from now on."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": settings.group("freshness"),
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 100,
+        }
+    )
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(settings.topic, p))[1] for p in range(partitions)}
+    consumer.assign([TopicPartition(settings.topic, p, end) for p, end in ends.items()])
+    return consumer
+
+
+def _on_topic(consumer: Consumer) -> Visible:
+    arrived: set[int] = set()
+
+    async def visible(pending: Sequence[Sent]) -> set[int]:
+        for message in await asyncio.to_thread(consumer.consume, 1000, 0.001):
+            if message.error() is None:
+                arrived.add(wire.decode_place(message.value()).position)
+        return {event.position for event in pending if event.position in arrived}
+
+    return visible
+
+
+def _in_cache(redis: Redis, keys: Keys) -> Visible:
+    async def visible(pending: Sequence[Sent]) -> set[int]:
+        entries = await redis.mget([keys.holon + event.stream.partition("/")[2] for event in pending])
+        known = [position_of(entry) if isinstance(entry, bytes) else 0 for entry in entries]
+        return {event.position for event, reached in zip(pending, known, strict=True) if reached >= event.position}
+
+    return visible
+
+
+async def _watch(name: str, visible: Visible, sent: Sequence[Sent], all_sent: asyncio.Event) -> Latency:
+    """Watch one view until it shows every event of `sent`, which grows until `all_sent` is set."""
     taken = 0
     pending: list[Sent] = []
     latencies: list[float] = []
-    until = perf_counter() + deadline
+    until = perf_counter() + DEADLINE
     while True:
         complete = all_sent.is_set()
         pending += sent[taken:]
-        taken += len(sent[taken:])
+        taken = len(latencies) + len(pending)
         if not pending and complete:
             break
         shown = await visible(pending) if pending else set()
@@ -54,7 +143,7 @@ async def watch(visible: Visible, sent: Sequence[Sent], all_sent: asyncio.Event,
         latencies += [(now - event.at) * 1000 for event in pending if event.position in shown]
         pending = [event for event in pending if event.position not in shown]
         if now > until:
-            raise TimeoutError(f"{len(pending)} of {taken} events not visible after {deadline:g} s")
+            raise TimeoutError(f"{name}: {len(pending)} of {taken} events not visible after {DEADLINE:g} s")
         await asyncio.sleep(LOOK)
     cuts = quantiles(latencies, n=100, method="inclusive")
-    return Latency(round(cuts[49], 2), round(cuts[98], 2))
+    return Latency(name, round(cuts[49], 2), round(cuts[98], 2))

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
         written[int(partition)] += int(count)
     assert written == log.expected
     for runs in workers.offsets().values():
-        assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+        assert all(before[1] < after[0] for before, after in pairwise(runs))
     # the metadata of a commit is the position that the sink reported, here the last offset
     assert {p: int(metadata) for p, (_, metadata) in log.committed("group").items()} == {
         p: runs[-1][1] for p, runs in workers.offsets().items()

@@ -1,27 +1,22 @@
-"""The cache against the bare driver: python -m benchmarks.bench_cache [REDIS_URL]
+"""The cache against the bare driver.
 
-Prints, from one run against one Redis (its own unless a URL is given), the percentiles of a hot `get_holon` and of a
-bare redis-py GET of the same entry, the rates of the invalidation sink and of its script called bare with arguments
-made beforehand, and the two ratios that are promised (design.md, section 9). Rounds alternate; ratios are of medians.
+A hot `get_holon` beside a bare redis-py GET of the same entry, and the invalidation sink beside its own script called
+bare with arguments made beforehand. Rounds alternate; ratios are of medians.
 """
 
 from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Event
 from time import perf_counter
 
 import msgspec
 from redis.asyncio import Redis
 
-from local import ports
-from local.redis_server import RedisServer
+from benchmarks.figures import Figure
+from holonstream.settings import Settings
 from schemas.state import Holon
 from sinks.base import Run
 from sinks.cache import HolonCache, InvalidationSink, connect
@@ -83,12 +78,7 @@ async def timed(call: Callable[[], Awaitable[object]], count: int) -> list[float
     return times
 
 
-def microseconds(times: list[float]) -> str:
-    cuts = statistics.quantiles(times, n=1000)
-    return "  ".join(f"{name} {cuts[at] * 1e6:7.0f} us" for name, at in (("p50", 499), ("p99", 989), ("p99.9", 998)))
-
-
-async def bench_reads(url: str) -> None:
+async def measure_reads(url: str) -> list[Figure]:
     """A hot get_holon of one client against a bare GET of the same entry."""
     sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, settle=0)
     await sink.open()
@@ -108,13 +98,35 @@ async def bench_reads(url: str) -> None:
             theirs += round_theirs
             ours += round_ours
         assert store.counters.graph_reads == 1, store.counters
-    size = len(await bare.get(key) or b"")
     await bare.aclose()
     await sink.close()
-    print(f"get_holon, hot, one client ({len(ours)} reads of an entry of {size} bytes)")
-    print(f"  bare GET   {microseconds(theirs)}")
-    print(f"  get_holon  {microseconds(ours)}   (promise: p99 < 1000 us)")
-    print(f"  ratio      {statistics.median(ratios):.2f}   (promise: >= 0.70)")
+    ratio = statistics.median(ratios)
+    p50, p99 = (_microseconds(ours, percent) for percent in (50, 99))
+    bare_p50, bare_p99 = (_microseconds(theirs, percent) for percent in (50, 99))
+    return [
+        Figure(
+            path="get_holon, hot, one client, p50",
+            value=p50,
+            unit="us",
+            peer="bare GET (rate, ratio of medians)",
+            peer_value=bare_p50,
+            promise=">= 0.7x of its rate",
+            kept=ratio >= 0.7,
+        ),
+        Figure(
+            path="get_holon, hot, one client, p99",
+            value=p99,
+            unit="us",
+            peer="bare GET",
+            peer_value=bare_p99,
+            promise="< 1,000 us",
+            kept=p99 < 1000,
+        ),
+    ]
+
+
+def _microseconds(times: list[float], percent: int) -> float:
+    return statistics.quantiles(times, n=100)[percent - 1] * 1e6
 
 
 def runs_of_round(number: int) -> list[Run]:
@@ -152,13 +164,13 @@ def bare_calls(runs: list[Run], partition: int) -> list[tuple[list[str], list[st
     return calls
 
 
-async def bench_invalidation(url: str) -> None:
+async def measure_invalidation(url: str) -> list[Figure]:
     """The sink against its own script called bare."""
     sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, settle=0)
     await sink.open()
     await sink.assign("bench", 0, 1)
     script, bare = Script("invalidate"), connect(url, timeout=5, connections=2)
-    ours, theirs, calls_times = [], [], []
+    ours, theirs = [], []
     for number in range(WRITE_ROUNDS):
         # Other holons for each side, and both sides meet as many that are there already.
         mine, others = runs_of_round(2 * number), runs_of_round(2 * number + 1)
@@ -169,43 +181,33 @@ async def bench_invalidation(url: str) -> None:
         ours.append(RUN * RUNS / (perf_counter() - began))
         began = perf_counter()
         for keys, arguments in calls:
-            call_began = perf_counter()
             await script.run(bare, keys, *arguments)
-            calls_times.append(perf_counter() - call_began)
         theirs.append(RUN * RUNS / (perf_counter() - began))
     await bare.aclose()
     await sink.close()
-    print(f"invalidation ({WRITE_ROUNDS} rounds of {RUNS} runs of {RUN} records, 1,000 keys a script)")
-    print(f"  bare script  {statistics.median(theirs):9,.0f} keys/s   a call: {microseconds(calls_times)}")
-    print(f"  sink.write   {statistics.median(ours):9,.0f} records/s")
     ratio = statistics.median(o / t for o, t in zip(ours, theirs, strict=True))
-    print(f"  ratio        {ratio:9.2f}   (promise: >= 0.70)")
+    return [
+        Figure(
+            path="invalidation sink",
+            value=statistics.median(ours),
+            unit="events/s",
+            peer="bare scripted redis-py",
+            peer_value=statistics.median(theirs),
+            promise=">= 0.7x",
+            kept=ratio >= 0.7,
+        )
+    ]
 
 
-async def bench(url: str) -> None:
-    """Both, one after the other; what they wrote is deleted."""
+def measure(settings: Settings) -> list[Figure]:
+    """Reads, then invalidation; what was written is deleted."""
+    return asyncio.run(_measure(settings.redis_url.get_secret_value()))
+
+
+async def _measure(url: str) -> list[Figure]:
     try:
-        await bench_reads(url)
-        await bench_invalidation(url)
+        return [*await measure_reads(url), *await measure_invalidation(url)]
     finally:
         async with Redis.from_url(url) as redis:
             async for key in redis.scan_iter(match=f"{NAMESPACE}:*", count=10_000):
                 await redis.unlink(key)
-
-
-def main() -> None:
-    """Against the Redis of the command line, or one started for the purpose."""
-    if len(sys.argv) > 1:
-        asyncio.run(bench(sys.argv[1]))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder), ports.choose(RedisServer.port_names()))
-        server.start(lambda _: None, Event())
-        try:
-            asyncio.run(bench(server.env()["HOLONSTREAM_REDIS_URL"]))
-        finally:
-            server.kill()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,7 @@
-"""The graph sink against the bare driver: python -m benchmarks.bench_graph [NEO4J_URI] [ROUNDS]
+"""The graph sink against the bare driver.
 
-Prints, from one run against one Neo4j (its own unless a URI is given; its graph is emptied), the rates of GraphSink,
-from records on, and of a bare loop that sends the sink's own UNWIND statement with rows made beforehand, one row per
-event. Both write runs of 5,000. Rounds alternate; ratios are of medians, the promised ones of design.md, section 9.
+A loop over the driver sends the sink's own UNWIND statement with rows made beforehand, one row per event; the sink
+starts from records. Both write runs of 5,000. Rounds alternate; ratios are of medians. The graph is emptied.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ import asyncio
 import gc
 import random
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
 import msgspec
-import structlog
 from neo4j import AsyncDriver, AsyncGraphDatabase
 
-from local.temporary import temporary_stack
+from benchmarks.figures import Figure
+from holonstream.settings import Settings
 from schemas.catalogue import Catalogue
 from schemas.event import Event, RecordedEvent
 from schemas.projection import apply, recorded
@@ -36,6 +34,7 @@ from tests.support.records import Record, records_of
 TOPIC = "bench.events"
 RUN = 5_000  # events of a run
 RUNS = 4  # runs of a round
+ROUNDS = 4
 PROMISED = {"create": 0.9, "cold update": 0.6, "hot set": 4.0}
 CATALOGUE = Catalogue.load()
 WIPE = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
@@ -146,7 +145,7 @@ def paths(number: int) -> dict[str, Path]:
     }
 
 
-async def measure(uri: str, rounds: int) -> dict[str, list[tuple[float, float]]]:
+async def _measure(uri: str) -> dict[str, list[tuple[float, float]]]:
     """Rates (bare, sink) per path and round."""
     rates: dict[str, list[tuple[float, float]]] = {}
 
@@ -156,7 +155,7 @@ async def measure(uri: str, rounds: int) -> dict[str, list[tuple[float, float]]]
     async with GraphConnection(uri) as connection, AsyncGraphDatabase.driver(uri) as driver:
         await connection.rows(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
-        for number in range(rounds + 1):  # the first warms the server and is not counted
+        for number in range(ROUNDS + 1):  # the first warms the server and is not counted
             theirs, ours = Log(), Log()
             for name, (statements, make) in paths(number).items():
                 rows = theirs.rows(theirs.take(make("bare")))
@@ -174,16 +173,24 @@ async def measure(uri: str, rounds: int) -> dict[str, list[tuple[float, float]]]
     return rates
 
 
-def report(rates: dict[str, list[tuple[float, float]]]) -> bool:
-    """Print the figures; whether every promise holds."""
-    kept = True
-    print(f"{'path':<22}{'bare/s':>10}{'sink/s':>10}{'ratio':>8}{'promised':>10}")
-    for name, pairs in rates.items():
+def measure(settings: Settings) -> list[Figure]:
+    """Events per second of each path."""
+    figures = []
+    for name, pairs in asyncio.run(_measure(settings.neo4j_uri)).items():
         theirs, ours = (statistics.median(rate) for rate in zip(*pairs, strict=True))
         promised = PROMISED.get(name)
-        print(f"{name:<22}{theirs:>10,.0f}{ours:>10,.0f}{ours / theirs:>8.2f}{promised or '':>10}")
-        kept &= promised is None or ours / theirs >= promised
-    return kept
+        figures.append(
+            Figure(
+                path=f"graph sink, {name}",
+                value=ours,
+                unit="events/s",
+                peer="bare driver, same UNWIND",
+                peer_value=theirs,
+                promise=f">= {promised:g}x" if promised else "",
+                kept=ours >= promised * theirs if promised else None,
+            )
+        )
+    return figures
 
 
 def _event(type: str, subjects: tuple[str, ...], payload: dict[str, Any]) -> Event:
@@ -200,17 +207,3 @@ def _event(type: str, subjects: tuple[str, ...], payload: dict[str, Any]) -> Eve
 
 def _placed(event: RecordedEvent, version: int, position: int) -> RecordedEvent:
     return msgspec.structs.replace(event, version=version, position=position)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure, against a server of its own unless one is named."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    rounds = int(arguments[1]) if len(arguments) > 1 else 5
-    if arguments:
-        return 0 if report(asyncio.run(measure(arguments[0], rounds))) else 1
-    with temporary_stack(services=["neo4j"]) as stack:
-        return 0 if report(asyncio.run(measure(stack.env()["HOLONSTREAM_NEO4J_URI"], rounds))) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

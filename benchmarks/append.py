@@ -1,14 +1,11 @@
 """What an append of 1,000 events in one call costs, beside a bare multi-row INSERT of the same columns.
 
-    python -m benchmarks.bench_append --dsn DSN [--events 1000] [--rounds 40]
-
 Both tables have the same columns and indexes; rounds alternate and each is one transaction of its own. The bare
-INSERT has everything made by the client: stream, version, position from a sequence. The database must be a new one.
+INSERT has everything made by the client: stream, version, position from a sequence.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
@@ -18,11 +15,15 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.figures import Figure
+from holonstream.settings import Settings
 from producers.event_store import PostgresEventStore
 from producers.schema import apply_schema
 from schemas.catalogue import Catalogue
 from schemas.event import parse_events
 
+EVENTS = 1_000
+ROUNDS = 40
 BARE_TABLE = """
 CREATE TABLE bare (LIKE holonstream.events INCLUDING ALL);
 CREATE SEQUENCE bare_position;
@@ -74,35 +75,32 @@ def timed(action: Callable[..., object], *arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dsn", required=True)
-    parser.add_argument("--events", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=40)
-    arguments = parser.parse_args()
+def measure(settings: Settings) -> list[Figure]:
+    """Events per second: the SQL function, and the Python layer with its validation."""
+    dsn = settings.postgres_dsn.get_secret_value()
     catalogue = Catalogue.load()
-    apply_schema(arguments.dsn, catalogue)
-    times: dict[str, list[float]] = {"bare INSERT": [], "append_events": [], "PostgresEventStore.append": []}
-    with (
-        psycopg.connect(arguments.dsn, autocommit=True) as connection,
-        PostgresEventStore(arguments.dsn, catalogue) as store,
-    ):
+    apply_schema(dsn, catalogue)
+    times: dict[str, list[float]] = {"bare": [], "append_events": [], "PostgresEventStore.append": []}
+    with psycopg.connect(dsn, autocommit=True) as connection, PostgresEventStore(dsn, catalogue) as store:
         connection.execute(BARE_TABLE)
-        for _ in range(arguments.rounds):
-            bare = bare_statement(connection, envelopes(arguments.events))
-            text = json.dumps(envelopes(arguments.events))
-            events = parse_events(json.dumps(envelopes(arguments.events)))
-            times["bare INSERT"].append(timed(connection.execute, bare))
+        for _ in range(ROUNDS):
+            bare = bare_statement(connection, envelopes(EVENTS))
+            text = json.dumps(envelopes(EVENTS))
+            events = parse_events(json.dumps(envelopes(EVENTS)))
+            times["bare"].append(timed(connection.execute, bare))
             times["append_events"].append(timed(connection.execute, CALL, [text]))
             times["PostgresEventStore.append"].append(timed(store.append, events))
-    medians = {name: sorted(found)[len(found) // 2] for name, found in times.items()}
-    for name, median in medians.items():
-        print(
-            f"{name}: median {median * 1000:.1f} ms, best {min(times[name]) * 1000:.1f} ms, "
-            f"{arguments.events / median:,.0f} events/s, {medians['bare INSERT'] / median:.2f}x of bare"
+    rates = {name: EVENTS / sorted(found)[len(found) // 2] for name, found in times.items()}
+    bare_rate = rates.pop("bare")
+    return [
+        Figure(
+            path=f"{name}, {EVENTS:,} events a call",
+            value=rate,
+            unit="events/s",
+            peer="bare multi-row INSERT",
+            peer_value=bare_rate,
+            promise=">= 0.6x" if name == "append_events" else "",
+            kept=rate >= 0.6 * bare_rate if name == "append_events" else None,
         )
-
-
-if __name__ == "__main__":
-    main()
+        for name, rate in rates.items()
+    ]
