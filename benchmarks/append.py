@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.figures import Figure
+from holonstream.figures import Figure
 from holonstream.settings import Settings
 from producers.event_store import PostgresEventStore
 from producers.schema import apply_schema

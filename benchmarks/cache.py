@@ -15,7 +15,7 @@ from time import perf_counter
 import msgspec
 from redis.asyncio import Redis
 
-from benchmarks.figures import Figure
+from holonstream.figures import Figure
 from holonstream.settings import Settings
 from schemas.state import Holon
 from sinks.base import Run

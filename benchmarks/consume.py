@@ -20,7 +20,7 @@ import faust
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.figures import Figure
+from holonstream.figures import Figure
 from holonstream.settings import Settings
 from sinks.base import Run, Written
 from streams.app import GroupSettings, SinkApp

@@ -8,11 +8,11 @@ import random
 import tempfile
 from pathlib import Path
 
-from benchmarks.figures import Figure
 from holonstream import wiring
 from holonstream.commands.init import initialise
 from holonstream.demo.freshness import Latency
 from holonstream.demo.freshness import measure as measure_latencies
+from holonstream.figures import Figure
 from holonstream.processes import Processes
 from holonstream.settings import PREFIX, Settings
 from schemas import instant

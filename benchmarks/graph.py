@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from neo4j import AsyncDriver, AsyncGraphDatabase
 
-from benchmarks.figures import Figure
+from holonstream.figures import Figure
 from holonstream.settings import Settings
 from schemas.catalogue import Catalogue
 from schemas.event import Event, RecordedEvent

@@ -10,7 +10,7 @@ import uuid
 import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.figures import Figure
+from holonstream.figures import Figure
 from holonstream.settings import Settings
 from producers.relay import Relay
 from producers.schema import apply_schema

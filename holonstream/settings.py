@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         description="libpq connection string of the event log.",
     )
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="host:port of the brokers, separated by commas.")
+    kafka_tls: bool = Field(False, description="Speak TLS to the brokers, trusting the system's authorities.")
+    kafka_user: str | None = Field(None, description="User for SASL/SCRAM-SHA-512; none means no login.")
+    kafka_password: SecretStr | None = Field(None, description="Password for SASL/SCRAM-SHA-512.")
     neo4j_uri: str = Field("bolt://127.0.0.1:7687", description="Address of the graph.")
     neo4j_user: str = Field("neo4j", description="User of the graph; used when there is a password.")
     neo4j_password: SecretStr | None = Field(None, description="Password of the graph; none means no authentication.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -68,9 +69,9 @@ class GroupStatus:
 class TopicStatus:
     """Asks the brokers about one topic and its groups. Use as a context manager."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    def __init__(self, bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> None:
+        self._common: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, **(security or {})}
+        self._admin = AdminClient(self._common)
         self._members: dict[str, Consumer] = {}
         self._topic = topic
 
@@ -90,12 +91,11 @@ class TopicStatus:
         if group not in self._members:
             self._members[group] = Consumer(
                 {
-                    "bootstrap.servers": self._bootstrap,
+                    **self._common,
                     "group.id": group,
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
-                    "log_level": 0,
                 }
             )
         return self._members[group]

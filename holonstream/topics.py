@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holonstream.kafka import security
 from holonstream.settings import Settings
 from holonstream.status import TIMEOUT, KafkaUnavailable
 
@@ -16,7 +17,7 @@ def make_topics(settings: Settings) -> int:
 
     Raises KafkaUnavailable.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0, **security(settings)})
     wanted = [
         NewTopic(
             settings.topic,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holonstream.kafka import security
 from holonstream.settings import Settings
 from schemas.catalogue import Catalogue
 from schemas.errors import BadData
@@ -95,6 +96,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
         namespace=settings.namespace,
         batch_events=settings.relay_batch,
         trust_topic=trust_topic,
+        kafka_config=security(settings),
     )
 
 
@@ -106,6 +108,9 @@ def worker(settings: Settings, name: str) -> SinkApp:
 
     group = GroupSettings(
         bootstrap=settings.kafka_bootstrap.split(","),
+        tls=settings.kafka_tls,
+        user=settings.kafka_user,
+        password=settings.kafka_password.get_secret_value() if settings.kafka_password else "",
         group=settings.group(name),
         topic=settings.topic,
         dead_letter_topic=settings.dead_letter_topic,

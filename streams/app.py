@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,8 +48,21 @@ class GroupSettings:
     write_timeout: float = 30.0
     stall_timeout: float = 120.0
     """a worker that lags, is not waiting for its store and writes nothing for so long stops itself"""
-    credentials: Any = field(default=None, repr=False)
-    """faust.SASLCredentials or faust.SSLCredentials"""
+    tls: bool = False
+    """whether the brokers speak TLS; the system's authorities are trusted"""
+    user: str | None = None
+    """for SASL/SCRAM-SHA-512; None without login"""
+    password: str = field(default="", repr=False)
+
+    def credentials(self) -> Any:
+        """What Faust takes, None without security."""
+        # Faust speaks TLS only when it is handed a context: without one a password would go out in the clear.
+        context = ssl.create_default_context() if self.tls else None
+        if self.user is not None:
+            return faust.SASLCredentials(
+                username=self.user, password=self.password, mechanism="SCRAM-SHA-512", ssl_context=context
+            )
+        return None if context is None else faust.SSLCredentials(context)
 
 
 class SinkApp(faust.App):  # type: ignore[misc]
@@ -60,7 +74,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
         super().__init__(
             settings.group,
             broker=[f"{SCHEME}://{address}" for address in settings.bootstrap],
-            broker_credentials=settings.credentials,
+            broker_credentials=settings.credentials(),
             agent_supervisor="mode.CrashingSupervisor",
             broker_commit_interval=settings.commit_interval,
             broker_commit_every=None,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from holonstream.figures import Figure
 from holonstream.output import print_json, print_table
 from holonstream.settings import Settings
-
-if TYPE_CHECKING:
-    from benchmarks.figures import Figure
 
 
 @click.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from holonstream.kafka import security
 from holonstream.output import print_json, print_table
 from holonstream.settings import Settings
 from holonstream.status import GroupStatus, TopicStatus
@@ -24,7 +25,7 @@ def status(settings: Settings, as_json: bool) -> None:
     """
     from producers.status import log_status
 
-    with TopicStatus(settings.kafka_bootstrap, settings.topic) as topic:
+    with TopicStatus(settings.kafka_bootstrap, settings.topic, security(settings)) as topic:
         ends = topic.ends()
         relayed = topic.group(settings.group("relay"), {0: ends[0]}, seconds=False).partitions[0].offset
         groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from redis.asyncio import Redis
 
 from holonstream import wiring
+from holonstream.kafka import security
 from holonstream.settings import Settings
 from producers.event_store import PostgresEventStore
 from schemas import wire
@@ -94,6 +95,7 @@ def _tail(settings: Settings, partitions: int) -> Consumer:
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap,
+            **security(settings),
             "group.id": settings.group("freshness"),
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -1,0 +1,62 @@
+# The cache: one node, nothing on disk, no replica.
+#
+# A snapshot that is restored, and a replica that lags and becomes the master, bring old values back together with old
+# fences, and then the cache may be stale (sinks/cache/__init__.py). One node that fails comes back empty instead, which
+# is safe: until then readers ask the graph, and fills begin again when the worker has made new fences. So what makes
+# other Redis servers more available is left out on purpose.
+
+resource "aws_elasticache_subnet_group" "this" {
+  name       = "${var.name}-redis"
+  subnet_ids = var.subnet_ids
+}
+
+resource "aws_security_group" "this" {
+  name        = "${var.name}-redis"
+  description = "The cache"
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-redis" }
+}
+
+resource "aws_elasticache_parameter_group" "this" {
+  name        = "${var.name}-redis7"
+  description = "The cache of holonstream"
+  family      = "redis7"
+
+  # Values live shorter than tombstones, so they are evicted first; fences have no life and never are.
+  parameter {
+    name  = "maxmemory-policy"
+    value = "volatile-ttl"
+  }
+}
+
+resource "aws_elasticache_replication_group" "this" {
+  #checkov:skip=CKV2_AWS_50:a replica that takes over may bring old values back, see above; a single node comes back empty
+  replication_group_id = var.name
+  description          = "The cache of holonstream"
+  engine               = "redis"
+  engine_version       = "7.1"
+  node_type            = var.node_type
+  parameter_group_name = aws_elasticache_parameter_group.this.name
+
+  num_cache_clusters         = 1
+  automatic_failover_enabled = false
+  multi_az_enabled           = false
+  snapshot_retention_limit   = 0
+
+  subnet_group_name  = aws_elasticache_subnet_group.this.name
+  security_group_ids = [aws_security_group.this.id]
+  port               = 6379
+
+  transit_encryption_enabled = true
+  auth_token                 = var.password
+  auth_token_update_strategy = "ROTATE" # the old one holds too until the processes have the new one
+  at_rest_encryption_enabled = true
+  kms_key_id                 = var.kms_key_arn
+
+  # An upgrade or a new size carries the entries over to a new node, not quite all of them: reboot it afterwards, which
+  # empties it (docs/deploy.md). So nothing of the kind happens by itself.
+  maintenance_window         = "sun:04:30-sun:05:30"
+  auto_minor_version_upgrade = false
+  apply_immediately          = false
+}
