@@ -24,7 +24,7 @@ async def page(
 ) -> list[S]:
     """The first `limit` states after the id `after` that pass, by id.
 
-    `fetch(floor, size)` gives at most `size` states with ids not below `floor`, by id.
+    `fetch(floor, size)` gives the first `size` states, by id, whose ids are not below `floor`; in any order.
     """
     found: list[S] = []
     last = after
@@ -37,7 +37,7 @@ async def page(
         if len(batch) < size or (limit is not None and len(found) >= limit):
             found.sort(key=lambda state: state.id)
             return found[:limit]
-        last = batch[-1].id
+        last = max(state.id for state in batch)
 
 
 def floor(text: str) -> str:

@@ -7,6 +7,5 @@ WHERE n._id >= $after AND n._version IS NOT NULL
   AND ($filter.before IS NULL OR n._createdAt <= datetime($filter.before))
   AND all(p IN $filter.equal WHERE n[p.name] = p.value)
   AND all(name IN $filter.there WHERE n[name] IS NOT NULL)
+WITH n ORDER BY n._id LIMIT $limit
 RETURN labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
-ORDER BY n._id
-LIMIT $limit

@@ -10,7 +10,6 @@ WHERE r._id >= $after
   AND ($filter.authority IS NULL OR r._authorityLevel = $filter.authority)
   AND all(p IN $filter.equal WHERE r[p.name] = p.value)
   AND all(name IN $filter.there WHERE r[name] IS NOT NULL)
+WITH a, r, b ORDER BY r._id LIMIT $limit
 RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
-ORDER BY r._id
-LIMIT $limit

@@ -1,0 +1,134 @@
+"""The fold of a run: holes, parking, garbage collection, work in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from sinks.graph.background import Background, collection_paused
+from sinks.graph.cache import StateCache
+from sinks.graph.reads import floor, page
+from tests.conformance.graph_store import in_loop, log_of, person, states_of
+
+
+def test_the_least_recently_written_states_leave_the_cache() -> None:
+    states = states_of(log_of(*(person(name) for name in "abcd")))
+    cache = StateCache(2)
+    cache.update({k: states[k] for k in ("holon/a", "holon/b")})
+    cache.update({"holon/a": states["holon/a"]})
+    cache.update({"holon/c": states["holon/c"]})
+    assert list(cache) == ["holon/a", "holon/c"]
+    assert cache.get("holon/b") is None
+    cache.clear()
+    assert len(cache) == 0
+    none = StateCache(0)
+    none.update(states)
+    assert len(none) == 0
+
+
+def test_collection_is_paused_and_comes_back_even_after_an_error() -> None:
+    assert gc.isenabled()
+
+    @collection_paused()
+    def fail() -> None:
+        raise KeyError(gc.isenabled())
+
+    with pytest.raises(KeyError, match="False"):
+        fail()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collection_paused():
+            pass
+        assert not gc.isenabled()  # whoever turned it off meant it
+    finally:
+        gc.enable()
+
+
+@in_loop
+async def test_work_in_the_background_ends_with_the_block() -> None:
+    release = asyncio.Event()
+    done: list[int] = []
+
+    async def work(number: int) -> int:
+        await release.wait()
+        done.append(number)
+        return number
+
+    async with Background[int]() as background:
+        await background.start(work(1))
+        release.set()
+        await background.then(work(2))
+        assert done[:1] == [1]
+        assert await background.result() == 2
+        release.clear()
+        await background.start(work(3))
+        release.set()
+    assert done == [1, 2, 3]
+
+
+@in_loop
+async def test_what_went_wrong_before_is_raised_before_the_next_begins() -> None:
+    began: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError("first")
+
+    async def work() -> None:
+        began.append("second")
+
+    async def block() -> None:
+        async with Background[None]() as background:
+            await background.start(fail())
+            await background.then(work())
+
+    with pytest.raises(ValueError, match="first"):
+        await block()
+    assert began == []
+
+
+@in_loop
+async def test_a_cancelled_block_cancels_its_work() -> None:
+    started = asyncio.Event()
+
+    async def forever() -> None:
+        started.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def block() -> None:
+        async with Background[None]() as background:
+            await background.start(forever())
+            await background.all()
+
+    task = asyncio.create_task(block())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_floor_sorts_before_in_both_orders() -> None:
+    assert floor("abc") == "abc"
+    assert floor("ab\ud7ff") == "ab\ud7ff"
+    assert floor("ab\uffffc") == "ab"
+    assert floor("\U00010000") == ""
+
+
+@in_loop
+async def test_pages_are_asked_for_until_enough_pass() -> None:
+    holons = sorted(
+        (s for s in states_of(log_of(*(person(f"{i:03}") for i in range(50)))).values()), key=lambda s: s.id
+    )
+    asked: list[tuple[str, int]] = []
+
+    async def fetch(start: str, size: int) -> list:  # type: ignore[type-arg]
+        asked.append((start, size))
+        return [h for h in holons if h.id >= start][:size]
+
+    found = await page(fetch, lambda h: int(h.id) % 10 == 0, "005", 2)
+    assert [h.id for h in found] == ["010", "020"]
+    assert len(asked) > 1
+    everything = await page(fetch, lambda h: True, None, None)
+    assert len(everything) == 50

@@ -1,0 +1,76 @@
+"""Statements and patterns: types only from the catalogue, everything else as a parameter."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas.catalogue import Catalogue
+from sinks.graph.pattern import compile_pattern
+from sinks.graph.statements import UnknownType, count_statement, load_statement, names, statement, text
+from sinks.requests import pattern
+
+CATALOGUE = Catalogue.load()
+
+
+def test_types_are_put_in_quoted_and_sorted() -> None:
+    made = statement("hop", CATALOGUE, relationship_types=("OCCUPIES", "HAS"), direction="incoming")
+    assert "(n:Holon {_id: id})<-[r:`HAS`|`OCCUPIES`]-(m)" in made
+    assert "MATCH (n:`Person`)\nUSING INDEX n:`Person`(_id)" in statement(
+        "holons_query", CATALOGUE, holon_type="Person"
+    )
+    assert "MATCH (n:Holon)\nUSING INDEX n:Holon(_id)" in statement("holons_query", CATALOGUE)
+
+
+@pytest.mark.parametrize("wrong", ["Nonsense", "", "OCCUPIES`]-() DETACH DELETE n //", "Person", "OCCUPIES\n"])
+def test_an_unknown_type_never_becomes_text(wrong: str) -> None:
+    with pytest.raises(UnknownType, match="Unknown type"):
+        statement("hop", CATALOGUE, relationship_types=[wrong])
+    with pytest.raises(UnknownType, match="Unknown type"):
+        load_statement(CATALOGUE, [wrong])
+    with pytest.raises(UnknownType, match="Unknown type"):
+        count_statement(CATALOGUE, [wrong])
+    if wrong not in ("", "Person"):
+        with pytest.raises(UnknownType):
+            statement("holons_query", CATALOGUE, holon_type=wrong)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_statement_says_what_it_does_and_leaves_no_place_open(name: str) -> None:
+    known = {"__BRANCHES__", "__VARIABLE__", "__PARAMETER__", "__SOURCE__", "__TARGET__"}
+    made = statement(name, CATALOGUE, variables={place.strip("_"): "v" for place in known})
+    assert not re.search(r"__[A-Z_]+__", made)
+    assert not text(name).startswith("//")
+
+
+def test_a_pattern_is_one_statement_with_parameters() -> None:
+    evil = "x'}) DETACH DELETE n //`"
+    made, parameters = compile_pattern(
+        CATALOGUE,
+        pattern(
+            {
+                "holonPatterns": [
+                    {"alias": evil, "type": "Person", "properties": {evil: evil}},
+                    {"alias": "q"},
+                ],
+                "relationshipPatterns": [
+                    {"sourceAlias": evil, "targetAlias": "q", "type": "OCCUPIES", "properties": {evil: [evil]}},
+                    {"sourceAlias": "q", "includeEnded": False},
+                ],
+            }
+        ),
+    )
+    assert evil not in made
+    assert "DELETE" not in made
+    assert "MATCH (h0:`Person`)" in made
+    assert "MATCH (h1:Holon)" in made
+    assert "MATCH (h0)-[r0:`OCCUPIES`]->(h1)" in made
+    assert "MATCH (h1)-[r1]->()" in made
+    assert made.endswith("ORDER BY h0._id, h1._id, r0._id, r1._id")
+    assert parameters == {
+        "p0": {"equal": [{"name": evil, "value": evil}], "there": []},
+        "p1": {"equal": [], "there": []},
+        "r0": {"ended": True, "equal": [], "there": [evil]},
+        "r1": {"ended": False, "equal": [], "there": []},
+    }
