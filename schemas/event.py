@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     traceparent: str | None = None
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact as the log keeps it: an event with its place.
 
     ``stream`` names the one entity that it changes, ``version`` counts 1, 2, 3 ... within the stream, ``position`` is

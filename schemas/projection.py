@@ -53,6 +53,8 @@ def apply(
         state = perform(catalogue, operation, state, event, report)
     if state is None:
         return None
+    if state.position == event.position:
+        return state  # just created: it has all of what follows
     last_modified = event.occurred_at if operations else state.last_modified
     return replace(state, last_modified=last_modified, version=event.version, position=event.position)
 

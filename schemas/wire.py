@@ -23,7 +23,7 @@ def dataschema(event_type: str, version: int) -> str:
     return f"{DATASCHEMA_PREFIX}{event_type}:{version}"
 
 
-class _CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
+class _CloudEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     type: str
     subject: str
