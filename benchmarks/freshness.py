@@ -20,7 +20,7 @@ from schemas.event import Event
 from sinks.graph.store import Neo4jGraphStore
 
 HOLONS = 5_000
-WARM_UP = 5  # seconds
+WARM_UP = 20  # seconds, for the servers to compile their hot paths
 SECONDS = 20
 INTERVAL = 0.01  # seconds between two appends of ten events: 1,000 events/s
 BATCH = 10

@@ -6,15 +6,18 @@ import click
 
 from holonstream.commands.bench import bench
 from holonstream.commands.dataset import dataset
+from holonstream.commands.dead_letters import dead_letters
 from holonstream.commands.demo import demo
 from holonstream.commands.export import export
 from holonstream.commands.fold import fold
 from holonstream.commands.import_ import import_
 from holonstream.commands.init import init
 from holonstream.commands.relay import relay
+from holonstream.commands.replay import replay
 from holonstream.commands.schemas import schemas
 from holonstream.commands.settings import settings
 from holonstream.commands.status import status
+from holonstream.commands.verify import verify
 from holonstream.commands.worker import worker
 from local.cli import local
 
@@ -27,6 +30,9 @@ COMMANDS: list[click.Command] = [
     export,
     fold,
     status,
+    verify,
+    replay,
+    dead_letters,
     schemas,
     settings,
     dataset,

@@ -1,0 +1,55 @@
+"""How far a replay is, how fast, and how long it will take: pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+WINDOW = 15.0  # seconds that a rate is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Offsets of all partitions together, transaction markers counted."""
+
+    seconds: float
+    """since the start"""
+    done: int
+    total: int
+    rate: float
+    """offsets a second, lately"""
+    left: float | None
+    """seconds; None while the rate says nothing"""
+    workers: int
+
+    def __str__(self) -> str:
+        share = 100 * self.done / self.total if self.total else 100
+        left = "?" if self.left is None else _duration(self.left)
+        return (
+            f"{self.seconds:8.1f} s   {self.done:>12,} of {self.total:,} ({share:5.1f} %)   {self.rate:>9,.0f}/s   "
+            f"{left} left   {self.workers} workers"
+        )
+
+
+class Estimate:
+    """Makes progress out of looks at what is done."""
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._looks: deque[tuple[float, int]] = deque()
+
+    def look(self, now: float, done: int, total: int, workers: int) -> Progress:
+        """One more look; `now` in seconds."""
+        self._looks.append((now, done))
+        while len(self._looks) > 2 and now - self._looks[0][0] > WINDOW:
+            self._looks.popleft()
+        since, before = self._looks[0]
+        rate = max(done - before, 0) / (now - since) if now > since else 0.0
+        left = 0.0 if done >= total else (total - done) / rate if rate else None
+        return Progress(now - self._began, done, total, rate, left, workers)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,3 @@
+// The replay is over.
+MATCH (r:HolonstreamReplay {topic: $topic})
+DELETE r

@@ -1,0 +1,4 @@
+// Those of some streams that are parked, and from which version.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys
+RETURN p.stream, p.version, p.reason

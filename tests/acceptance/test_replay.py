@@ -1,0 +1,318 @@
+"""Replays, and streams that are parked and redriven, with real processes: what an operator does, and gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local
+from holonstream import wiring
+from holonstream.processes import Processes
+from holonstream.replay.group import members
+from holonstream.replay.progress import Estimate
+from holonstream.settings import PREFIX, Settings
+from local.temporary import temporary_stack
+from sinks.cache.store import CachedGraphStore
+from sinks.graph.driver import GraphConnection
+from sinks.graph.store import Neo4jGraphStore
+from tests.acceptance.conftest import CONGRESS, Pipeline
+from tests.integration.test_redrive import NEWER
+from tests.support.waiting import wait_until
+
+Envelope = dict[str, Any]
+
+
+def envelope(type: str, *subjects: str, **payload: Any) -> Envelope:
+    return {
+        "type": type,
+        "occurredAt": "2024-03-01T08:00:00.000Z",
+        "actor": "test",
+        "subjects": list(subjects),
+        "payload": payload,
+        "sourceSystem": "test",
+    }
+
+
+POISON = [
+    envelope("OrganizationCreated", "poor", holonType="MeasureDefinition"),
+    envelope("OrganizationRealigned", "poor", properties={"measurements": "no list"}),
+    envelope("MeasureEmitted", "poor", "x", value=1, measureId="k"),  # version 3 cannot be applied
+    envelope("OrganizationRealigned", "poor", properties={"measurements": []}),
+    envelope("MeasureEmitted", "poor", "x", value=2, measureId="k"),
+]
+
+
+@pytest.fixture(scope="module")
+def second_neo4j(stack: local.Stack) -> Iterator[str]:
+    """The address of another server, for a graph beside the live one."""
+    if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
+        running = local.Stack(Path(f"{kept}-second"), services=["neo4j"], progress=print)
+        running.up()
+        yield running.env()["HOLONSTREAM_NEO4J_URI"]
+    else:
+        with temporary_stack(services=["neo4j"], progress=print) as temporary:
+            yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
+
+
+@pytest.fixture
+def other_graph(second_neo4j: str) -> str:
+    """The address of an empty graph on another server."""
+
+    async def empty() -> None:
+        async with GraphConnection(second_neo4j) as connection:
+            await connection.rows("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
+
+    asyncio.run(empty())
+    return second_neo4j
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    return Settings.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
+
+
+def bring(pipeline: Pipeline, folder: Path, events: list[Envelope]) -> None:
+    """Append events."""
+    file = folder / "events.json"
+    file.write_text(json.dumps(events))
+    pipeline.run("import", str(file))
+
+
+def offsets(uri: str, namespace: str) -> int:
+    """How far a graph's checkpoints are, all together."""
+
+    async def ask() -> int:
+        async with GraphConnection(uri) as connection:
+            query = "MATCH (c:HolonstreamCheckpoint {topic: $topic}) RETURN coalesce(sum(c.offset), 0)"
+            return int((await connection.rows(query, topic=f"{namespace}.events"))[0][0])
+
+    return asyncio.run(ask())
+
+
+def with_target(pipeline: Pipeline, uri: str, suffix: str) -> Pipeline:
+    """The same command line, for the graph beside."""
+    environment = {**pipeline.environment, "HOLONSTREAM_NEO4J_URI": uri, "HOLONSTREAM_GROUP_SUFFIX": suffix}
+    return Pipeline(environment, pipeline.processes)
+
+
+def test_progress_tells_the_rate_of_late_and_what_is_left() -> None:
+    estimate = Estimate(100.0)
+    assert str(estimate.look(100.0, 0, 50_000, 0)).endswith("? left   0 workers")
+    estimate.look(101.0, 10, 50_000, 1)
+    for second in range(2, 30):
+        told = estimate.look(100.0 + second, 1_000 * second, 50_000, 2)
+    assert (told.rate, told.left) == (1_000, 21)
+    assert "29,000 of 50,000 ( 58.0 %)       1,000/s   0:21 left   2 workers" in str(told)
+    assert estimate.look(200.0, 50_000, 50_000, 2).left == 0
+
+
+def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_workers_come_and_go(
+    pipeline: Pipeline, other_graph: str, tmp_path: Path
+) -> None:
+    pipeline.start("relay", "graph")
+    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
+    bring(pipeline, tmp_path, congress + POISON)
+    pipeline.wait_until_caught_up("graph")
+    assert [mark["version"] for mark in pipeline.json("dead-letters", "list", "--json")] == [3]
+    pipeline.run("dead-letters", "discard", "holon/poor", "--version", "3", "--note", "no such unit")
+    live = pipeline.run("export", "graph", "--json").stdout
+    end = offsets(pipeline.environment["HOLONSTREAM_NEO4J_URI"], pipeline.namespace)
+
+    # small runs, so that there is time to do things to it
+    replaying = Processes({**pipeline.environment, "HOLONSTREAM_RUN_EVENTS": "10"}, tmp_path / "replay")
+    order = ("replay", "graph", "--to-uri", other_graph, "--workers", "1", "--logs", str(tmp_path / "replay"))
+    with replaying:
+        first = replaying.start("first", *order)
+        reached = wait_until(lambda: offsets(other_graph, pipeline.namespace), "the replay has begun", 60)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 143
+        replaying.running.clear()
+        before = offsets(other_graph, pipeline.namespace)
+        assert 0 < reached <= before < end
+
+        again = replaying.start("again", *order)
+        wait_until(lambda: offsets(other_graph, pipeline.namespace) > before, "the replay goes on", 60)
+        output = (tmp_path / "replay" / "again.log").read_text()
+        assert re.search(r"goes on at log position [1-9]", output)
+        found = re.search(r"HOLONSTREAM_GROUP_SUFFIX=(\S+) holonstream worker graph", output)
+        assert found is not None
+        target = with_target(pipeline, other_graph, found[1])
+        group = settings_of(target.environment).group("graph")
+        bootstrap = pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+
+        with Processes({**target.environment, "HOLONSTREAM_RUN_EVENTS": "10"}, tmp_path / "joined") as joined:
+            joined.start("worker", "worker", "graph")
+            wait_until(
+                lambda: [m.partitions > 0 for m in members(bootstrap, group)] == [True, True], "partitions moved", 60
+            )
+            at = offsets(other_graph, pipeline.namespace)
+            wait_until(lambda: offsets(other_graph, pipeline.namespace) > at + 300, "both workers write", 60)
+            joined.kill("worker")  # and the partitions move back
+        assert again.wait(180) == 0, (tmp_path / "replay" / "again.log").read_text()
+        replaying.running.clear()
+
+    output = (tmp_path / "replay" / "again.log").read_text()
+    assert "1 events were left out again" in output
+    assert "streams are parked" not in output
+    assert "Switch:" in output
+    assert target.run("export", "graph", "--json").stdout == live
+    assert pipeline.run("export", "graph", "--json").stdout == live
+    assert target.json("dead-letters", "list", "--json") == []
+
+    # as the last lines say: workers of the new graph go on where the replay ended
+    with Processes(target.environment, tmp_path / "switched") as switched:
+        switched.start("worker", "worker", "graph")
+        bring(pipeline, tmp_path, [envelope("PersonCreated", "late", name="Late")])
+        pipeline.wait_until_caught_up("graph")
+        wait_until(lambda: target._caught_up(("graph" + found[1],)), "the new graph's workers follow", 60)
+    after = pipeline.run("export", "graph", "--json").stdout
+    assert after != live
+    assert target.run("export", "graph", "--json").stdout == after
+
+
+def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_graph: str) -> None:
+    live = pipeline.environment["HOLONSTREAM_NEO4J_URI"]
+    assert "is the live graph" in pipeline.run("replay", "graph", "--to-uri", live, code=1).stderr
+
+    async def fill() -> None:
+        async with GraphConnection(other_graph) as connection:
+            await connection.rows("CREATE (:Holon {_id: 'x'})")
+
+    asyncio.run(fill())
+    refused = pipeline.run("replay", "graph", "--to-uri", other_graph, code=1).stderr
+    assert "holds 1 nodes that no replay has made" in refused
+
+
+def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.start("relay", "graph")
+    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
+    bring(pipeline, tmp_path, congress[:2_000] + POISON)
+    pipeline.wait_until_caught_up("graph")
+    pipeline.run("dead-letters", "discard", "holon/poor", "--version", "3")
+    live = pipeline.run("export", "graph", "--json").stdout
+    uri = pipeline.environment["HOLONSTREAM_NEO4J_URI"]
+
+    refused = pipeline.run("replay", "graph", "--in-place", "--yes", code=1).stderr
+    assert f"1 workers of {pipeline.namespace}-graph run: stop them first: faust" in refused
+    assert "on 127.0.0.1 with 12 partitions" in refused
+    worker = pipeline.processes.running.pop("graph")
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(30)
+    pipeline.run("replay", "graph", "--in-place", code=130)  # nobody said yes
+    assert pipeline.run("export", "graph", "--json").stdout == live
+
+    async def damage() -> None:
+        async with GraphConnection(uri) as connection:
+            await connection.rows("MATCH (n:Person) SET n.name = 'nobody', n._version = 99")
+            await connection.rows("CREATE (:Holon:Person {_id: 'ghost', _version: 1})")
+
+    asyncio.run(damage())
+    done = pipeline.run("replay", "graph", "--in-place", "--yes")
+    assert re.search(r"wiped [\d,]+ nodes", done.stderr)
+    assert "1 events were left out again" in done.stdout
+    assert pipeline.run("export", "graph", "--json").stdout == live
+    assert pipeline.json("dead-letters", "list", "--json") == []
+    pipeline.start("graph")
+    bring(pipeline, tmp_path, [envelope("PersonCreated", "late", name="Late")])
+    pipeline.wait_until_caught_up("graph")
+    state = pipeline.json("export", "graph", "--json")
+    assert [holon["id"] for holon in state["holons"] if holon["id"] == "late"] == ["late"]
+
+
+def test_a_stream_that_older_workers_parked_is_redriven_while_they_work(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.start("relay", "graph")  # with the schemas that ship
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "PersonModified.v2.json").write_text(json.dumps(NEWER))
+    pipeline.environment["HOLONSTREAM_SCHEMAS"] = str(schemas)
+    pipeline.run("init")
+    newer = {**envelope("PersonModified", "p-0", changes={"rank": "O-4"}), "schemaVersion": 2}
+    bring(pipeline, tmp_path, [*(envelope("PersonCreated", f"p-{n}", name=f"P{n}") for n in range(5)), newer])
+
+    def parked() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = pipeline.json("dead-letters", "list", "--json")
+        return found
+
+    def older(number: int) -> list[Envelope]:
+        return [
+            {**envelope("PersonModified", f"p-{n}", properties={f"k{number}": number}), "schemaVersion": 1}
+            for n in range(5)
+            for _ in range(20)
+        ]
+
+    (mark,) = wait_until(parked, "the stream is parked", 60)
+    assert (mark["stream"], mark["version"], mark["waiting"]) == ("holon/p-0", 2, 0)
+    bring(pipeline, tmp_path, older(0))
+    pipeline.wait_until_caught_up("graph")
+    shown = pipeline.json("dead-letters", "show", "holon/p-0")
+    assert shown["waiting"] == 20
+    assert shown["event"]["data"] == {"changes": {"rank": "O-4"}}
+    assert shown["state"]["properties"] == {"name": "P0"}
+    assert "version 2" in shown["reason"]
+    assert "version 2" in pipeline.run("dead-letters", "list").stdout
+
+    without = Pipeline(
+        {k: v for k, v in pipeline.environment.items() if k != "HOLONSTREAM_SCHEMAS"}, pipeline.processes
+    )
+    assert "still parked at version 2" in without.run("dead-letters", "redrive", "--all", code=1).stdout
+
+    # while the worker is busy with this and other streams
+    for number in range(1, 4):
+        bring(pipeline, tmp_path, [*older(number), newer])
+        pipeline.processes.start(f"redrive-{number}", "dead-letters", "redrive", "--all").wait(60)
+        pipeline.processes.running.pop(f"redrive-{number}")
+    pipeline.wait_until_caught_up("graph")
+    if parked():  # the worker is as old as before
+        pipeline.run("dead-letters", "redrive", "--all")
+    assert parked() == []
+    assert "Not parked: holon/p-0" in pipeline.run("dead-letters", "redrive", "holon/p-0", code=1).stderr
+    assert pipeline.run("export", "graph", "--json").stdout == pipeline.run("export", "log", "--json").stdout
+
+
+def test_a_forgotten_cache_gives_what_the_graph_has(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.start("relay", "graph", "cache")
+    bring(pipeline, tmp_path, [envelope("PersonCreated", f"p-{n}", name=f"P{n}") for n in range(3)])
+    pipeline.wait_until_caught_up("graph", "cache")
+    settings = settings_of(pipeline.environment)
+
+    async def read() -> tuple[list[str], int, int]:
+        """The names of all three, cache hits, and fills."""
+        async with wiring.graph_connection(settings) as connection:
+            graph = Neo4jGraphStore(connection, wiring.catalogue(settings), settings.topic)
+            redis = wiring.redis_client(settings, timeout=5)
+            async with CachedGraphStore(graph, redis, settings.namespace) as store:
+                found = [await store.get_holon(f"p-{n}") for n in range(3)]
+                return (
+                    [h.properties["name"] for h in found if h is not None],
+                    store.counters.hits,
+                    store.counters.fills,
+                )
+
+    async def spoil() -> None:
+        """What no invalidation would ever replace: a wrong value at a position to come, as of a restored Redis."""
+        redis = wiring.redis_client(settings, timeout=5)
+        key = f"{settings.namespace}:holon:p-1"
+        value = await redis.get(key)
+        assert isinstance(value, bytes)
+        await redis.set(key, b"V" + b"%020d" % 10**12 + value[21:].replace(b"P1", b"XX"))
+        await redis.aclose()
+
+    def right_and_cached() -> bool:
+        names, hits, _ = asyncio.run(read())
+        assert names == ["P0", "P1", "P2"]
+        return hits == 3
+
+    wait_until(right_and_cached, "the cache is warm", 30)
+    asyncio.run(spoil())
+    assert asyncio.run(read())[0] == ["P0", "XX", "P2"]
+    assert pipeline.run("replay", "cache").stderr == "3 entries forgotten\n"
+    names, hits, fills = asyncio.run(read())
+    assert (names, hits, fills) == (["P0", "P1", "P2"], 0, 0)  # nothing may be filled yet
+    wait_until(right_and_cached, "it is filled again", 30)

@@ -1,0 +1,199 @@
+"""``holonstream verify cache``: what each entry is, against the log, the graph and what was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from holonstream.verify import cache as module
+from holonstream.verify.cache import CacheVerifier
+from holonstream.verify.log import LogReader
+from schemas.event import RecordedEvent
+from schemas.partition import partition_of
+from schemas.projection import fold
+from schemas.state import Holon
+from sinks.cache.driver import connect
+from sinks.cache.entry import Keys, encode_value, position_text, slot_of
+from tests.conformance.graph_store import CATALOGUE
+from tests.integration.graph_kit import PARTITIONS, TOPIC
+from tests.integration.test_verify_graph import EVENTS, World, modified, person, world
+
+__all__ = ["world"]
+
+
+@dataclass
+class Cached:
+    """A cache whose entries the test writes by hand, over a log and a graph."""
+
+    world: World
+    client: redis.Redis
+    url: str
+    namespace: str
+    acknowledged: int = 0
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.namespace)
+
+    def put(self, holon_id: str, entry: bytes | str) -> None:
+        self.client.set(self.keys.holon + holon_id, entry)
+
+    def value(self, holon_id: str, log: list[RecordedEvent] | None = None) -> Holon:
+        state = fold(CATALOGUE, log or self.world.log.read())[f"holon/{holon_id}"]
+        assert isinstance(state, Holon)
+        return state
+
+    def verify(self, count: int | None = None, *, repairs: bool = False, limit: int = 100) -> dict[str, Any]:
+        async def go(graph: Any) -> dict[str, Any]:
+            async def acknowledged() -> dict[int, int]:
+                return dict.fromkeys(range(PARTITIONS), self.acknowledged)
+
+            client: Redis = connect(self.url, timeout=5)
+            with LogReader(self.world.settings.postgres_dsn.get_secret_value(), CATALOGUE) as log:
+                verifier = CacheVerifier(
+                    client, self.namespace, log, graph, CATALOGUE, TOPIC, acknowledged, repairs=repairs
+                )
+                try:
+                    return (await verifier.verify(count, limit)).document()
+                finally:
+                    await client.aclose()
+
+        return self.world.graph(go)
+
+    def verdict(self) -> dict[str, Any]:
+        """What the only entry is."""
+        report = self.verify()
+        assert report["entries"] == 1
+        (name,) = report["verdicts"]
+        return {"verdict": name, **(report["findings"] or [{}])[0], "report": report}
+
+
+@pytest.fixture
+def cached(world: World, redis_url: str, redis_prefix: str) -> Iterator[Cached]:
+    world.append(*EVENTS)
+    world.follow()
+    with redis.Redis.from_url(redis_url) as client:
+        yield Cached(world, client, redis_url, redis_prefix.rstrip(":"))
+
+
+def test_a_value_that_the_log_says_is_equal(cached: Cached) -> None:
+    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.acknowledged = 10**6
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["violations"], found["report"]["newer_than_graph"]) == ("equal", 0, 0)
+
+
+def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_then(cached: Cached) -> None:
+    cached.put("p-1", encode_value(cached.value("p-1")))
+    old = cached.value("p-1").position
+    log = cached.world.append(modified("p-1", rank="O-4"), modified("p-1", rank="O-5"))
+    cached.acknowledged = log[-2].position - 1
+    found = cached.verdict()
+    assert (found["verdict"], found["cached"], found["log"], found["graph"]) == ("lagging", old, log[-1].position, old)
+    assert 0 <= found["age"] < 300
+    assert found["report"]["oldest"]["lagging"] == found["age"]
+    assert found["report"]["violations"] == 0
+    cached.acknowledged = log[-2].position
+    found = cached.verdict()
+    assert (found["verdict"], found["acknowledged"]) == ("stale", cached.acknowledged)
+    assert 0 <= found["age"] < 300
+    assert found["report"]["violations"] == 1
+
+
+def test_the_fence_acknowledges_too(cached: Cached) -> None:
+    cached.put("p-1", encode_value(cached.value("p-1")))
+    position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
+    assert cached.verdict()["verdict"] == "lagging"
+    fence = cached.keys.fence(partition_of("holon/p-1", PARTITIONS))
+    cached.client.hset(fence, slot_of("p-1"), position_text(position))
+    assert cached.verdict()["verdict"] == "stale"
+
+
+def test_a_tombstone_is_awaited_until_the_graph_has_reached_it(cached: Cached) -> None:
+    position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
+    cached.put("p-1", "T" + position_text(position))
+    cached.acknowledged = position
+    found = cached.verdict()
+    assert (found["verdict"], found["cached"], found["report"]["violations"]) == ("awaited", position, 0)
+    assert 0 <= found["age"] < 300
+    cached.world.follow()
+    assert cached.verdict()["verdict"] == "tombstone"
+    later = cached.world.append(modified("p-1", rank="O-5"))[-1].position
+    cached.acknowledged = later
+    assert cached.verdict()["verdict"] == "stale"  # it would let the holon in as it was before that event
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [b"", b"hello", b"V12", b"V%020d{" % 1, b"V%020d{}" % 1, b"X%020d" % 1, b"T0000000000000000000x", b"\xff\xfe"],
+)
+def test_what_readers_cannot_read_is_foreign_and_harmless(cached: Cached, entry: bytes) -> None:
+    cached.put("p-1", entry)
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["violations"]) == ("foreign", 0)
+
+
+def test_a_value_of_another_holon_is_foreign(cached: Cached) -> None:
+    cached.put("p-1", encode_value(cached.value("p-2")))
+    assert cached.verdict()["verdict"] == "foreign"
+
+
+def test_a_value_that_the_log_never_said_is_altered(cached: Cached) -> None:
+    right = cached.value("p-1")
+    wrong = replace(right, properties={**right.properties, "rank": "O-9"})
+    cached.put("p-1", encode_value(wrong))
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["violations"]) == ("altered", 1)
+    assert found["fields"] == [{"field": "properties.rank", "log": "O-3", "cache": "O-9"}]
+    # at a position that is no event's
+    cached.put("p-1", encode_value(replace(right, position=right.position - 1)))
+    assert cached.verdict()["verdict"] == "altered"
+    # a holon that the log does not have
+    cached.put("ghost", encode_value(replace(right, id="ghost", position=1)))
+    cached.client.delete(cached.keys.holon + "p-1")
+    assert cached.verdict()["verdict"] == "altered"
+
+
+@pytest.mark.parametrize("kind", ["V", "T"])
+def test_what_is_beyond_the_end_of_the_log_is_ahead(cached: Cached, kind: str) -> None:
+    value = replace(cached.value("p-1"), position=10**9)
+    cached.put("p-1", encode_value(value) if kind == "V" else "T" + position_text(10**9))
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["violations"]) == ("ahead", 1)
+
+
+def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: Cached) -> None:
+    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.world.cypher("MATCH (n:Holon) DETACH DELETE n")
+    cached.world.cypher("MATCH (c:HolonstreamCheckpoint) SET c.offset = 0, c.position = 0")
+    assert cached.verdict()["verdict"] == "equal"
+    cached.world.follow(list(cached.world.log.read())[:2])
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["newer_than_graph"]) == ("equal", 1)
+
+
+def test_a_repair_deletes_violations_and_nothing_else(cached: Cached) -> None:
+    cached.put("p-1", encode_value(replace(cached.value("p-1"), status="inactive")))
+    cached.put("p-2", encode_value(cached.value("p-2")))
+    cached.put("junk", b"junk")
+    report = cached.verify(repairs=True)
+    assert (report["violations"], report["deleted"]) == (1, 1)
+    assert sorted(f["key"].rpartition(":")[2] for f in report["findings"]) == ["junk", "p-1"]
+    assert [f.get("deleted", False) for f in sorted(report["findings"], key=lambda f: f["key"])] == [False, True]
+    assert cached.verify()["verdicts"] == {"equal": 1, "foreign": 1}
+
+
+@pytest.mark.parametrize("few", [10_000, 0], ids=["all are scanned", "keys are drawn"])
+def test_a_sample_is_a_sample(cached: Cached, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", few)
+    cached.world.append(*[person(f"s-{i}") for i in range(60)])
+    cached.world.follow()
+    for i in range(60):
+        cached.put(f"s-{i}", encode_value(cached.value(f"s-{i}")))
+    assert cached.verify(5 if few else 1)["entries"] == (5 if few else 1)
+    assert cached.verify()["verdicts"] == {"equal": 60}

@@ -1,0 +1,187 @@
+"""Verification and repair beside real processes: a relay, workers, writers, and a cache that readers fill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import neo4j
+from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
+
+from holonstream import wiring
+from holonstream.commands.verify import verify
+from holonstream.settings import Settings
+from producers.event_store import PostgresEventStore
+from sinks.cache.store import CachedGraphStore
+from sinks.graph.store import Neo4jGraphStore
+from tests.acceptance.conftest import Pipeline, pipeline
+from tests.conformance.graph_store import CATALOGUE, ended, event, started
+from tests.support.waiting import wait_until
+
+__all__ = ["pipeline"]
+
+PEOPLE = 40
+# No damage to versions: a worker that loads one stops at once, for it looks as if events had been lost.
+DAMAGES = (
+    "MATCH (n:Person) WHERE n._id ENDS WITH $digit SET n.rank = 'damaged'",
+    "MATCH (n:Person) WHERE n._id ENDS WITH $digit DETACH DELETE n",
+    "MATCH (n:Person) WHERE n._id ENDS WITH $digit SET n:Position",
+    "MATCH ()-[r:OCCUPIES]->() WHERE r._id ENDS WITH $digit DELETE r",
+    "MATCH (a)-[r:OCCUPIES]->(b) WHERE r._id ENDS WITH $digit CREATE (b)-[c:OCCUPIES]->(a) "
+    "WITH r, c, properties(r) AS p DELETE r SET c = p",
+)
+
+
+def settings_of(pipeline: Pipeline) -> Settings:
+    names = {name.removeprefix("HOLONSTREAM_").lower(): value for name, value in pipeline.environment.items()}
+    return Settings(**{name: value for name, value in names.items() if name in Settings.model_fields})  # type: ignore[arg-type]
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    with capture_logs():
+        return CliRunner().invoke(verify, arguments, obj=settings)
+
+
+def report(settings: Settings, *arguments: str, code: int) -> Any:
+    done = run(settings, *arguments, "--json")
+    assert done.exit_code == code, f"{done.output} {done.exception!r}"
+    return json.loads(done.stdout)
+
+
+def made() -> list[Any]:
+    people = [event("PersonCreated", [f"p-{i}"], name=f"person {i}") for i in range(PEOPLE)]
+    return [*people, *(started(f"r-{i}", f"p-{i}", f"pos-{i % 7}") for i in range(PEOPLE))]
+
+
+@contextmanager
+def writing(log: PostgresEventStore, seed: int) -> Iterator[list[int]]:
+    """A writer at work on the same few entities all the time; counts its events."""
+    stop = threading.Event()
+    written = [0]
+
+    def write() -> None:
+        drawn = random.Random(seed)
+        while not stop.is_set():
+            i = drawn.randrange(PEOPLE)
+            events = [event("PersonModified", [f"p-{i}"], updates={"n": written[0]})]
+            if drawn.random() < 0.3:
+                again = drawn.random() < 0.5
+                events.append(ended(f"r-{i}") if again else started(f"r-{i}", f"p-{i}", f"pos-{drawn.randrange(9)}"))
+            log.append(events)
+            written[0] += len(events)
+            stop.wait(0.005)  # leaves some of the machine to the others
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield written
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_graph_that_is_damaged_under_way_is_repaired_under_way(pipeline: Pipeline) -> None:
+    settings = settings_of(pipeline)
+    drawn = random.Random(7)
+    with (
+        PostgresEventStore(settings.postgres_dsn.get_secret_value(), CATALOGUE) as log,
+        neo4j.GraphDatabase.driver(settings.neo4j_uri) as driver,
+    ):
+        log.append(made())
+        pipeline.start("relay", "graph")
+        pipeline.wait_until_relayed(2 * PEOPLE)
+        pipeline.wait_until_caught_up("graph")
+        assert report(settings, "graph", code=0)["entities"] == 2 * PEOPLE
+        repaired = 0
+        with writing(log, seed=7) as written:
+            for number in range(2 * len(DAMAGES)):
+                with driver.session() as session:
+                    session.run(DAMAGES[number % len(DAMAGES)], digit=str(drawn.randrange(10))).consume()
+                done = run(settings, "graph", "--json", "--repair")
+                assert done.exit_code in (0, 1), f"{done.output} {done.exception!r}"
+                found = json.loads(done.stdout)
+                assert found["repaired"] == found["diverging"], found
+                repaired += found["repaired"]
+                # whatever the damage was, it is mended while events come in
+                assert report(settings, "graph", code=0)["findings"] == []
+                pipeline.processes.check()
+        assert repaired > 20
+        assert written[0] > 100
+        pipeline.wait_until_caught_up("graph")
+        last = report(settings, "graph", code=0)
+        assert last["position"] == log.head()
+    assert pipeline.run("export", "graph", "--json").stdout == pipeline.run("export", "log", "--json").stdout
+
+
+def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
+    settings = settings_of(pipeline)
+
+    async def read_all(graph_only: bool = False) -> int:
+        """Read every person through the cache; returns how many fills there were."""
+        async with wiring.graph_connection(settings) as connection:
+            graph = Neo4jGraphStore(connection, CATALOGUE, settings.topic)
+            redis = wiring.redis_client(settings, timeout=5)
+            async with CachedGraphStore(graph, redis, settings.namespace) as store:
+                for i in range(PEOPLE):
+                    assert await store.get_holon(f"p-{i}") is not None
+                return store.counters.fills
+
+    def filled() -> bool:
+        asyncio.run(read_all())
+        found = report(settings, "cache", "--all", code=0)
+        return bool(found["verdicts"] == {"equal": PEOPLE})
+
+    with PostgresEventStore(settings.postgres_dsn.get_secret_value(), CATALOGUE) as log:
+        log.append(made())
+        pipeline.start("relay", "graph", "cache")
+        pipeline.wait_until_relayed(2 * PEOPLE)
+        pipeline.wait_until_caught_up("graph", "cache")
+        wait_until(filled, "every person is cached", 60)  # a new floor settles for some seconds
+        # without the cache worker: events come, nothing is acknowledged, values lag
+        pipeline.processes.kill("cache")
+        log.append([event("PersonModified", [f"p-{i}"], updates={"n": 1}) for i in range(10)])
+        pipeline.wait_until_caught_up("graph")
+        found = report(settings, "cache", "--all", code=0)
+        assert found["verdicts"] == {"equal": PEOPLE - 10, "lagging": 10}
+        assert 0 < found["oldest"]["lagging"] < 300
+        # with it: tombstones, and the next reads fill the new values
+        kept = wiring.redis_client(settings, timeout=5)
+        key = f"{settings.namespace}:holon:p-3"
+        old = asyncio.run(_get(kept, key))
+        pipeline.start("cache")
+        pipeline.wait_until_caught_up("cache")
+        assert report(settings, "cache", "--all", code=0)["verdicts"] == {"equal": PEOPLE - 10, "tombstone": 10}
+        wait_until(filled, "every person is cached again", 60)
+        # an old value put back by hand is stale, for the cache group has committed the event
+        asyncio.run(_put(wiring.redis_client(settings, timeout=5), key, old))
+        (stale,) = report(settings, "cache", "--all", "--repair", code=1)["findings"]
+        assert (stale["verdict"], stale["key"], stale["deleted"]) == ("stale", key, True)
+        assert report(settings, "cache", "--all", code=0)["verdicts"] == {"equal": PEOPLE - 1}
+        # a value that was filled from a damaged graph outlives the graph's repair, and is found
+        with neo4j.GraphDatabase.driver(settings.neo4j_uri) as driver, driver.session() as session:
+            session.run("MATCH (n {_id: 'p-3'}) SET n.name = 'damaged'").consume()
+        asyncio.run(read_all())
+        assert report(settings, "graph", "--repair", code=1)["repaired"] == 1
+        (altered,) = report(settings, "cache", "--sample", "1000", "--repair", code=1)["findings"]
+        assert (altered["verdict"], altered["key"]) == ("altered", key)
+        wait_until(filled, "the right value is cached", 60)
+
+
+async def _get(redis: Any, key: str) -> Any:
+    try:
+        return await redis.get(key)
+    finally:
+        await redis.aclose()
+
+
+async def _put(redis: Any, key: str, value: Any) -> None:
+    try:
+        await redis.set(key, value)
+    finally:
+        await redis.aclose()
