@@ -194,6 +194,20 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         return {TP(*tp): offset for tp, offset in ends.items()}
 
 
+class _NoReadOffsets(dict[TP, Any]):
+    """In place of Faust's read offsets, below which it drops what arrives without a word.
+
+    Faust notes one when a message is through, even if a seek or a rebalance has come in between: what is then read
+    again would never arrive. Which run joins is the follower's to say.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: Any) -> None:
+        pass
+
+
 class RunConsumer(stock.Consumer):  # type: ignore[misc]
     """Delivers runs and commits what was written."""
 
@@ -201,6 +215,7 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = _NoReadOffsets()
         self._written: dict[TP, Mark] = {}
         self._committed: dict[TP, Mark] = {}
 

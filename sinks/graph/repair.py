@@ -75,7 +75,8 @@ async def remove_loose(
     An element that turns out not to be one of these stays. Raises GraphUnavailable.
     """
     if nodes:
-        await connection.rows(text("repair_loose_nodes"), elements=list(nodes))
+        types = sorted(catalogue.holon_types)
+        await connection.rows(text("repair_loose_nodes"), elements=list(nodes), types=types)
     if edges:
         types = sorted(catalogue.relationship_types)
         await connection.rows(text("repair_loose_edges"), elements=list(edges), types=types)

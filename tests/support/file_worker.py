@@ -1,8 +1,8 @@
 """A worker process whose sink is a file: one line for each run that it wrote, and orders in a folder.
 
-``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER`` appends to FOLDER/written lines
-``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/hang exists a write does
-not return, and FOLDER/bug makes the next write raise what no sink should.
+``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_RUN`` appends to FOLDER/written lines
+``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
+takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class FileSink:
         if (self._folder / "hang").exists():
             self._note("hanging", str(os.getpid()))
             await asyncio.get_running_loop().create_future()
+        if (self._folder / "slow").exists():
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.01)  # so that runs queue up
         offsets = [record.offset for record in run.records]
         assert offsets == sorted(offsets)
         self._note("written", f"{os.getpid()} {run.partition} {offsets[0]} {offsets[-1]} {len(offsets)}")
@@ -61,14 +63,14 @@ class FileSink:
 
 
 if __name__ == "__main__":
-    bootstrap, prefix, group, folder = sys.argv[1:5]
+    bootstrap, prefix, group, folder, max_run = sys.argv[1:6]
     logs.configure("info", "console")
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,
         topic=prefix + "events",
         dead_letter_topic=prefix + "dead-letters",
-        max_run=100,
+        max_run=int(max_run),
         session_timeout=3.0,
         heartbeat_interval=0.5,
         commit_interval=0.2,
