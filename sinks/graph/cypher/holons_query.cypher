@@ -1,6 +1,6 @@
 // A page of holons of one type, or of all. `_id >` is decided by the index; see reads.py for $after.
 MATCH (n__HOLON_TYPE__)
-USING INDEX n__HOLON_TYPE__(_id)
+USING INDEX SEEK n__HOLON_TYPE__(_id)
 WHERE n._id >= $after AND n._version IS NOT NULL
   AND ($filter.status IS NULL OR n._status = $filter.status)
   AND ($filter.after IS NULL OR n._createdAt >= datetime($filter.after))

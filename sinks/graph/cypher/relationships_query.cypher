@@ -1,6 +1,6 @@
 // A page of relationships of one type.
 MATCH (a)-[r__RELATIONSHIP_TYPE__]->(b)
-USING INDEX r__RELATIONSHIP_TYPE__(_id)
+USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
 WHERE r._id >= $after
   AND ($filter.source IS NULL OR a._id = $filter.source)
   AND ($filter.target IS NULL OR b._id = $filter.target)
