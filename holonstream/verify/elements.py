@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from holonstream.verify.rows import Row, entity_id, of_edge, of_node
+from holonstream.verify.rows import Row, of_edge, of_node
 from holonstream.verify.trace import Mark
 from schemas.catalogue import Catalogue
 from schemas.state import HOLON, RELATIONSHIP, stream_of
@@ -36,7 +36,11 @@ class GraphReader:
         self._connection, self._catalogue = connection, catalogue
 
     async def rows(self, streams: Sequence[str]) -> dict[str, list[Row]]:
-        """All that the graph has of some streams' entities, by stream."""
+        """All that the graph has of some streams' entities, by stream.
+
+        Not guaranteed: that a row is of one version. While an entity is written Neo4j may show some properties of
+        before and some of after, or none. So a difference counts only when it is seen again.
+        """
         holons: list[str] = []
         relationships: list[str] = []
         for stream in streams:
@@ -44,14 +48,13 @@ class GraphReader:
             (holons if kind == HOLON else relationships).append(entity)
         found: defaultdict[str, list[Row]] = defaultdict(list)
         if holons:
-            for labels, properties in (await self._connection.rows(text("verify_holons"), ids=holons))[0][0]:
-                if (row := of_node(labels, properties)) is not None:
-                    found[stream_of(HOLON, entity_id(row))].append(row)
+            for i, labels, properties in (await self._connection.rows(text("verify_holons"), ids=holons))[0][0]:
+                if (node := of_node(labels, properties)) is not None:
+                    found[stream_of(HOLON, i)].append(node)
         if relationships and (types := await self._occurring_types()):
             query = self._relationships(types)
-            for columns in (await self._connection.rows(query, ids=relationships))[0][0]:
-                row = of_edge(*columns)
-                found[stream_of(RELATIONSHIP, entity_id(row))].append(row)
+            for i, *columns in (await self._connection.rows(query, ids=relationships))[0][0]:
+                found[stream_of(RELATIONSHIP, i)].append(of_edge(*columns))
         return found
 
     async def marks(self, streams: Sequence[str]) -> dict[str, Mark]:

@@ -9,7 +9,8 @@ A verification of the whole graph has two halves, each in bounded memory, while 
    without an id, label or type of ours, which no worker can find, is loose.
 
 A suspect is read again and its stream folded anew (`holonstream.verify.trace`), which clears what was only overtaken:
-parked, discarded, or applied after the settled position. What is left diverges. A repair (`sinks.graph.repair`) puts it
+parked, discarded, applied after the settled position, or read while it was written, when Neo4j shows properties of two
+versions at once. What differs twice more diverges. A repair (`sinks.graph.repair`) puts it
 into the state that the log gives it, and it is examined once more.
 
 Nothing is stopped or locked but a partition's checkpoint during a repair.
@@ -189,6 +190,8 @@ class GraphVerifier:
             self._reached = await self._checkpoints()
         for start in range(0, len(suspects), EXAMINED):
             findings = await self._findings(suspects[start : start + EXAMINED], tally.position)
+            if any(finding.diverges for finding in findings):
+                findings = await self._findings([finding.stream for finding in findings], tally.position)
             diverging = [finding.stream for finding in findings if finding.diverges]
             if diverging and self._repairs:
                 await self._repair([finding for finding in findings if finding.kind != "unfoldable"])

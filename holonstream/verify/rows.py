@@ -85,12 +85,6 @@ def of_edge(
     }
 
 
-def entity_id(row: Row) -> str:
-    """The id that a row has."""
-    found: str = row["properties"]["_id"]
-    return found
-
-
 def version_of(row: Row | None) -> int:
     """The version that a row claims, 0 when it claims none."""
     version = None if row is None else row["properties"].get("_version")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import neo4j
@@ -21,21 +17,12 @@ from producers.event_store import PostgresEventStore
 from sinks.cache.store import CachedGraphStore
 from sinks.graph.store import Neo4jGraphStore
 from tests.acceptance.conftest import Pipeline, pipeline
-from tests.conformance.graph_store import CATALOGUE, ended, event, started
+from tests.conformance.graph_store import CATALOGUE, event, started
 from tests.support.waiting import wait_until
 
 __all__ = ["pipeline"]
 
 PEOPLE = 40
-# No damage to versions: a worker that loads one stops at once, for it looks as if events had been lost.
-DAMAGES = (
-    "MATCH (n:Person) WHERE n._id ENDS WITH $digit SET n.rank = 'damaged'",
-    "MATCH (n:Person) WHERE n._id ENDS WITH $digit DETACH DELETE n",
-    "MATCH (n:Person) WHERE n._id ENDS WITH $digit SET n:Position",
-    "MATCH ()-[r:OCCUPIES]->() WHERE r._id ENDS WITH $digit DELETE r",
-    "MATCH (a)-[r:OCCUPIES]->(b) WHERE r._id ENDS WITH $digit CREATE (b)-[c:OCCUPIES]->(a) "
-    "WITH r, c, properties(r) AS p DELETE r SET c = p",
-)
 
 
 def settings_of(pipeline: Pipeline) -> Settings:
@@ -57,66 +44,6 @@ def report(settings: Settings, *arguments: str, code: int) -> Any:
 def made() -> list[Any]:
     people = [event("PersonCreated", [f"p-{i}"], name=f"person {i}") for i in range(PEOPLE)]
     return [*people, *(started(f"r-{i}", f"p-{i}", f"pos-{i % 7}") for i in range(PEOPLE))]
-
-
-@contextmanager
-def writing(log: PostgresEventStore, seed: int) -> Iterator[list[int]]:
-    """A writer at work on the same few entities all the time; counts its events."""
-    stop = threading.Event()
-    written = [0]
-
-    def write() -> None:
-        drawn = random.Random(seed)
-        while not stop.is_set():
-            i = drawn.randrange(PEOPLE)
-            events = [event("PersonModified", [f"p-{i}"], updates={"n": written[0]})]
-            if drawn.random() < 0.3:
-                again = drawn.random() < 0.5
-                events.append(ended(f"r-{i}") if again else started(f"r-{i}", f"p-{i}", f"pos-{drawn.randrange(9)}"))
-            log.append(events)
-            written[0] += len(events)
-            stop.wait(0.005)  # leaves some of the machine to the others
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield written
-    finally:
-        stop.set()
-        thread.join()
-
-
-def test_a_graph_that_is_damaged_under_way_is_repaired_under_way(pipeline: Pipeline) -> None:
-    settings = settings_of(pipeline)
-    drawn = random.Random(7)
-    with (
-        PostgresEventStore(settings.postgres_dsn.get_secret_value(), CATALOGUE) as log,
-        neo4j.GraphDatabase.driver(settings.neo4j_uri) as driver,
-    ):
-        log.append(made())
-        pipeline.start("relay", "graph")
-        pipeline.wait_until_relayed(2 * PEOPLE)
-        pipeline.wait_until_caught_up("graph")
-        assert report(settings, "graph", code=0)["entities"] == 2 * PEOPLE
-        repaired = 0
-        with writing(log, seed=7) as written:
-            for number in range(2 * len(DAMAGES)):
-                driver.execute_query(DAMAGES[number % len(DAMAGES)], digit=str(drawn.randrange(10)))  # tries again
-                done = run(settings, "graph", "--json", "--repair")
-                pipeline.processes.check()
-                assert isinstance(done.exception, SystemExit | None), f"{done.output} {done.exception!r}"
-                found = json.loads(done.stdout)
-                assert found["repaired"] == found["diverging"], found
-                repaired += found["repaired"]
-                # whatever the damage was, it is mended while events come in
-                assert report(settings, "graph", code=0)["findings"] == []
-                pipeline.processes.check()
-        assert repaired > 20
-        assert written[0] > 100
-        pipeline.wait_until_caught_up("graph")
-        last = report(settings, "graph", code=0)
-        assert last["position"] == log.head()
-    assert pipeline.run("export", "graph", "--json").stdout == pipeline.run("export", "log", "--json").stdout
 
 
 def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:

@@ -4,7 +4,7 @@ UNWIND $ids AS id
 CALL (id) {
 __BRANCHES__
 }
-RETURN collect([type(r), a:Holon, a._id, b:Holon, b._id, r {.*,
+RETURN collect([id, type(r), a:Holon, a._id, b:Holon, b._id, r {.*,
   _effectiveStart: CASE WHEN r._effectiveStart IS NULL THEN null
     WHEN r._effectiveStart IS :: ZONED DATETIME THEN toString(r._effectiveStart) ELSE [r._effectiveStart] END,
   _effectiveEnd: CASE WHEN r._effectiveEnd IS NULL THEN null
