@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Event
+from time import monotonic
+
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -35,6 +38,18 @@ def make_topics(settings: Settings) -> int:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        return len(admin.list_topics(settings.topic, timeout=TIMEOUT).topics[settings.topic].partitions)
+        return _partitions(admin, settings.topic)
     except (KafkaException, TimeoutError) as error:
         raise KafkaUnavailable(f"Kafka does not answer at {settings.kafka_bootstrap}: {error}") from error
+
+
+def _partitions(admin: AdminClient, topic: str) -> int:
+    """How many partitions a topic has; a broker shows none for a moment after it has made them."""
+    until = monotonic() + TIMEOUT
+    pause = Event()
+    while monotonic() < until:
+        found = admin.list_topics(topic, timeout=TIMEOUT).topics.get(topic)
+        if found is not None and found.error is None and found.partitions:
+            return len(found.partitions)
+        pause.wait(0.1)
+    raise TimeoutError(f"topic {topic} has no partitions after {TIMEOUT:g} s")

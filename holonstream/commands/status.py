@@ -26,10 +26,12 @@ def status(settings: Settings, as_json: bool) -> None:
     from producers.status import log_status
 
     with TopicStatus(settings.kafka_bootstrap, settings.topic, security(settings)) as topic:
+        # In the order of flow: what is relayed after it was looked at must not be missing from the ends, or a group
+        # would seem to have handled everything too early.
+        relayed = topic.group(settings.group("relay"), {0: 0}, seconds=False).partitions[0].offset
+        log = log_status(settings.postgres_dsn.get_secret_value(), settings.namespace, relayed)
         ends = topic.ends()
-        relayed = topic.group(settings.group("relay"), {0: ends[0]}, seconds=False).partitions[0].offset
         groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]
-    log = log_status(settings.postgres_dsn.get_secret_value(), settings.namespace, relayed)
     frontier, leader = log.frontier, log.leader
     if as_json:
         print_json(
