@@ -17,10 +17,10 @@ CATALOGUE = Catalogue.load()
 def test_types_are_put_in_quoted_and_sorted() -> None:
     made = statement("hop", CATALOGUE, relationship_types=("OCCUPIES", "HAS"), direction="incoming")
     assert "(n:Holon {_id: id})<-[r:`HAS`|`OCCUPIES`]-(m)" in made
-    assert "MATCH (n:`Person`)\nUSING INDEX n:`Person`(_id)" in statement(
+    assert "MATCH (n:`Person`)\nUSING INDEX SEEK n:`Person`(_id)" in statement(
         "holons_query", CATALOGUE, holon_type="Person"
     )
-    assert "MATCH (n:Holon)\nUSING INDEX n:Holon(_id)" in statement("holons_query", CATALOGUE)
+    assert "MATCH (n:Holon)\nUSING INDEX SEEK n:Holon(_id)" in statement("holons_query", CATALOGUE)
 
 
 @pytest.mark.parametrize("wrong", ["Nonsense", "", "OCCUPIES`]-() DETACH DELETE n //", "Person", "OCCUPIES\n"])
