@@ -15,19 +15,14 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from holonstream.kafka import TIMEOUT, answered
 from schemas import instant
-from schemas.errors import HolonstreamError, InvalidEvent, Unavailable
+from schemas.errors import HolonstreamError, InvalidEvent
 from schemas.wire import decode_place
-
-TIMEOUT = 10.0  # seconds for each question to the brokers
 
 
 class NoTopic(HolonstreamError):
     """The topic of events is not there."""
-
-
-class KafkaUnavailable(Unavailable):
-    """The brokers cannot be reached or did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +64,10 @@ class GroupStatus:
 class TopicStatus:
     """Asks the brokers about one topic and its groups. Use as a context manager."""
 
-    def __init__(self, bootstrap: str, topic: str, security: Mapping[str, str] | None = None) -> None:
-        self._common: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, **(security or {})}
-        self._admin = AdminClient(self._common)
+    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+        """`client` as `holonstream.kafka.client` makes it."""
+        self._client = dict(client)
+        self._admin = AdminClient(self._client)
         self._members: dict[str, Consumer] = {}
         self._topic = topic
 
@@ -91,7 +87,7 @@ class TopicStatus:
         if group not in self._members:
             self._members[group] = Consumer(
                 {
-                    **self._common,
+                    **self._client,
                     "group.id": group,
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
@@ -102,7 +98,7 @@ class TopicStatus:
 
     def ends(self) -> dict[int, int]:
         """The last stable offset of each partition. Raises NoTopic, KafkaUnavailable."""
-        try:
+        with answered():
             topics = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics
             partitions = sorted(topics[self._topic].partitions) if self._topic in topics else []
             if not partitions:
@@ -112,15 +108,13 @@ class TopicStatus:
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
             )
             return {tp.partition: answer.result(TIMEOUT).offset for tp, answer in answers.items()}
-        except (KafkaException, TimeoutError) as error:
-            raise _unavailable(error) from error
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
 
         Raises KafkaUnavailable.
         """
-        try:
+        with answered():
             partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
             committed = self._member(name).committed(partitions, TIMEOUT)
             described = self._admin.describe_consumer_groups([name], request_timeout=TIMEOUT)[name]
@@ -129,8 +123,6 @@ class TopicStatus:
                 state, members = group.state.name, len(group.members)
             except KafkaException:
                 state, members = "UNKNOWN", 0  # a group that nobody ever joined
-        except (KafkaException, TimeoutError) as error:
-            raise _unavailable(error) from error
         lags = []
         for tp in committed:
             offset, end = max(tp.offset, 0), ends[tp.partition]
@@ -164,7 +156,3 @@ class TopicStatus:
             return instant.parse(decode_place(message.value()).recordedtime)
         except InvalidEvent:
             return None
-
-
-def _unavailable(error: Exception) -> KafkaUnavailable:
-    return KafkaUnavailable(f"Kafka does not answer: {error}")

@@ -8,9 +8,8 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.kafka import security
+from holonstream.kafka import TIMEOUT, answered, client
 from holonstream.settings import Settings
-from holonstream.status import TIMEOUT, KafkaUnavailable
 
 FOR_EVER = "-1"
 
@@ -20,7 +19,7 @@ def make_topics(settings: Settings) -> int:
 
     Raises KafkaUnavailable.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0, **security(settings)})
+    admin = AdminClient(client(settings))
     wanted = [
         NewTopic(
             settings.topic,
@@ -31,7 +30,7 @@ def make_topics(settings: Settings) -> int:
         ),
         NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
     ]
-    try:
+    with answered():
         for future in admin.create_topics(wanted, request_timeout=TIMEOUT).values():
             try:
                 future.result(TIMEOUT)
@@ -39,8 +38,6 @@ def make_topics(settings: Settings) -> int:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         return _partitions(admin, settings.topic)
-    except (KafkaException, TimeoutError) as error:
-        raise KafkaUnavailable(f"Kafka does not answer at {settings.kafka_bootstrap}: {error}") from error
 
 
 def _partitions(admin: AdminClient, topic: str) -> int:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import suppress
 
 from psycopg import sql
 
 from producers.postgres import connect, driver_errors, query, sql_file
 from schemas import jsontext
-from schemas.catalogue import Catalogue, EventType
-from schemas.errors import UnknownEventType
+from schemas.catalogue import Catalogue
 
 FILES = ("schema.sql", "append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
@@ -50,12 +47,6 @@ def event_types(catalogue: Catalogue) -> str:
                 "required": kind.required,
             }
             for newest in catalogue.types.values()
-            for kind in _versions(catalogue, newest)
+            for kind in catalogue.versions(newest.name)
         ]
     ).decode()
-
-
-def _versions(catalogue: Catalogue, newest: EventType) -> Iterator[EventType]:
-    for version in range(1, newest.version + 1):
-        with suppress(UnknownEventType):  # a version may be missing
-            yield catalogue.get(newest.name, version)

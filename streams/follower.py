@@ -48,8 +48,6 @@ class Follower:
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._letting_go = False
         self.runs = 0
-        self.events = 0
-        self.dead = 0
         self.retries = 0
         self.retrying_since: float | None = None
         """monotonic seconds; None while the sink works"""
@@ -167,8 +165,6 @@ class Follower:
         runs = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
         results: list[Written] = await self._insist(lambda: self._sink.write_runs(runs)) if runs else []
         for run, written in zip(runs, results, strict=True):
-            self.events += written.applied
-            self.dead += written.dead
             if written.position is not None:
                 self._positions[TP(run.topic, run.partition)] = written.position
         self.runs += 1

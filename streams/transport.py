@@ -272,9 +272,6 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         # The put into a full queue waits; taking the partition out of the fetch would idle the fetcher for a second.
         pass
 
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        pass  # what is committed does not follow from gaps
-
     # --- committing ------------------------------------------------------------------------------------------------
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from holonstream.kafka import security
+from holonstream.kafka import client
 from holonstream.output import print_json, print_table
 from holonstream.settings import Settings
 from holonstream.status import GroupStatus, TopicStatus
@@ -25,7 +25,7 @@ def status(settings: Settings, as_json: bool) -> None:
     """
     from producers.status import log_status
 
-    with TopicStatus(settings.kafka_bootstrap, settings.topic, security(settings)) as topic:
+    with TopicStatus(client(settings), settings.topic) as topic:
         # In the order of flow: what is relayed after it was looked at must not be missing from the ends, or a group
         # would seem to have handled everything too early.
         relayed = topic.group(settings.group("relay"), {0: 0}, seconds=False).partitions[0].offset

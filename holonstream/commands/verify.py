@@ -192,6 +192,7 @@ async def _samples(
 
 async def _cache(settings: Settings, count: int | None, limit: int, repair: bool, as_json: bool) -> CacheTally:
     from holonstream import wiring
+    from holonstream.kafka import client
     from holonstream.status import TopicStatus
     from holonstream.verify.cache import CacheVerifier
     from holonstream.verify.cache_finding import CacheFinding
@@ -210,7 +211,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
     try:
         with (
             LogReader(settings.postgres_dsn.get_secret_value(), known) as log,
-            TopicStatus(settings.kafka_bootstrap, settings.topic) as topic,
+            TopicStatus(client(settings), settings.topic) as topic,
         ):
             async with wiring.graph_connection(settings) as connection:
                 verifier = CacheVerifier(

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from redis.asyncio import Redis
 
 from holonstream import wiring
-from holonstream.kafka import security
+from holonstream.kafka import client
 from holonstream.settings import Settings
 from producers.event_store import PostgresEventStore
 from schemas import wire
@@ -94,8 +94,7 @@ def _tail(settings: Settings, partitions: int) -> Consumer:
     """A consumer of what comes from now on."""
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            **security(settings),
+            **client(settings),
             "group.id": settings.group("freshness"),
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

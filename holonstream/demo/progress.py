@@ -10,7 +10,7 @@ from time import monotonic
 import click
 
 from holonstream.demo.writers import Ledger
-from holonstream.kafka import security
+from holonstream.kafka import client
 from holonstream.settings import Settings
 from holonstream.status import TopicStatus
 
@@ -46,7 +46,7 @@ class Progress:
         Raises TimeoutError after `deadline` seconds.
         """
         pause = threading.Event()
-        with TopicStatus(self._settings.kafka_bootstrap, self._settings.topic, security(self._settings)) as topic:
+        with TopicStatus(client(self._settings), self._settings.topic) as topic:
             ends = topic.ends()
             printed = float("-inf")
             while True:

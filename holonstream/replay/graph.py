@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from holonstream import wiring
+from holonstream.kafka import client
 from holonstream.processes import Processes
 from holonstream.replay.group import members, set_offsets
 from holonstream.replay.progress import Estimate
@@ -81,7 +82,7 @@ class GraphReplay:
     async def prepare(self, *, wipe: bool) -> None:
         """Bring the target to where workers can go on, wiping it first if so asked. Raises WorkersRun, Unavailable."""
         settings = self.target
-        with TopicStatus(settings.kafka_bootstrap, settings.topic) as topic:
+        with TopicStatus(client(settings), settings.topic) as topic:
             partitions = len(topic.ends())
         group = settings.group("graph")
         if wipe or self.live is None:
@@ -95,9 +96,9 @@ class GraphReplay:
             await initialise(connection, wiring.catalogue(settings), settings.topic, partitions)
             await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "following")
             reached = await checkpoints(connection, settings.topic)
-        if not members(settings.kafka_bootstrap, group):
+        if not members(client(settings), group):
             offsets = {checkpoint.partition: checkpoint.offset for checkpoint in reached}
-            set_offsets(settings.kafka_bootstrap, settings.topic, group, offsets)
+            set_offsets(client(settings), settings.topic, group, offsets)
         if position := max(checkpoint.position for checkpoint in reached):
             self.say(f"goes on at log position {position:,}")
         self.say(f"group {group}; more workers, on any machine: {self.command('worker graph')}")
@@ -140,7 +141,7 @@ class GraphReplay:
     def _follow(self, check: Callable[[], None]) -> datetime:
         settings, pause = self.target, threading.Event()
         estimate, told, silent = Estimate(monotonic()), float("-inf"), False
-        with TopicStatus(settings.kafka_bootstrap, settings.topic) as topic:
+        with TopicStatus(client(settings), settings.topic) as topic:
             ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
             while True:
                 check()
@@ -236,5 +237,5 @@ async def in_place(
 def refuse_workers(settings: Settings) -> None:
     """Raises WorkersRun, naming them, when the graph's group has any; KafkaUnavailable."""
     group = settings.group("graph")
-    if there := members(settings.kafka_bootstrap, group):
+    if there := members(client(settings), group):
         raise WorkersRun(f"{len(there)} workers of {group} run: stop them first: {'; '.join(map(str, there))}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.status import TIMEOUT, KafkaUnavailable
+from holonstream.kafka import TIMEOUT, answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,42 +24,33 @@ class Member:
         return f"{self.client} on {self.host.lstrip('/')} with {self.partitions} partitions"
 
 
-def members(bootstrap: str, group: str) -> list[Member]:
-    """The workers of a group; one that was killed is in it until its session times out. Raises KafkaUnavailable."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    try:
-        asked = admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group]
-    except KafkaException as error:
-        raise _unavailable(error) from error
-    try:
-        described = asked.result(TIMEOUT)
-    except KafkaException as error:
-        if error.args[0].name() == "GROUP_ID_NOT_FOUND":
-            return []  # nobody ever joined it
-        raise _unavailable(error) from error
-    except TimeoutError as error:
-        raise _unavailable(error) from error
+def members(client: Mapping[str, Any], group: str) -> list[Member]:
+    """The workers of a group; one that was killed is in it until its session times out.
+
+    `client` as `holonstream.kafka.client` makes it. Raises KafkaUnavailable.
+    """
+    with answered():
+        asked = AdminClient(dict(client)).describe_consumer_groups([group], request_timeout=TIMEOUT)[group]
+        try:
+            described = asked.result(TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].name() == "GROUP_ID_NOT_FOUND":
+                return []  # nobody ever joined it
+            raise
     return [
         Member(m.member_id, m.host, len(m.assignment.topic_partitions) if m.assignment else 0)
         for m in described.members
     ]
 
 
-def set_offsets(bootstrap: str, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:
     """Say where a group without members stands, by partition. Raises KafkaUnavailable, also when somebody joined."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
-    )
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
     try:
-        wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
-        for done in consumer.commit(offsets=wanted, asynchronous=False):
-            if done.error is not None:
-                raise KafkaException(done.error)
-    except KafkaException as error:
-        raise _unavailable(error) from error
+        with answered():
+            wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
+            for done in consumer.commit(offsets=wanted, asynchronous=False):
+                if done.error is not None:
+                    raise KafkaException(done.error)
     finally:
         consumer.close()
-
-
-def _unavailable(error: Exception) -> KafkaUnavailable:
-    return KafkaUnavailable(f"Kafka does not answer: {error}")

@@ -12,8 +12,9 @@ from holonstream.verify.trace import Mark
 from schemas.catalogue import Catalogue
 from schemas.state import HOLON, RELATIONSHIP, stream_of
 from sinks.graph.driver import GraphConnection
+from sinks.graph.load import occurring_types
 from sinks.graph.mapping import parked_key
-from sinks.graph.statements import count_statement, statement, text
+from sinks.graph.statements import statement, text
 
 BATCH = 2_000  # elements of a scan
 
@@ -51,7 +52,7 @@ class GraphReader:
             for i, labels, properties in (await self._connection.rows(text("verify_holons"), ids=holons))[0][0]:
                 if (node := of_node(labels, properties)) is not None:
                     found[stream_of(HOLON, i)].append(node)
-        if relationships and (types := await self._occurring_types()):
+        if relationships and (types := await occurring_types(self._connection, self._catalogue)):
             query = self._relationships(types)
             for i, *columns in (await self._connection.rows(query, ids=relationships))[0][0]:
                 found[stream_of(RELATIONSHIP, i)].append(of_edge(*columns))
@@ -100,11 +101,6 @@ class GraphReader:
                     )
                     for element, i, name, stored, source, target in batch
                 ]
-
-    async def _occurring_types(self) -> list[str]:
-        names = sorted(self._catalogue.relationship_types)
-        (counts,) = await self._connection.rows(count_statement(self._catalogue, names))
-        return [name for name, count in zip(names, counts, strict=True) if count]
 
     def _relationships(self, types: Sequence[str]) -> str:
         branches = [statement("relationship_branch", self._catalogue, relationship_types=[name]) for name in types]

@@ -51,7 +51,12 @@ class Loader:
 
     async def _occurring_types(self) -> set[str]:
         if self._types is None:
-            names = sorted(self._catalogue.relationship_types)
-            (counts,) = await self._connection.rows(count_statement(self._catalogue, names))
-            self._types = {name for name, count in zip(names, counts, strict=True) if count}
+            self._types = set(await occurring_types(self._connection, self._catalogue))
         return self._types
+
+
+async def occurring_types(connection: GraphConnection, catalogue: Catalogue) -> list[str]:
+    """The relationship types of which the graph has any, sorted. Raises GraphUnavailable."""
+    names = sorted(catalogue.relationship_types)
+    (counts,) = await connection.rows(count_statement(catalogue, names))
+    return [name for name, count in zip(names, counts, strict=True) if count]

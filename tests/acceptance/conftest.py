@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 import local
+from holonstream.kafka import client
 from holonstream.processes import Processes
+from holonstream.settings import Settings
 from holonstream.status import TopicStatus
 from schemas import wire
 from schemas.event import RecordedEvent
@@ -79,7 +81,7 @@ class Pipeline:
         )
 
     def _topic(self) -> TopicStatus:
-        return TopicStatus(self.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"], f"{self.namespace}.events")
+        return TopicStatus(client(Settings.of(self.environment)), f"{self.namespace}.events")
 
     def records(self) -> dict[int, list[RecordedEvent]]:
         """Everything on the topic that was committed, by partition."""

@@ -15,10 +15,11 @@ import pytest
 
 import local
 from holonstream import wiring
+from holonstream.kafka import client
 from holonstream.processes import Processes
 from holonstream.replay.group import members
 from holonstream.replay.progress import Estimate
-from holonstream.settings import PREFIX, Settings
+from holonstream.settings import Settings
 from local.temporary import temporary_stack
 from sinks.cache.store import CachedGraphStore
 from sinks.graph.driver import GraphConnection
@@ -72,10 +73,6 @@ def other_graph(second_neo4j: str) -> str:
 
     asyncio.run(empty())
     return second_neo4j
-
-
-def settings_of(environment: dict[str, str]) -> Settings:
-    return Settings.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
 
 
 def bring(pipeline: Pipeline, folder: Path, events: list[Envelope]) -> None:
@@ -144,13 +141,15 @@ def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_worker
         found = re.search(r"HOLONSTREAM_GROUP_SUFFIX=(\S+) holonstream worker graph", output)
         assert found is not None
         target = with_target(pipeline, other_graph, found[1])
-        group = settings_of(target.environment).group("graph")
-        bootstrap = pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+        settings = Settings.of(target.environment)
+        brokers, group = client(settings), settings.group("graph")
 
         with Processes({**target.environment, "HOLONSTREAM_RUN_EVENTS": "10"}, tmp_path / "joined") as joined:
             joined.start("worker", "worker", "graph")
             wait_until(
-                lambda: [m.partitions > 0 for m in members(bootstrap, group)] == [True, True], "partitions moved", 60
+                lambda: [m.partitions > 0 for m in members(brokers, group)] == [True, True],
+                "partitions moved",
+                60,
             )
             at = offsets(other_graph, pipeline.namespace)
             wait_until(lambda: offsets(other_graph, pipeline.namespace) > at + 300, "both workers write", 60)
@@ -280,7 +279,7 @@ def test_a_forgotten_cache_gives_what_the_graph_has(pipeline: Pipeline, tmp_path
     pipeline.start("relay", "graph", "cache")
     bring(pipeline, tmp_path, [envelope("PersonCreated", f"p-{n}", name=f"P{n}") for n in range(3)])
     pipeline.wait_until_caught_up("graph", "cache")
-    settings = settings_of(pipeline.environment)
+    settings = Settings.of(pipeline.environment)
 
     async def read() -> tuple[list[str], int, int]:
         """The names of all three, cache hits, and fills."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
@@ -79,12 +80,12 @@ def matched(matches: Sequence[PatternMatch]) -> list[tuple[dict[str, str], list[
     return [({a: h.id for a, h in m.holons.items()}, [r.id for r in m.relationships]) for m in matches]
 
 
-class GraphStoreContract:
+class GraphStoreContract(ABC):
     """The suite."""
 
+    @abstractmethod
     def holding(self, *events: Event) -> AbstractAsyncContextManager[SemanticGraphStore]:
         """A store that holds what the events lead to, with a checkpoint at the last one's position."""
-        raise NotImplementedError
 
     # --- the reference's cases ---
 

@@ -28,7 +28,7 @@ from holonstream.client import (
     new_event_id,
 )
 from holonstream.client.asynchronous import LOG_CALLS, PAGE
-from holonstream.settings import Settings
+from holonstream.settings import PREFIX, Settings
 from producers.errors import LogUnavailable, WrongExpectedVersion
 from producers.event_store import PostgresEventStore
 from producers.schema import apply_schema
@@ -340,8 +340,7 @@ def test_a_call_under_way_ends_when_another_thread_closes_the_client(postgres_ds
 
 
 def settings(stack: local.Stack, **changes: str) -> Settings:
-    names = {name.removeprefix("HOLONSTREAM_").lower(): value for name, value in stack.env().items()}
-    return Settings(**{**names, **changes})  # type: ignore[arg-type]
+    return Settings.of(stack.env() | {f"{PREFIX}{name.upper()}": value for name, value in changes.items()})
 
 
 def test_a_server_that_is_down_is_named_at_opening(stack: local.Stack, postgres_dsn: str) -> None:

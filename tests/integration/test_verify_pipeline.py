@@ -25,11 +25,6 @@ __all__ = ["pipeline"]
 PEOPLE = 40
 
 
-def settings_of(pipeline: Pipeline) -> Settings:
-    names = {name.removeprefix("HOLONSTREAM_").lower(): value for name, value in pipeline.environment.items()}
-    return Settings(**{name: value for name, value in names.items() if name in Settings.model_fields})  # type: ignore[arg-type]
-
-
 def run(settings: Settings, *arguments: str) -> Result:
     with capture_logs():
         return CliRunner().invoke(verify, arguments, obj=settings)
@@ -47,7 +42,7 @@ def made() -> list[Any]:
 
 
 def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
-    settings = settings_of(pipeline)
+    settings = Settings.of(pipeline.environment)
 
     async def read_all(graph_only: bool = False) -> int:
         """Read every person through the cache; returns how many fills there were."""
