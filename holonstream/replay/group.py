@@ -29,8 +29,9 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
 
     `client` as `holonstream.kafka.client` makes it. Raises KafkaUnavailable.
     """
+    admin = AdminClient(dict(client))  # held until the answer is there: a client that is collected never gives one
     with answered():
-        asked = AdminClient(dict(client)).describe_consumer_groups([group], request_timeout=TIMEOUT)[group]
+        asked = admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group]
         try:
             described = asked.result(TIMEOUT)
         except KafkaException as error:
