@@ -4,4 +4,4 @@ A module has one public function, ``measure(settings) -> list[Figure]``, and tak
 emptied, the log is filled. `holonstream bench` starts servers of its own for it.
 """
 
-NAMES = ("append", "relay", "consume", "graph", "cache", "freshness")
+NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics")
