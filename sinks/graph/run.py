@@ -7,6 +7,7 @@ stream is then parked like that of an event that does not apply. One that tells 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -130,6 +131,14 @@ def fold_stream(
         version = event.version
         outcome.applied += 1
     return state
+
+
+def park_refused(run: Run, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
+    """Park streams at their first item of the run, which the graph refuses."""
+    for stream, (item, *_) in streams.items():
+        event = item.event
+        outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, reason))
+        outcome.letters.append(_letter(run, item.record, event, reason))
 
 
 def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:

@@ -22,6 +22,9 @@ finds the checkpoint moved: the redelivered records lie below it and are dropped
 commit its outcome is unknown: the next attempt reads the checkpoint, and takes both answers for good. Cached states
 never survive a transaction that did not commit.
 
+What Neo4j itself refuses is written in halves until the guilty event is found (`sinks.graph.bisect`); each half is a
+run with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
+
 The run is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
 no load come first.
 """
@@ -41,12 +44,13 @@ from sinks.base import PublishDeadLetters, Run, Written
 from sinks.errors import CheckpointMoved, NotInitialised
 from sinks.graph import schema
 from sinks.graph.background import Background, collection_paused
+from sinks.graph.bisect import REASON, REFUSALS, canary, write_in_halves
 from sinks.graph.cache import StateCache
 from sinks.graph.changes import Changes, changes, perform
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from sinks.graph.load import Loader
 from sinks.graph.mapping import parked_key
-from sinks.graph.run import Item, Outcome, Parked, StreamInTwoPartitions, fold_stream, sort_out
+from sinks.graph.run import Item, Outcome, Parked, StreamInTwoPartitions, fold_stream, park_refused, sort_out
 from sinks.graph.statements import text
 
 log = structlog.get_logger(__name__)
@@ -144,11 +148,31 @@ class GraphSink:
         return written
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions in one transaction, all of them or none.
+        """Apply runs of different partitions in one transaction; those that Neo4j refuses in several.
 
         Raises GraphUnavailable (try again), CheckpointMoved (another worker has the partition that it names: assign it
-        anew or leave it, the others may be written), HoleInStream (events are missing) and whatever else is a bug.
+        anew or leave it, the others may be written), HoleInStream (events are missing), GraphRefused (whatever the
+        data) and whatever else is a bug. Part of refused runs may be written then; it is skipped the next time.
         """
+        try:
+            return await self._write_runs(runs)
+        except REFUSALS as refused:
+            log.warning("graph.run.refused", partitions=[run.partition for run in runs], reason=str(refused)[:REASON])
+            return await write_in_halves(runs, refused, self._write_runs, self._park_guilty)
+
+    async def _park_guilty(self, run: Run, refused: Exception) -> Written:
+        """Park the stream of a run's only record, which was refused, unless the record is not the reason."""
+        if not run.records:
+            raise refused
+        await canary(self._connection, self._catalogue, self._topic)
+        try:
+            (written,) = await self._write_runs([run])
+        except REFUSALS as again:
+            (written,) = await self._write_runs([run], f"Refused: {again}"[:REASON])
+        return written
+
+    async def _write_runs(self, runs: Sequence[Run], refused: str | None = None) -> list[Written]:
+        """Apply runs in one transaction, all of them or none; with `refused`, park their streams for that reason."""
         attempt = 0
         while True:
             written: dict[int, Written] = {}
@@ -162,7 +186,7 @@ class GraphSink:
             attempt += 1
             try:
                 if works:
-                    written |= await self._write(works)
+                    written |= await self._write(works, refused)
                 return [written[run.partition] for run in runs]
             except CheckpointMoved as moved:
                 self.revoke(moved.topic, moved.partition)
@@ -209,11 +233,14 @@ class GraphSink:
             StateCache(self._cached_states),
         )
 
-    async def _write(self, works: Sequence[_Work]) -> dict[int, Written]:
+    async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, Written]:
         for work in works:
             work.taken.attempted = work.run.next_offset
             with collection_paused():
                 work.streams, work.position = sort_out(work.run, work.taken.offset, work.outcome)
+            if refused is not None:
+                park_refused(work.run, work.streams, refused, work.outcome)
+                work.streams = {}
         of_stream = _of_stream(works)
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
