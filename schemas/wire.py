@@ -82,7 +82,7 @@ def decode(value: bytes | None) -> RecordedEvent:
             causal_links=c.causallinks,
             traceparent=c.traceparent,
         )
-    except (msgspec.DecodeError, ValueError, BadData) as error:
+    except (msgspec.DecodeError, ValueError, BadData, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
 
 
@@ -92,5 +92,5 @@ def decode_place(value: bytes | None) -> Place:
         place = _place_decoder.decode(value or b"")
         place.position  # noqa: B018 - a sequence that is no number must fail here
         return place
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error

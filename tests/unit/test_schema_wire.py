@@ -90,7 +90,7 @@ def test_a_record_without_a_field_is_refused(field: str) -> None:
         decode(text)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"\xff", b'{"data": 1e999999}'])
+@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"\xff", b'{"data": 1e999999}', b"[" * 100_000])
 def test_what_is_no_record_is_refused(value: bytes | None) -> None:
     with pytest.raises(InvalidEvent, match="Undecodable record"):
         decode(value)
