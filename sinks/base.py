@@ -47,6 +47,8 @@ class DeadLetter:
     position: int | None
     reason: str
     value: bytes | None
+    traceparent: str | None
+    """W3C trace context, as the event's producer gave it"""
 
 
 PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]

@@ -408,7 +408,7 @@ def _decoded(stream: str, event: LoggedEvent) -> RecordedEvent | Undecodable:
     try:
         return wire.decode(event.value)
     except BadData as error:
-        return Undecodable(stream, event.version, event.position, str(error))
+        return Undecodable(stream, event.version, event.position, str(error), wire.decode_traceparent(event.value))
 
 
 def _row(parked: ParkedStream) -> Mapping[str, object]:

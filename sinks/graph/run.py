@@ -39,6 +39,7 @@ class Undecodable(msgspec.Struct, frozen=True):
     version: int
     position: int
     error: str
+    traceparent: str | None
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +58,7 @@ class Parked:
     position: int
     offset: int
     reason: str
+    traceparent: str | None
 
 
 @dataclass(slots=True)
@@ -125,8 +127,7 @@ def fold_stream(
             state = _apply(catalogue, kind, state, event)
         except BadData as error:
             parked = event.version, str(error)
-            outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, str(error)))
-            outcome.letters.append(_letter(run, item.record, event, str(error)))
+            _park(run, item, str(error), outcome)
             continue
         version = event.version
         outcome.applied += 1
@@ -135,10 +136,15 @@ def fold_stream(
 
 def park_refused(run: Run, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
     """Park streams at their first item of the run, which the graph refuses."""
-    for stream, (item, *_) in streams.items():
-        event = item.event
-        outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, reason))
-        outcome.letters.append(_letter(run, item.record, event, reason))
+    for item, *_ in streams.values():
+        _park(run, item, reason, outcome)
+
+
+def _park(run: Run, item: Item, reason: str, outcome: Outcome) -> None:
+    event, offset = item.event, item.record.offset
+    parked = Parked(event.stream, event.version, event.position, offset, reason, event.traceparent)
+    outcome.parked.append(parked)
+    outcome.letters.append(_letter(run, item.record, event, reason))
 
 
 def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:
@@ -161,7 +167,9 @@ def _apply(catalogue: Catalogue, kind: str, state: State | None, event: Recorded
 def _undecodable(run: Run, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
     try:
         place = wire.decode_place(record.value)
-        return Undecodable(place.subject, place.streamversion, place.position, reason)
+        return Undecodable(
+            place.subject, place.streamversion, place.position, reason, wire.decode_traceparent(record.value)
+        )
     except BadData:
         outcome.letters.append(_letter(run, record, None, reason))
         return None
@@ -177,4 +185,5 @@ def _letter(run: Run, record: RawRecord, event: RecordedEvent | Undecodable | No
         position=event.position if event else None,
         reason=reason,
         value=record.value,
+        traceparent=event.traceparent if event else None,
     )

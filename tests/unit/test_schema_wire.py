@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import InvalidEvent
 from schemas.event import RecordedEvent, ValidityWindow
-from schemas.wire import Place, dataschema, decode, decode_place
+from schemas.wire import Place, dataschema, decode, decode_place, decode_traceparent
 
 RECORD: dict[str, Any] = {
     "specversion": "1.0",
@@ -107,6 +107,14 @@ def test_the_place_alone_does_not_look_at_the_rest() -> None:
     assert place.position == 9007199254740993
     with pytest.raises(InvalidEvent, match="Undecodable record"):
         decode_place(json.dumps({**RECORD, "sequence": "x"}).encode())
+
+
+def test_the_trace_is_told_though_the_rest_is_broken() -> None:
+    assert (
+        decode_traceparent(json.dumps({**RECORD, "traceparent": "00-1-2-01", "data": "broken"}).encode()) == "00-1-2-01"
+    )
+    for value in (None, b"[]", b'{"traceparent": 5}', b"[" * 100_000):
+        assert decode_traceparent(value) is None
 
 
 def test_the_id_of_a_schema() -> None:
