@@ -242,7 +242,7 @@ def encode_events(events: Sequence[Event], catalogue: Catalogue) -> str:
         complete.append(event)
     try:
         text = jsontext.encode(complete).decode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
     if "\\u0000" in text:
         _refuse_null_characters(complete)

@@ -47,6 +47,8 @@ class DeadLetter:
     position: int | None
     reason: str
     value: bytes | None
+    traceparent: str | None
+    """W3C trace context, as the event's producer gave it"""
 
 
 PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
@@ -89,10 +91,10 @@ class Sink(Protocol):
         """Give a partition back: drop what is remembered of it."""
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions, all of them or none; what each came to, in the same order.
+        """Apply runs of different partitions; what each came to, in the same order.
 
         Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
-        bug.
+        bug. Some of the runs may be applied then, in part or whole: to write them again must do no harm.
         """
 
 

@@ -150,6 +150,7 @@ def _dead_letter_text(letter: DeadLetter) -> bytes:
             "version": letter.version,
             "position": letter.position,
             "reason": letter.reason,
+            "traceparent": letter.traceparent,
             "value": value[:DEAD_LETTER_VALUE].decode(errors="replace"),
             "truncated": len(value) > DEAD_LETTER_VALUE,
         }

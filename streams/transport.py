@@ -258,10 +258,12 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         generation = self.app.consumer_generation_id
         runs, _ = await self._wait_next_records(timeout)
         for tp, run in (runs or {}).items():
-            if self.should_stop or self.app.consumer_generation_id != generation:
-                return  # the new assignment begins with a seek
-            if not self.flow_active:
-                # Fetched between the seek that ends a rebalance and the resumption of the flow: read it again.
+            if self.should_stop:
+                return
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                # A rebalance came in between, and it cannot be told on which side of its seek this was fetched: read it
+                # again. Dropped without a seek it would be missing until more comes. A start that the rebalance has
+                # overtaken does not join, and the follower seeks to the one that does.
                 await self.seek_to(tp, run.start)
                 continue
             yield tp, self._message(tp, run)

@@ -1,7 +1,7 @@
 """The one place that talks to the Neo4j driver, and that turns its errors into ours.
 
 Down, busy, deadlocked or out of memory is GraphUnavailable: the caller tries again. What the server refuses (a wrong
-password, a statement it cannot run) is GraphRefused: trying again cannot help, and it says nothing about the data.
+password, a statement it cannot run, a value that breaks a constraint) is GraphRefused: trying again cannot help.
 """
 
 from __future__ import annotations
@@ -41,12 +41,19 @@ _TRY_AGAIN = (
     "Neo.ClientError.Transaction.TransactionHookFailed",
     "Neo.ClientError.Cluster.",
     "Neo.ClientError.General.TransactionOutOfMemoryError",
+    "Neo.ClientError.Statement.EntityNotFound",  # somebody deleted it while it was read
 )
 _DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
+_FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
 
 
 class GraphRefused(HolonstreamError):
     """Neo4j refuses what is asked of it: credentials, configuration or a statement. Not for retrying."""
+
+
+class ExecutionFailed(GraphUnavailable):
+    """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
+    an index; the sink finds out which (`sinks.graph.bisect`)."""
 
 
 class Deadlock(GraphUnavailable):
@@ -55,7 +62,7 @@ class Deadlock(GraphUnavailable):
 
 @contextmanager
 def neo4j_errors(address: str) -> Iterator[None]:
-    """Turn what the driver raises into GraphUnavailable, Deadlock or GraphRefused."""
+    """Turn what the driver raises into GraphUnavailable, Deadlock, ExecutionFailed or GraphRefused."""
     try:
         yield
     except Neo4jError as error:
@@ -63,6 +70,8 @@ def neo4j_errors(address: str) -> Iterator[None]:
         text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {error.message}'}"
         if code == _DEADLOCK:
             raise Deadlock(text) from error
+        if code == _FAILED:
+            raise ExecutionFailed(text) from error
         if code.startswith(_TRY_AGAIN) or error.is_retryable():
             raise GraphUnavailable(text) from error
         raise GraphRefused(text) from error

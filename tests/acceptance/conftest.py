@@ -85,8 +85,14 @@ class Pipeline:
 
     def records(self) -> dict[int, list[RecordedEvent]]:
         """Everything on the topic that was committed, by partition."""
-        with self._topic() as topic:
-            ends = topic.ends()
+        return {
+            partition: [wire.decode(value) for value in values] for partition, values in self.values("events").items()
+        }
+
+    def values(self, topic: str) -> dict[int, list[bytes]]:
+        """The committed records of one of the namespace's topics, by partition."""
+        with TopicStatus(client(Settings.of(self.environment)), f"{self.namespace}.{topic}") as asked:
+            ends = asked.ends()
         consumer = Consumer(
             {
                 "bootstrap.servers": self.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"],
@@ -96,17 +102,17 @@ class Pipeline:
                 "enable.partition.eof": True,
             }
         )
-        found: dict[int, list[RecordedEvent]] = {partition: [] for partition in ends}
+        found: dict[int, list[bytes]] = {partition: [] for partition in ends}
         open_partitions = set(ends)
         try:
-            consumer.assign([TopicPartition(f"{self.namespace}.events", p, 0) for p in ends])
+            consumer.assign([TopicPartition(f"{self.namespace}.{topic}", p, 0) for p in ends])
             while open_partitions:
                 message = consumer.poll(30)
                 assert message is not None, f"no end of {open_partitions}"
                 if message.error() is not None:
                     open_partitions.discard(message.partition())
                 else:
-                    found[message.partition()].append(wire.decode(message.value()))
+                    found[message.partition()].append(message.value())
         finally:
             consumer.close()
         return found

@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from holonstream.processes import Processes
 from tests.acceptance.conftest import Pipeline
 from tests.acceptance.test_replay import envelope
-from tests.integration.test_transport import Log, Workers
 from tests.support.waiting import wait_until
+from tests.support.worker_group import Log, Workers
 
 MARKER = "payload-Marker"
 SECRET = "secret-Marker"

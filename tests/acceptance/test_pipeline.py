@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from holonstream.processes import Processes
 from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
 from tests.support.waiting import wait_until
 
@@ -80,6 +81,36 @@ ENVELOPE = {
     "payload": {"name": "Ada"},
     "sourceSystem": "test",
 }
+
+
+def test_a_trace_is_kept_from_the_append_to_the_record_the_dead_letter_and_the_log_line(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    def trace(number: int) -> str:
+        return f"00-4bf92f3577b34da6a3ce929d0e0e4736-{number:016x}-01"
+
+    poison = [
+        {"type": "OrganizationCreated", "payload": {"holonType": "MeasureDefinition", "measurements": "no list"}},
+        {"type": "MeasureEmitted", "payload": {"value": 1, "measureId": "k"}, "subjects": ["m", "x"]},
+        {"type": "OrganizationRealigned", "payload": {"properties": {"name": "M"}}},
+    ]
+    events = [{**ENVELOPE, "subjects": ["m"], **e, "traceparent": trace(n)} for n, e in enumerate(poison)]
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(events))
+    with Processes({**pipeline.environment, "HOLONSTREAM_LOG_FORMAT": "json"}, tmp_path / "json") as processes:
+        processes.start("relay", "relay")
+        processes.start("graph", "worker", "graph")
+        pipeline.run("import", str(file))
+        pipeline.wait_until_caught_up("graph")
+
+    records = [event for events in pipeline.records().values() for event in events]
+    assert [event.traceparent for event in records] == [trace(0), trace(1), trace(2)]
+    letters = [json.loads(value) for values in pipeline.values("dead-letters").values() for value in values]
+    assert [(letter["version"], letter["traceparent"]) for letter in letters] == [(2, trace(1)), (3, trace(2))]
+    lines = (tmp_path / "json" / "graph.log").read_text().splitlines()
+    (parked,) = [line for line in map(json.loads, lines) if line["event"] == "graph.stream.parked"]
+    assert (parked["stream"], parked["version"], parked["traceparent"]) == ("holon/m", 2, trace(1))
+    assert pipeline.json("dead-letters", "show", "holon/m")["event"]["traceparent"] == trace(1)
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,39 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
         assert await graph(connection) == fold(log.newer, [events[0], events[2]])
 
 
+@in_loop
+async def test_what_neo4j_refuses_stays_parked_where_it_is_refused_and_holds_up_no_other(
+    neo4j_uri: str, log: Log
+) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        events = log.append(
+            *(person(name) for name in "abc"),
+            *(changed(name, 2, n=1) for name in "abc"),  # parked: a schema that the workers do not have
+            *(changed("b", 1, m=m) for m in range(5)),
+            changed("b", 1, email="x" * 9_000),
+            changed("b", 1, m=9),
+        )
+        await feed(sink(connection), events, partitions=1)
+        redriver = log.redriver(connection)
+        await connection.rows("CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)")
+        await connection.rows("CALL db.awaitIndexes(60)")
+        try:
+            done = {redriven.stream: redriven for redriven in await all_of(redriver)}
+            assert done["holon/a"] == Redriven("holon/a", 1, 0, None)
+            assert done["holon/c"] == Redriven("holon/c", 1, 0, None)
+            (mark,) = await redriver.parked()
+            assert done["holon/b"] == Redriven("holon/b", 6, 0, mark)
+            assert (mark.version, mark.position) == (8, events[11].position)
+            assert mark.reason.startswith("Refused: ")
+            assert "too large to index" in mark.reason
+            assert await graph(connection) == fold(log.newer, events[:11])
+            assert await all_of(redriver) == [Redriven("holon/b", 0, 0, mark)]
+            assert await redriver.discard("holon/b", 8) == Redriven("holon/b", 1, 1, None)
+            assert await graph(connection) == fold(log.newer, [*events[:11], events[12]])
+        finally:
+            await connection.rows("DROP INDEX test_somebodys")
+
+
 # --- while a worker writes ---
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from local import ports
-from tests.integration.test_transport import Log, Workers
 from tests.support.scraping import Target
 from tests.support.waiting import wait_until
+from tests.support.worker_group import Log, Workers
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
+FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
+`broker_max_poll_interval` in seconds for who starts.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+import streams.app
 from holonstream import logs
 from holonstream.observe.process import observed
 from holonstream.observe.worker import ObservedWorker
@@ -66,10 +72,27 @@ class FileSink:
             file.write(line + "\n")
 
 
+def break_sync(folder: Path) -> None:
+    """Let answers to SyncGroup be errors, once for each order: the request is sent, the group goes on without us."""
+    ask = GroupCoordinator._send_req
+
+    async def asked(self: Any, request: Any) -> Any:
+        answer = await ask(self, request)
+        if type(request).__name__.startswith("SyncGroup") and (folder / "sync-error").exists():
+            (folder / "sync-error").rename(folder / "sync-error-done")
+            answer.error_code = -1
+        return answer
+
+    GroupCoordinator._send_req = asked
+
+
 if __name__ == "__main__":
     bootstrap, prefix, group, folder, max_run = sys.argv[1:6]
     logs.configure("info", "console")
     configured = load()
+    break_sync(Path(folder))
+    if (Path(folder) / "poll-interval").exists():
+        streams.app.FOREVER = float((Path(folder) / "poll-interval").read_text())
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,
