@@ -32,6 +32,12 @@ Write = Callable[[Sequence[Run]], Awaitable[list[Written]]]
 Park = Callable[[Run, Exception], Awaitable[Written]]
 
 
+def reason_of(refused: Exception) -> str:
+    """Why an event is parked that Neo4j refuses, in the server's words."""
+    detail = refused.detail if isinstance(refused, REFUSALS) else ""
+    return f"Refused: {refused}: {detail}"[:REASON]
+
+
 async def write_in_halves(runs: Sequence[Run], refused: Exception, write: Write, park: Park) -> list[Written]:
     """Write runs that were refused together; what each came to. `park` gets each run that is one record and refused.
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from neo4j import (
     AsyncDriver,
@@ -50,14 +50,23 @@ _FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
 class GraphRefused(HolonstreamError):
     """Neo4j refuses what is asked of it: credentials, configuration or a statement. Not for retrying."""
 
+    detail = ""
+    """what the server says where that may quote values: for parked marks and dead letters, never for a log"""
+
 
 class ExecutionFailed(GraphUnavailable):
     """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
     an index; the sink finds out which (`sinks.graph.bisect`)."""
 
+    detail = ""
+    """as of GraphRefused"""
+
 
 class Deadlock(GraphUnavailable):
     """Two transactions wait for each other's locks, and the server gave this one up; nothing of it is written."""
+
+
+R = TypeVar("R", GraphRefused, ExecutionFailed)
 
 
 @contextmanager
@@ -67,18 +76,24 @@ def neo4j_errors(address: str) -> Iterator[None]:
         yield
     except Neo4jError as error:
         code = error.code or ""
-        text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {error.message}'}"
+        detail = error.message or ""
+        text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {detail}'}"
         if code == _DEADLOCK:
             raise Deadlock(text) from error
         if code == _FAILED:
-            raise ExecutionFailed(text) from error
+            raise _detailed(ExecutionFailed(text), detail) from error
         if code.startswith(_TRY_AGAIN) or error.is_retryable():
             raise GraphUnavailable(text) from error
-        raise GraphRefused(text) from error
+        raise _detailed(GraphRefused(text), detail) from error
     except ConfigurationError as error:
         raise GraphRefused(f"Neo4j at {address}: {error}") from error
     except (DriverError, OSError, asyncio.IncompleteReadError) as error:
         raise GraphUnavailable(f"Neo4j at {address}: {type(error).__name__}: {error}") from error
+
+
+def _detailed(refusal: R, detail: str) -> R:
+    refusal.detail = detail
+    return refusal
 
 
 def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:

@@ -62,7 +62,7 @@ from schemas.event import RecordedEvent
 from schemas.state import State
 from sinks.base import Run
 from sinks.errors import NotInitialised
-from sinks.graph.bisect import REASON, REFUSALS
+from sinks.graph.bisect import REFUSALS, reason_of
 from sinks.graph.changes import changes, perform
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from sinks.graph.load import Loader
@@ -212,14 +212,14 @@ class Redriver:
             return await self._insist(partition, [stream], decision)
         except REFUSALS as refused:
             log.info("redrive.refused", stream=stream, cause=type(refused).__name__)
-            stop = _Stop((await self.find(stream)).version, f"Refused: {refused}"[:REASON])
+            stop = _Stop((await self.find(stream)).version, reason_of(refused))
         applied = discarded = 0
         step = 1
         while True:
             try:
                 done = await self._insist(partition, [stream], decision, replace(stop, version=stop.version + step))
             except REFUSALS as again:
-                stop = replace(stop, reason=f"Refused: {again}"[:REASON])
+                stop = replace(stop, reason=reason_of(again))
                 if step > 1:
                     step = 1
                     continue

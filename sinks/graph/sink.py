@@ -51,7 +51,7 @@ from sinks.base import PublishDeadLetters, Run, Written
 from sinks.errors import CheckpointMoved, NotInitialised
 from sinks.graph import schema
 from sinks.graph.background import Background, collection_paused
-from sinks.graph.bisect import REASON, REFUSALS, canary, write_in_halves
+from sinks.graph.bisect import REFUSALS, canary, reason_of, write_in_halves
 from sinks.graph.cache import StateCache
 from sinks.graph.changes import Changes, changes, perform
 from sinks.graph.counters import GraphCounters
@@ -190,7 +190,7 @@ class GraphSink:
         try:
             (written,) = await self._write_runs([run])
         except REFUSALS as again:
-            (written,) = await self._write_runs([run], f"Refused: {again}"[:REASON])
+            (written,) = await self._write_runs([run], reason_of(again))
         return written
 
     async def _write_runs(self, runs: Sequence[Run], refused: str | None = None) -> list[Written]:
