@@ -3,6 +3,7 @@
 ``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_RUN`` appends to FOLDER/written lines
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
+FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class FileSink:
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         self._note("assigned", f"{os.getpid()} {partition} {committed_position}")
-        return None
+        checkpoint = self._folder / f"checkpoint-{partition}"
+        return int(checkpoint.read_text()) if checkpoint.exists() else None
 
     def revoke(self, topic: str, partition: int) -> None:
         self._note("revoked", f"{os.getpid()} {partition}")
