@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
+from traceback import format_exception
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -117,6 +118,9 @@ class Readers:
                     self.counts["unavailable"] += 1
                 except NotYetVisible:
                     self.counts["not yet visible"] += 1
+                except Exception as error:
+                    kind = read.__name__.strip("_")
+                    self._violations.add("a read failed as none should", read=kind, trace=format_exception(error))
         finally:
             await cached.close()
             await connection.close()

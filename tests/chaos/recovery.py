@@ -8,6 +8,7 @@ contains that one too.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -16,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from tests.chaos.ledger import Ledger
 from tests.chaos.report import Recovery
 from tests.chaos.schedule import GROUPS, Fault
+from tests.chaos.topic import TopicObserver
 
 LOOK = 0.2  # seconds between two looks
 TIMEOUT = 1.0  # seconds for each question to the brokers
@@ -34,9 +36,16 @@ class Recoveries:
     """Watches groups, in a thread of its own. `acknowledged` is how far each has committed, per partition."""
 
     def __init__(
-        self, bootstrap: str, namespace: str, partitions: int, ledger: Ledger, groups: tuple[str, ...]
+        self,
+        bootstrap: str,
+        namespace: str,
+        partitions: int,
+        ledger: Ledger,
+        seen: TopicObserver,
+        groups: Sequence[str],
     ) -> None:
-        self._topic, self._partitions, self._ledger = f"{namespace}.events", partitions, ledger
+        self._topic, self._partitions = f"{namespace}.events", partitions
+        self._ledger, self._seen = ledger, seen
         self._members = {
             group: Consumer({"bootstrap.servers": bootstrap, "group.id": f"{namespace}-{group}", "log_level": 0})
             for group in ("relay", *groups)
@@ -45,7 +54,7 @@ class Recoveries:
         self.relayed = 0
         self.acknowledged: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
         """log positions: they never fall, for what was acknowledged once is so for good"""
-        self.offsets: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
+        self._offsets: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
         self.done: list[Recovery] = []
         self._open: list[_Open] = []
         self._lock = threading.Lock()
@@ -80,11 +89,13 @@ class Recoveries:
 
     def reached(self, target: dict[int, int]) -> bool:
         """Whether relay and groups have come as far as these positions of the partitions."""
-        return self.relayed >= max(target.values(), default=0) and all(
-            self.acknowledged[group].get(partition, 0) >= position
-            for group in self._groups
-            for partition, position in target.items()
-        )
+        if self.relayed < max(target.values(), default=0):
+            return False
+        for partition, position in target.items():
+            offset = self._seen.offset_of(partition, position)
+            if offset is None or any(self._offsets[group].get(partition, 0) <= offset for group in self._groups):
+                return False
+        return True
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK):
@@ -109,7 +120,7 @@ class Recoveries:
         for group in self._groups:
             asked = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
             for found in self._members[group].committed(asked, TIMEOUT):
-                self.offsets[group][found.partition] = found.offset
+                self._offsets[group][found.partition] = found.offset
                 if found.metadata and found.metadata.isdigit():
                     known = self.acknowledged[group]
                     known[found.partition] = max(int(found.metadata), known.get(found.partition, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,8 +33,9 @@ from tests.support.event_log import append
 log = structlog.get_logger(__name__)
 
 WRITERS = 6
+WARM_UP = 300  # events
 PAUSE = 0.02  # seconds that a writer rests inside a transaction, at most
-QUIET = 120.0  # seconds within which everything must have caught up when faults, or load, have ended
+QUIET = 180.0  # seconds within which everything must have caught up when faults, or load, have ended
 VARIANT_QUIET = 5.0  # seconds for a relay that loses events to deliver those that it does not lose
 
 
@@ -61,8 +63,7 @@ class Run:
                 with supervisor:
                     self._observed(made, supervisor)
             except Exception as error:
-                log.exception("chaos.run.failed")
-                self._violations.add("the run itself failed", error=repr(error))
+                self._violations.add("the run itself failed", error=repr(error), trace=traceback.format_exc())
             self.report.duration = monotonic() - began
             self.report.restarts = supervisor.restarts
             self.report.stop_seconds = supervisor.stop_seconds
@@ -75,7 +76,7 @@ class Run:
         settings = made.settings
         groups = () if self._variant else GROUPS
         topic = TopicObserver(settings.kafka_bootstrap, settings.topic, PARTITIONS, self._violations)
-        recoveries = Recoveries(settings.kafka_bootstrap, NAMESPACE, PARTITIONS, self._ledger, groups)
+        recoveries = Recoveries(settings.kafka_bootstrap, NAMESPACE, PARTITIONS, self._ledger, topic, groups)
         names = ["relay-1"] if self._variant else ["relay-1", "relay-2"]
         for name in names + [f"{group}-{number}" for group in groups for number in range(1, FEWEST + 1)]:
             supervisor.start(name)
@@ -85,8 +86,10 @@ class Run:
                 observer.start()
             self._append_seeds(made)
             seeded = self._ledger.latest()[1]
+            began = monotonic()
             if not _await(lambda: recoveries.reached(seeded), QUIET):
                 raise RuntimeError("the pipeline did not come up")
+            log.info("chaos.warm", seconds=round(monotonic() - began, 1))
             if self._variant is not None:
                 self._with_variant(made, topic)
             else:
@@ -146,8 +149,9 @@ class Run:
         }
 
     def _append_seeds(self, made: World) -> None:
-        """What all others change, before the load begins."""
-        seeds = Workload("seed", random.Random(self._seed)).seeds()
+        """What all others change, before the load begins; and some of each event, for the servers to warm up by."""
+        work = Workload("seed", random.Random(self._seed))
+        seeds = work.seeds() + [work.event() for _ in range(WARM_UP)]
         with psycopg.connect(made.dsn, autocommit=True) as connection:
             for start in range(0, len(seeds), 100):
                 part = seeds[start : start + 100]

@@ -56,6 +56,8 @@ class TopicObserver:
         """partition and offset of undecodable records"""
         self.last_offset: dict[int, int] = {}
         self.last_position: dict[int, int] = {}
+        self._places: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        """per partition, the positions that were seen, and their offsets"""
         self._versions: dict[str, int] = {}
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         self._home: dict[str, int] = {}
@@ -77,6 +79,12 @@ class TopicObserver:
         positions = self._positions.get(stream, [])
         index = bisect_left(positions, after + 1)
         return positions[index] if index < len(positions) and positions[index] <= until else None
+
+    def offset_of(self, partition: int, position: int) -> int | None:
+        """The offset of the event at a log position; None when it was not seen."""
+        positions, offsets = self._places[partition]
+        index = bisect_left(positions, position)
+        return offsets[index] if index < len(positions) and positions[index] == position else None
 
     def catch_up(self, ends: dict[int, int], deadline: float) -> bool:
         """Wait until every event below these log positions of the partitions was seen."""
@@ -136,6 +144,9 @@ class TopicObserver:
         last = self.last_position.get(partition, 0)
         if position <= last:
             self._violations.add("positions fall within a partition", **where, before=last)
+        else:
+            self._places[partition][1].append(offset)  # first, since others look for the position meanwhile
+            self._places[partition][0].append(position)
         version = self._versions.get(place.subject, 0)
         if place.streamversion != version + 1:
             self._violations.add("a stream out of order", **where, before=version)
