@@ -52,6 +52,7 @@ class Read:
     holon: Holon
     partition: int = 0
     checkpoint_position: int = 1
+    is_whole: bool = True
 
 
 class OneHolon:

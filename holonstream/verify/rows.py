@@ -4,6 +4,7 @@ A row is a JSON object. Of a holon: ``labels`` (sorted) and ``properties``; of a
 ``target`` and ``properties``. Properties have their stored names (`sinks.graph.mapping`). What is stored as JSON text
 is shown as ``{"json": value}``, as two texts of one value are no difference; instants are canonical text. A value of a
 kind that the sink never stores is shown as ``{"neo4j": kind, "value": text}``, and so differs from all that it does.
+The digest is made of the stored texts, so it is left out, and only shown where it does not fit the rest of its row.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from schemas.state import Holon, State
-from sinks.graph.mapping import holon_row, relationship_row
+from sinks.graph.mapping import INSTANTS, holon_row, is_whole, relationship_row
 
 Row = dict[str, Any]
 
-INSTANTS = ("_createdAt", "_lastModified", "_effectiveStart", "_effectiveEnd")
 BOOKKEEPING = frozenset({"properties._version", "properties._position", "properties._lastModified"})
 """Fields that every event changes: they tell least about where a difference began."""
 
+DIGEST = "properties._digest"
 _PLAIN = frozenset({str, int, float, bool})
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -60,17 +61,16 @@ def of_state(state: State | None) -> Row | None:
         return None
     if isinstance(state, Holon):
         row = holon_row(state)
-        return {"labels": sorted(["Holon", row["t"]]), "properties": _canonical(row["p"])}
+        return {"labels": sorted(["Holon", row["t"]]), "properties": _canonical(row["p"], fits=True)}
     row = relationship_row(state)
-    return {"type": row["t"], "source": row["s"], "target": row["e"], "properties": _canonical(row["p"])}
+    return {"type": row["t"], "source": row["s"], "target": row["e"], "properties": _canonical(row["p"], fits=True)}
 
 
 def of_node(labels: Sequence[str], properties: dict[str, Any]) -> Row | None:
     """What the graph holds of a node, as verify_holons reads it; None for a bare end."""
-    p = _canonical(properties)
-    if list(labels) == ["Holon"] and p.keys() == {"_id"}:
+    if list(labels) == ["Holon"] and {name for name, value in properties.items() if value is not None} == {"_id"}:
         return None
-    return {"labels": sorted(labels), "properties": p}
+    return {"labels": sorted(labels), "properties": _canonical(properties, fits=is_whole(properties, labels))}
 
 
 def of_edge(
@@ -81,7 +81,7 @@ def of_edge(
         "type": type,
         "source": _end(source, source_is_holon),
         "target": _end(target, target_is_holon),
-        "properties": _canonical(properties),
+        "properties": _canonical(properties, fits=is_whole(properties, (type,), str(source), str(target))),
     }
 
 
@@ -100,13 +100,14 @@ def fields(row: Row | None) -> dict[str, Any]:
 
 
 def differences(log: Row | None, graph: Row | None) -> list[Difference]:
-    """The fields in which two rows differ, by name."""
+    """The fields in which two rows differ, by name; a digest only when nothing else does, else it cannot fit."""
     wanted, found = fields(log), fields(graph)
-    return [
+    differing = [
         Difference(name, wanted.get(name, ABSENT), found.get(name, ABSENT))
         for name in sorted(wanted.keys() | found.keys())
         if not same(wanted.get(name, ABSENT), found.get(name, ABSENT))
     ]
+    return [difference for difference in differing if difference.field != DIGEST] or differing
 
 
 def same(one: Any, other: Any) -> bool:
@@ -121,8 +122,11 @@ def shown(value: Any) -> str:
     return "absent" if value is ABSENT else msgspec.json.encode(value).decode()
 
 
-def _canonical(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _canonical(properties: Mapping[str, Any], *, fits: bool) -> dict[str, Any]:
     p = {name: value for name, value in properties.items() if value is not None}
+    p.pop("_digest", None)
+    if not fits:
+        p["_digest"] = "does not fit"
     for name in INSTANTS:
         if isinstance(p.get(name), str):
             p[name] = _instant(p[name])

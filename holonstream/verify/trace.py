@@ -18,7 +18,18 @@ from typing import Any
 
 from holonstream.verify.finding import EventPlace, Finding
 from holonstream.verify.log import Entity, LoggedEvent
-from holonstream.verify.rows import BOOKKEEPING, Difference, Row, differences, fields, of_state, same, text, version_of
+from holonstream.verify.rows import (
+    BOOKKEEPING,
+    DIGEST,
+    Difference,
+    Row,
+    differences,
+    fields,
+    of_state,
+    same,
+    text,
+    version_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def trace(entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], un
         now = of_state(entity.state)
         history.note(now, place)
         if logged.version == claimed:
-            found = differences(now, row)
+            found = [difference for difference in differences(now, row) if difference.field != DIGEST]
             claim = _Claim(found, history.first(found))
     wanted = of_state(entity.state)
     if len(rows) > 1:

@@ -41,6 +41,10 @@ class HolonRead(Protocol):
         parked; None when the graph has applied nothing of the partition.
         """
 
+    @property
+    def is_whole(self) -> bool:
+        """False when the holon is not as it was written: it is not kept then."""
+
 
 class HolonReader(Protocol):
     """Where misses are answered."""
@@ -154,7 +158,7 @@ class HolonCache:
         try:
             self.counters.graph_reads += 1
             read = await self._graph.read_holon(holon_id)
-            if read.holon is not None and not self._out_of_order():
+            if read.holon is not None and read.is_whole and not self._out_of_order():
                 await self._put(read.holon, read.partition, read.checkpoint_position or 0)
             return read
         finally:

@@ -1,4 +1,8 @@
-"""How far the graph has come, and waiting until it has come far enough for a token."""
+"""How far the graph has come, and waiting until it has come far enough for a token.
+
+Neo4j applies a transaction piece by piece: a checkpoint's new position may be seen before the entities that were
+written with it. So readers go by its ``visible``, which follows in a transaction of its own (`sinks.graph.sink`).
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,13 @@ FIRST_WAIT, LONGEST_WAIT = 0.005, 0.1  # seconds between two looks at the checkp
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far the graph has come in one partition: the next offset to read, the position of the last event."""
+    """How far the graph has come in one partition."""
 
     partition: int
     offset: int
+    """next to be read by a worker"""
     position: int
+    """log position up to which every event is visible to readers"""
 
 
 async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoint]:

@@ -5,13 +5,14 @@ Variables are ours: ``h0``, ``h1`` ... for the aliases in order of appearance, `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from schemas.catalogue import Catalogue
-from sinks.graph.mapping import holon_of, relationship_of
+from schemas.state import Holon, Relationship
 from sinks.graph.prefilter import properties_prefilter
 from sinks.graph.statements import statement
-from sinks.store import Pattern, PatternMatch, properties_match
+from sinks.store import Pattern, PatternMatch, RelationshipPattern, properties_match
 
 
 def is_known(catalogue: Catalogue, pattern: Pattern) -> bool:
@@ -54,16 +55,34 @@ def compile_pattern(catalogue: Catalogue, pattern: Pattern) -> tuple[str, dict[s
     return "\n".join(clauses), parameters
 
 
-def match_of(pattern: Pattern, row: list[Any]) -> PatternMatch | None:
-    """The match that a row holds; None when Neo4j's prefilter let pass what does not match."""
+def match_of(
+    pattern: Pattern, row: list[Any], holons: Mapping[str, Holon], relationships: Mapping[str, Relationship]
+) -> PatternMatch | None:
+    """The match that a row holds, given the entities in it by id.
+
+    None when Neo4j's prefilter let pass what does not match, or when an entity has changed meanwhile so that it no
+    longer does.
+    """
     aliases = pattern.aliases()
-    holons = {alias: holon_of(*values) for alias, values in zip(aliases, row, strict=False)}
-    relationships = tuple(relationship_of(*values) for values in row[len(aliases) :])
+    bound = {alias: holons.get(values[1]["_id"]) for alias, values in zip(aliases, row, strict=False)}
+    walked = tuple(relationships.get(values[3]["_id"]) for values in row[len(aliases) :])
+    matched = {alias: holon for alias, holon in bound.items() if holon is not None}
+    edges = tuple(edge for edge in walked if edge is not None)
+    if len(matched) < len(bound) or len(edges) < len(walked):
+        return None
     fits = all(
-        properties_match(wish.properties, holons[alias].properties)
+        wish.type in (None, matched[alias].type) and properties_match(wish.properties, matched[alias].properties)
         for alias, wish in zip(pattern.holon_aliases(), pattern.holons, strict=True)
-    ) and all(
-        properties_match(wish.properties, relationship.properties)
-        for wish, relationship in zip(pattern.relationships, relationships, strict=True)
+    ) and all(_walks(pattern, wish, edge, matched) for wish, edge in zip(pattern.relationships, edges, strict=True))
+    return PatternMatch(matched, edges) if fits else None
+
+
+def _walks(pattern: Pattern, wish: RelationshipPattern, edge: Relationship, matched: Mapping[str, Holon]) -> bool:
+    source, target = pattern.ends(wish)
+    return (
+        wish.type in (None, edge.type)
+        and (wish.include_ended or edge.effective_end is None)
+        and edge.source == matched[source].id
+        and (target is None or edge.target == matched[target].id)
+        and properties_match(wish.properties, edge.properties)
     )
-    return PatternMatch(holons, relationships) if fits else None

@@ -6,8 +6,8 @@ U+D800 would be paged over. `floor` is a text that sorts before the page in both
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from typing import Generic, NamedTuple, TypeVar
 
 from schemas.state import Holon, Relationship
 
@@ -16,8 +16,15 @@ S = TypeVar("S", Holon, Relationship)
 NO_LIMIT = 2**62
 
 
+class Batch(NamedTuple, Generic[S]):
+    """What a query gave: how many rows, and the states that are in them (fewer, when some went meanwhile)."""
+
+    rows: int
+    states: Collection[S]
+
+
 async def page(
-    fetch: Callable[[str, int], Awaitable[list[S]]],
+    fetch: Callable[[str, int], Awaitable[Batch[S]]],
     passes: Callable[[S], bool],
     after: str | None,
     limit: int | None,
@@ -33,11 +40,11 @@ async def page(
         exact = start == (last or "")
         size = NO_LIMIT if limit is None or not exact else limit - len(found) + 1  # `last` itself comes once more
         batch = await fetch(start, size)
-        found += [state for state in batch if (last is None or state.id > last) and passes(state)]
-        if len(batch) < size or (limit is not None and len(found) >= limit):
+        found += [state for state in batch.states if (last is None or state.id > last) and passes(state)]
+        if batch.rows < size or (limit is not None and len(found) >= limit):
             found.sort(key=lambda state: state.id)
             return found[:limit]
-        last = max(state.id for state in batch)
+        last = max((state.id for state in batch.states), default=last)
 
 
 def floor(text: str) -> str:

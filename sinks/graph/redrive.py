@@ -28,6 +28,11 @@ once more, in which every event of an unparked stream lies beyond our position a
 third case. Letters that it had sent by then are on the topic though the events are applied: letters tell what happened,
 parked marks what is.
 
+5. *settle*: a transaction is not applied at once, so a reader might see the mark gone before the states are there. The
+   marks therefore stay as ``redriven`` (or keep, as ``since``, where they were moved from): no worker heeds that, every
+   reader does, until whoever takes the checkpoint's lock next (this redrive, or a worker that reads the partition
+   anew) tells that all is applied.
+
 A crash before the commit changes nothing; after it, all is done. Repeating a redrive is harmless.
 
 A *discarded* event is one that an operator has decided to leave out. It is folded like an event without effect: version
@@ -206,10 +211,7 @@ class Redriver:
                 await asyncio.sleep(DEADLOCK_PAUSE * attempt)
 
     async def _attempt(self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None) -> list[Redriven]:
-        rows = await self._connection.rows(text("checkpoint"), topic=self._topic, partition=partition)
-        if not rows:
-            raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
-        _, epoch, position = rows[0]
+        epoch, position = await self._checkpoint(partition)
         marks = await self._marks(streams)
         left_out = await self._left_out(streams)
         if decision is not None:
@@ -239,6 +241,7 @@ class Redriver:
                 for fold in pending:
                     fold.go_on(taken[0][1])
                 await self._write(transaction, pending, decision)
+            await self._checkpoint(partition)
         return [fold.result() for fold in folds]
 
     async def _write(self, transaction: Transaction, folds: Sequence[_Fold], decision: DiscardedEvent | None) -> None:
@@ -247,7 +250,7 @@ class Redriver:
         unparked = [parked_key(f.mark.stream) for f in folds if f.parked is None]
         if unparked:
             await transaction.rows(text("redrive_unpark"), keys=unparked)
-        if rows := [_row(f.parked) for f in folds if f.parked is not None]:
+        if rows := [{**_row(f.parked), "since": f.mark.position} for f in folds if f.parked is not None]:
             await transaction.rows(text("park"), rows=rows)
         if decision is not None:
             row = {
@@ -261,6 +264,13 @@ class Redriver:
                 "decided": decision.decided,
             }
             await transaction.rows(text("redrive_discard"), row=row)
+
+    async def _checkpoint(self, partition: int) -> tuple[int, int]:
+        """The partition's epoch and position; readers may rely on all that has been committed."""
+        rows = await self._connection.rows(text("checkpoint"), topic=self._topic, partition=partition)
+        if not rows:
+            raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
+        return rows[0][1], rows[0][2]
 
     async def _marks(self, streams: Sequence[str]) -> dict[str, ParkedStream]:
         keys = [parked_key(stream) for stream in streams]

@@ -13,9 +13,8 @@ A repair is one transaction per partition:
 3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
    is a node, and goes when it is a relationship.
 
-The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. Of what the
-cache holds nothing is changed: a value that was filled from a damaged holon stays until ``holonstream verify cache
---repair`` or the end of its life.
+The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. The cache
+keeps nothing of a damaged holon (`sinks.graph.whole`), so nothing of it has to be changed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The graph sink: load, fold, write, with the checkpoint in the same transaction.
 
 Who is authoritative. The event log says what happened; the graph says how far it has come: a node
-``(:HolonstreamCheckpoint {topic, partition, offset, position, epoch})`` per partition, moved in the transaction that
-writes the run. Kafka's group offset is for tools. A worker that takes a partition reads from the checkpoint.
+``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition, moved in the
+transaction that writes the run. Kafka's group offset is for tools. A worker that takes a partition reads from the
+checkpoint.
 
 A run, one transaction:
 
@@ -15,12 +16,16 @@ A run, one transaction:
 4. *write* the final states: many events of one entity are one write;
 5. *park*: a stream whose event cannot be applied is recorded as parked from that version on, in this transaction, and
    the records go to the dead letters before the commit. Its later events follow; other streams go on;
-6. *commit*.
+6. *commit*;
+7. *settle*, a transaction of its own: raise ``visible`` to the position. Neo4j applies a committed transaction piece by
+   piece, so that a reader may see the moved position before the entities that were written with it; when the commit has
+   returned, all of it is there. Readers and tokens go by ``visible``.
 
 A crash before the commit leaves no trace but dead letters, which the next attempt publishes again. A crash after it
 finds the checkpoint moved: the redelivered records lie below it and are dropped. When the connection breaks during the
-commit its outcome is unknown: the next attempt reads the checkpoint, and takes both answers for good. Cached states
-never survive a transaction that did not commit.
+commit its outcome is unknown: the next attempt reads the checkpoint, under the lock that a transaction holds until it
+is applied, and takes both answers for good. A crash before the settling leaves it to whoever takes the partition.
+Cached states never survive a transaction that did not commit.
 
 The run is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
 no load come first.
@@ -67,6 +72,8 @@ class _Partition:
     states: StateCache
     attempted: int | None = None
     """where a commit of unknown outcome may have moved the checkpoint; such a partition is read again before use"""
+    settled: bool = True
+    """whether readers have been told of the last run"""
 
 
 @dataclass(slots=True)
@@ -163,6 +170,7 @@ class GraphSink:
             try:
                 if works:
                     written |= await self._write(works)
+                await self._settle([run.partition for run in runs])
                 return [written[run.partition] for run in runs]
             except CheckpointMoved as moved:
                 self.revoke(moved.topic, moved.partition)
@@ -249,10 +257,18 @@ class GraphSink:
         if letters:
             await self._publish(letters)
 
+    async def _settle(self, partitions: Sequence[int]) -> None:
+        """Let readers rely on what has been committed. Raises GraphUnavailable: nothing is lost by trying again."""
+        open_ = [taken for p in partitions if not (taken := self._partitions[self._topic, p]).settled]
+        if open_:
+            await self._connection.rows(text("settle"), topic=self._topic, partitions=sorted(partitions))
+        for taken in open_:
+            taken.settled = True
+
     def _remember(self, work: _Work) -> Written:
         """Take note of what has been committed."""
         taken, outcome = work.taken, work.outcome
-        taken.offset, taken.attempted = work.run.next_offset, None
+        taken.offset, taken.attempted, taken.settled = work.run.next_offset, None, False
         taken.states.update(work.states)
         taken.parked |= {p.stream: (p.version, p.reason) for p in outcome.parked}
         for parked in outcome.parked:

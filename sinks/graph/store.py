@@ -14,11 +14,12 @@ from sinks.errors import NotInitialised
 from sinks.graph import freshness, schema
 from sinks.graph.driver import GraphConnection
 from sinks.graph.freshness import Checkpoint
-from sinks.graph.mapping import holon_of, parked_key, relationship_of
+from sinks.graph.mapping import parked_key
 from sinks.graph.pattern import compile_pattern, is_known, match_of
 from sinks.graph.prefilter import holon_prefilter, is_exact, relationship_prefilter
-from sinks.graph.reads import page
+from sinks.graph.reads import Batch, page
 from sinks.graph.statements import statement, text
+from sinks.graph.whole import read_holons, read_relationships
 from sinks.store import DEADLINE, Direction, HolonFilter, Pattern, PatternMatch, Reached, RelationshipFilter
 
 EXPORT_PAGE = 2000  # states
@@ -31,6 +32,8 @@ class HolonRead:
     holon: Holon | None
     partition: int
     checkpoint_position: int
+    is_whole: bool = True
+    """False when somebody else has changed the holon in Neo4j: not to be kept"""
 
 
 class Neo4jGraphStore:
@@ -68,7 +71,8 @@ class Neo4jGraphStore:
         if not rows:
             raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
         position, labels, properties = rows[0]
-        return HolonRead(None if labels is None else holon_of(labels, properties), partition, position)
+        holons, whole = await read_holons(self._connection, [] if labels is None else [(labels, properties)])
+        return HolonRead(holons.get(holon_id), partition, position, whole)
 
     async def get_holon(
         self, holon_id: str, *, at_least: Token | str | None = None, deadline: float = DEADLINE
@@ -76,7 +80,8 @@ class Neo4jGraphStore:
         """See SemanticGraphStore."""
         await self._reach(at_least, deadline)
         rows = await self._connection.rows(text("holon_get"), id=holon_id)
-        return holon_of(*rows[0]) if rows else None
+        holons, _ = await read_holons(self._connection, rows)
+        return holons.get(holon_id)
 
     async def query_holons_by_type(
         self,
@@ -230,11 +235,14 @@ class Neo4jGraphStore:
             return []
         query, parameters = compile_pattern(self._catalogue, pattern)
         matches: list[PatternMatch] = []
+        aliases = len(pattern.aliases())
         async with self._connection.stream(query, **parameters) as rows:
             async for row in rows:
                 if limit is not None and len(matches) >= limit:
                     break
-                if (match := match_of(pattern, row)) is not None:
+                holons, _ = await read_holons(self._connection, row[:aliases])
+                relationships = await read_relationships(self._connection, self._catalogue, row[aliases:])
+                if (match := match_of(pattern, row, holons, relationships)) is not None:
                     matches.append(match)
         return matches
 
@@ -267,9 +275,10 @@ class Neo4jGraphStore:
         query = statement("holons_query", self._catalogue, holon_type=holon_type)
         prefilter = holon_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> list[Holon]:
+        async def fetch(floor: str, size: int) -> Batch[Holon]:
             rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter)
-            return [holon_of(*row) for row in rows]
+            holons, _ = await read_holons(self._connection, rows)
+            return Batch(len(rows), holons.values())
 
         return await page(fetch, filters.matches if filters else _any, after, limit)
 
@@ -301,9 +310,10 @@ class Neo4jGraphStore:
     ) -> list[Relationship]:
         prefilter = relationship_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> list[Relationship]:
+        async def fetch(floor: str, size: int) -> Batch[Relationship]:
             rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter, **parameters)
-            return [relationship_of(*row[:4]) for row in rows]
+            found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
+            return Batch(len(rows), found.values())
 
         return await page(fetch, filters.matches if filters else _any, after, limit)
 
@@ -320,7 +330,7 @@ class Neo4jGraphStore:
         rows = await self._connection.rows(query, **parameters)
         starts = set(ids)
         reached: set[str] = set()
-        for relationship in (relationship_of(*row) for row in rows):
+        for relationship in (await read_relationships(self._connection, self._catalogue, rows)).values():
             if filters.matches(relationship):
                 if direction != "incoming" and relationship.source in starts:
                     reached.add(relationship.target)
@@ -334,7 +344,8 @@ class Neo4jGraphStore:
         size = len(ids) if limit is None else min(limit + 10, len(ids))
         for start in range(0, len(ids), max(size, 1)):
             rows = (await self._connection.rows(text("holons_load"), ids=ids[start : start + size]))[0][0]
-            found += sorted((holon_of(*row) for row in rows), key=lambda holon: holon.id)
+            holons, _ = await read_holons(self._connection, rows)
+            found += sorted(holons.values(), key=lambda holon: holon.id)
             if limit is not None and len(found) >= limit:
                 break
         return found[:limit]

@@ -95,6 +95,7 @@ class Read:
     holon: Holon | None
     partition: int
     checkpoint_position: int | None
+    is_whole: bool = True
 
 
 @dataclass

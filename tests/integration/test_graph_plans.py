@@ -42,6 +42,9 @@ BY_ID = {
     "relationships_delete",
     "holon_get",
     "holon_read",
+    "holons_locked",
+    "relationships_locked",
+    "settle",
     "relationships_of",
     "hop",
     "hop_relationships",
@@ -149,7 +152,7 @@ async def test_the_checkpoint_is_read_before_the_holon(neo4j_uri: str) -> None:
     found = list(operators(plan))  # from the result down: what runs last comes first, of an Apply the left side first
     apply = next(i for i, (name, _) in enumerate(found) if name in ("Apply", "OptionalExpand(All)"))
     seeks = [details for name, details in found[apply:] if "Seek" in name or "Scan" in name]
-    projected = [i for i, (name, details) in enumerate(found) if name == "Projection" and "c.position" in details]
+    projected = [i for i, (name, details) in enumerate(found) if name == "Projection" and "c.visible" in details]
     assert "HolonstreamCheckpoint" in seeks[0]
     assert "Holon(_id)" in seeks[-1]
     assert projected

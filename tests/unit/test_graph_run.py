@@ -9,7 +9,7 @@ import pytest
 
 from sinks.graph.background import Background, collection_paused
 from sinks.graph.cache import StateCache
-from sinks.graph.reads import floor, page
+from sinks.graph.reads import Batch, floor, page
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
 
 
@@ -123,12 +123,13 @@ async def test_pages_are_asked_for_until_enough_pass() -> None:
     )
     asked: list[tuple[str, int]] = []
 
-    async def fetch(start: str, size: int) -> list:  # type: ignore[type-arg]
+    async def fetch(start: str, size: int) -> Batch:  # type: ignore[type-arg]
         asked.append((start, size))
-        return [h for h in holons if h.id >= start][:size]
+        rows = [h for h in holons if h.id >= start][:size]
+        return Batch(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
 
     found = await page(fetch, lambda h: int(h.id) % 10 == 0, "005", 2)
     assert [h.id for h in found] == ["010", "020"]
     assert len(asked) > 1
     everything = await page(fetch, lambda h: True, None, None)
-    assert len(everything) == 50
+    assert len(everything) == 49

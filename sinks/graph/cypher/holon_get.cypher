@@ -1,5 +1,4 @@
-// One holon; a bare end is none.
+// One node of an id, as it is.
 MATCH (n:Holon {_id: $id})
 USING INDEX SEEK n:Holon(_id)
-WHERE n._version IS NOT NULL
-RETURN labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN labels(n), n {.*, _id: $id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}

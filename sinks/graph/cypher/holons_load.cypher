@@ -1,6 +1,6 @@
-// The states of some holons; one row, which the driver unpacks fastest. A bare end has no version and no state.
+// The states of some holons; one row, which the driver unpacks fastest. A bare end has no type and no state.
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})
 USING INDEX SEEK n:Holon(_id)
-WHERE n._version IS NOT NULL
-RETURN collect([labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}])
+WHERE size(labels(n)) > 1
+RETURN collect([labels(n), n {.*, _id: id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}])

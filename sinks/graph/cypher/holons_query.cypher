@@ -1,7 +1,7 @@
 // A page of holons of one type, or of all. `_id >` is decided by the index; see reads.py for $after.
 MATCH (n__HOLON_TYPE__)
 USING INDEX SEEK n__HOLON_TYPE__(_id)
-WHERE n._id >= $after AND n._version IS NOT NULL
+WHERE n._id >= $after AND size(labels(n)) > 1
   AND ($filter.status IS NULL OR n._status = $filter.status)
   AND ($filter.after IS NULL OR n._createdAt >= datetime($filter.after))
   AND ($filter.before IS NULL OR n._createdAt <= datetime($filter.before))
