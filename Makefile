@@ -3,8 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 DATA ?=
+SEED ?=
+SEEDS ?=
+DURATION ?=
+RATE ?=
+VARIANT ?=
+JSON ?=
 
-.PHONY: help setup demo test lint fmt bench up down clean
+.PHONY: help setup demo test lint fmt bench chaos up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +40,10 @@ fmt: setup ## Format the code
 
 bench: setup ## Measure every path against its bare client, on servers of its own
 	@$(BIN)/holonstream bench all
+
+chaos: setup ## Run the pipeline under load and faults against an oracle: SEED=n DURATION=seconds, or an hour over six seeds
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
 
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up

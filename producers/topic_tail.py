@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -9,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from producers.errors import KafkaUnavailable, NotInitialised
 from producers.kafka import driver_errors
 from schemas import wire
+from schemas.errors import InvalidEvent
 from schemas.event import RecordedEvent
 
 TIMEOUT = 10.0  # seconds
@@ -23,15 +25,15 @@ class _Tail:
     low: int
     high: int
     start: int
-    value: bytes | None = None
+    event: RecordedEvent | None = None
 
 
 def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
     """The event with the highest position on the topic, None when it has no committed record.
 
-    An end may hold nothing but transaction markers and aborted records, so the search steps back until it finds a
-    record or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no such topic), InvalidEvent (the
-    topic holds something else than events).
+    An end may hold nothing but transaction markers, aborted records and what others put there and is no event, so the
+    search steps back until it finds an event or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no
+    such topic).
     """
     with driver_errors(f"reading the end of {topic}"):
         step = FIRST_STEP
@@ -43,10 +45,9 @@ def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
             for tail in open_tails.values():
                 tail.start = max(tail.low, tail.high - step)
             _read_to_end(consumer, topic, open_tails)
-            for value in [tail.value for tail in open_tails.values() if tail.value is not None]:
-                event = wire.decode(value)
+            for event in [tail.event for tail in open_tails.values() if tail.event is not None]:
                 last = event if last is None or event.position > last.position else last
-            open_tails = {p: tail for p, tail in open_tails.items() if tail.value is None and tail.start > tail.low}
+            open_tails = {p: tail for p, tail in open_tails.items() if tail.event is None and tail.start > tail.low}
             step *= STEP_FACTOR
         return last
 
@@ -61,7 +62,7 @@ def _watermarks(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
 
 
 def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
-    """Read each partition from `start` to its end, keeping the last value."""
+    """Read each partition from `start` to its end, keeping the last event."""
     consumer.assign([TopicPartition(topic, p, tail.start) for p, tail in tails.items()])
     try:
         unread = set(tails)
@@ -71,7 +72,8 @@ def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> Non
                 raise KafkaUnavailable(f"Kafka unavailable: the end of {topic} {sorted(unread)} cannot be read")
             error = message.error()
             if error is None:
-                tails[message.partition()].value = message.value()
+                with suppress(InvalidEvent):  # somebody else's, which no relay is to stumble over
+                    tails[message.partition()].event = wire.decode(message.value())
             elif error.code() == KafkaError._PARTITION_EOF:
                 unread.discard(message.partition())
             elif not error.retriable():

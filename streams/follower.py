@@ -121,6 +121,8 @@ class Follower:
         if start != mark.offset:
             log.info("partition.seek", partition=tp.partition, committed=mark.offset, checkpoint=start)
             await self._app.consumer.seek_to(tp, start)
+            # What an earlier owner wrote and did not live to commit: it would look like a lag until the next event.
+            self._app.consumer.written(tp, Mark(start, None))
         self._expected[tp] = start
         self._positions[tp] = mark.position
         self._opening.pop(tp, None)

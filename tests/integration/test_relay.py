@@ -426,3 +426,18 @@ def test_the_end_of_the_topic_is_found_behind_aborted_records(place: Place) -> N
     publisher.close()
     assert last is not None
     assert last.position == 30
+
+
+def test_the_end_of_the_topic_is_found_behind_what_is_no_event(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    other = Producer({"bootstrap.servers": place.bootstrap})
+    for partition in range(PARTITIONS):
+        for value in (b"\xff no text", b"{}", None):
+            other.produce(place.topic, value, b"key", partition=partition)
+    assert other.flush(30) == 0
+    place.append(5)
+    relay = place.relay()
+    with running(relay):
+        reaches(relay, 35)
+    assert relay.progress.now.relayed == 5

@@ -50,6 +50,15 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     }
 
 
+def test_what_an_earlier_owner_wrote_and_did_not_commit_is_committed(log: Log, workers: Workers) -> None:
+    log.fill(transactions=3, size=200)
+    for partition, end in log._ask("group")[1].items():
+        (workers.folder / f"checkpoint-{partition}").write_text(str(end))
+    workers.start()
+    workers.wait_for_all()  # the group has nothing to do, so it must not look as if it lagged
+    assert workers.lines("written") == []
+
+
 def test_a_bug_in_the_sink_ends_the_worker_and_the_run_comes_again(log: Log, workers: Workers) -> None:
     log.fill(transactions=3, size=200)
     bug = workers.order("bug")

@@ -6,6 +6,7 @@ takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes t
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
 `broker_max_poll_interval` in seconds for who starts.
+FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class FileSink:
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         self._note("assigned", f"{os.getpid()} {partition} {committed_position}")
-        return None
+        checkpoint = self._folder / f"checkpoint-{partition}"
+        return int(checkpoint.read_text()) if checkpoint.exists() else None
 
     def revoke(self, topic: str, partition: int) -> None:
         self._note("revoked", f"{os.getpid()} {partition}")

@@ -1,0 +1,201 @@
+"""Faults made to happen: each function returns when its fault has ended, and what it hurt is up again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from time import monotonic
+
+import psycopg
+import redis
+import structlog
+from confluent_kafka import Message, Producer
+
+from tests.chaos.recovery import Recoveries
+from tests.chaos.schedule import Fault
+from tests.chaos.supervisor import Supervisor
+from tests.chaos.topic import GARBAGE
+from tests.chaos.workload import Envelope, poison
+from tests.chaos.world import World
+from tests.support.event_log import append
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 2  # faults
+JUNK = "junk:"
+GARBAGE_VALUES = (b"\xff\xfe no text", b"{}", b'{"specversion":"1.0","sequence":"x"}', b"[1,2", None)
+
+
+class Faults:
+    """Performs a schedule; `poisoned` and `garbage` are for the oracle: what was put in, and where."""
+
+    def __init__(self, world: World, supervisor: Supervisor, recoveries: Recoveries, seed: int) -> None:
+        self._world, self._supervisor, self._recoveries = world, supervisor, recoveries
+        self._dice = random.Random(f"faults {seed}")
+        self._locks: dict[str, threading.Lock] = {}
+        self._never = threading.Event()
+        self.skipped: list[Fault] = []
+        self.poisoned: dict[str, list[Envelope]] = {}
+        self.garbage: set[tuple[int, int]] = set()
+        self._kinds: dict[str, Callable[[Fault], bool]] = {
+            "kill": self._kill,
+            "terminate": self._terminate,
+            "freeze": self._freeze,
+            "add": self._add,
+            "remove": lambda fault: self._supervisor.remove(fault.target),
+            "kill-server": lambda fault: self._restart(fault, self._world.stack.kill),
+            "stop-server": lambda fault: self._restart(fault, self._world.stack.stop),
+            "pause-server": self._pause,
+            "cut": self._cut,
+            "stall": self._stall,
+            "flush": self._flush,
+            "fill": self._fill,
+            "poison": self._poison,
+            "garbage": self._garbage,
+        }
+
+    def run(self, schedule: list[Fault]) -> None:
+        """Perform all faults, `AT_ONCE` at the same time at most; returns when all have ended."""
+        began = monotonic()
+        with ThreadPoolExecutor(AT_ONCE, "fault") as pool:
+            performing = []
+            for fault in schedule:
+                self._never.wait(max(0.0, began + fault.at - monotonic()))
+                performing.append(pool.submit(self._perform, fault))
+            for future in performing:
+                future.result()
+
+    def _perform(self, fault: Fault) -> None:
+        # Two faults of one server, or of one process, come one after the other.
+        with self._locks.setdefault(fault.target.removesuffix("-leader").removesuffix("-standby"), threading.Lock()):
+            log.info("fault", kind=fault.kind, target=fault.target, hold=fault.hold)
+            if fault.target == "kafka":
+                self._world.hurt_brokers()
+            happened = self._kinds[fault.kind](fault)
+            if fault.target == "kafka":
+                self._world.hurt_brokers()
+        if happened:
+            self._recoveries.expect(fault)
+        else:
+            self.skipped.append(fault)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _who(self, fault: Fault) -> str | None:
+        if fault.target.startswith("relay"):
+            return self._supervisor.leader(fault.target == "relay-leader")
+        return fault.target
+
+    def _kill(self, fault: Fault) -> bool:
+        name = self._who(fault)
+        if name is None or not self._supervisor.kill(name):
+            return False
+        self._never.wait(fault.hold)
+        self._supervisor.start(name)
+        return True
+
+    def _terminate(self, fault: Fault) -> bool:
+        name = self._who(fault)
+        if name is None or not self._supervisor.terminate(name):
+            return False
+        self._never.wait(fault.hold)
+        self._supervisor.start(name)
+        return True
+
+    def _freeze(self, fault: Fault) -> bool:
+        """Long enough to lose sessions and leases: a zombie that wakes up later."""
+        name = self._who(fault)
+        if name is None or not self._supervisor.freeze(name):
+            return False
+        if fault.target.startswith("relay"):
+            # To the server a frozen client is a patient one: the lock goes with the connection.
+            self._world.proxies["postgres"].break_once()
+        self._never.wait(fault.hold)
+        self._supervisor.thaw(name)
+        return True
+
+    def _add(self, fault: Fault) -> bool:
+        self._supervisor.start(fault.target)
+        return True
+
+    # --- servers and the way to them ---------------------------------------------------------------------------------
+
+    def _restart(self, fault: Fault, end: Callable[[str], None]) -> bool:
+        end(fault.target)
+        self._never.wait(fault.hold)
+        self._world.stack.start(fault.target)
+        return True
+
+    def _pause(self, fault: Fault) -> bool:
+        self._world.stack.pause(fault.target)
+        self._never.wait(fault.hold)
+        self._world.stack.resume(fault.target)
+        return True
+
+    def _cut(self, fault: Fault) -> bool:
+        self._world.proxies[fault.target].cut()
+        self._never.wait(fault.hold)
+        self._world.proxies[fault.target].restore()
+        return True
+
+    def _stall(self, fault: Fault) -> bool:
+        self._world.proxies[fault.target].stall()
+        self._never.wait(fault.hold)
+        self._world.proxies[fault.target].restore()
+        return True
+
+    def _redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self._world.direct["HOLONSTREAM_REDIS_URL"], socket_timeout=5)
+
+    def _flush(self, fault: Fault) -> bool:
+        with self._redis() as client:
+            client.flushall()
+        return True
+
+    def _fill(self, fault: Fault) -> bool:
+        """No memory is left: what expires is evicted first, then every write is refused."""
+        with self._redis() as client:
+            before = client.config_get("maxmemory")["maxmemory"]
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + (1 << 20))
+            with suppress(redis.exceptions.OutOfMemoryError):
+                for number in range(100_000):
+                    client.set(f"{JUNK}{number}", b"x" * 10_000)
+            self._never.wait(fault.hold)
+            client.config_set("maxmemory", before)
+            for key in client.scan_iter(f"{JUNK}*", count=1_000):
+                client.unlink(key)
+        return True
+
+    # --- bad data ----------------------------------------------------------------------------------------------------
+
+    def _poison(self, fault: Fault) -> bool:
+        events = poison(len(self.poisoned), self._dice)
+        name = f"holon/{events[0]['subjects'][0]}"
+        try:
+            with psycopg.connect(self._world.dsn, autocommit=True, connect_timeout=5) as connection:
+                append(connection, events)
+        except psycopg.OperationalError:
+            return False
+        finally:
+            self.poisoned[name] = events  # perhaps: whoever looks asks the log
+        return True
+
+    def _garbage(self, fault: Fault) -> bool:
+        """Records of another producer, outside of any transaction."""
+
+        def delivered(error: object, message: Message) -> None:
+            partition, offset = message.partition(), message.offset()
+            if error is None and partition is not None and offset is not None:
+                self.garbage.add((partition, offset))
+
+        bootstrap = self._world.direct["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+        producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "message.timeout.ms": 20_000})
+        for number, value in enumerate(GARBAGE_VALUES):
+            partition = self._dice.randrange(8)
+            key = GARBAGE + str(number).encode()
+            producer.produce(self._world.settings.topic, value, key, partition=partition, on_delivery=delivered)
+        producer.flush(30)
+        return True

@@ -1,0 +1,223 @@
+"""Readers, with and without tokens, each read held against what the reader knew when it began.
+
+A read with a token must not be older than the token. A value that came from the cache must not be older than an event
+whose invalidation was acknowledged before the read began. Acknowledged is, whichever is higher: the position that the
+cache group had committed for the holon's partition, or the slot of the partition's fence that speaks for the holon
+(`sinks.cache`): a slot is raised by the script that writes the tombstone. Both are read before the value. And each
+state that any read shows must be one that the log had at its position: their digests are kept for the oracle.
+
+A read that fails because a server is down, or that says NotYetVisible, breaks no promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+from traceback import format_exception
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from holonstream import wiring
+from holonstream.settings import Settings
+from schemas import jsontext
+from schemas.catalogue import Catalogue
+from schemas.errors import Unavailable
+from schemas.partition import partition_of
+from schemas.state import HOLON, RELATIONSHIP, Holon, State, holon_document, relationship_document, stream_of
+from sinks.cache.entry import Keys, slot_of
+from sinks.cache.store import CachedGraphStore
+from sinks.errors import NotYetVisible
+from sinks.graph.store import Neo4jGraphStore
+from sinks.store import HolonPattern, Pattern, RelationshipPattern
+from tests.chaos.ledger import Acknowledged, Ledger, position_in
+from tests.chaos.topic import TopicObserver, digest
+from tests.chaos.violations import Violations
+from tests.chaos.workload import BADGE, COLD, HOT, RELATIONSHIPS, relationship_ends
+from tests.chaos.world import PARTITIONS
+
+PAUSE = 0.02  # seconds between two reads of one reader
+DEADLINE = 2.0  # seconds that a read with a token waits
+CACHE_TIMEOUT = 0.25  # seconds; generous, since the machine is busy and hits are what we are after
+READERS = 2  # of each kind
+
+
+def state_digest(state: State) -> bytes:
+    """Tells two states apart, whatever store they come from."""
+    document = holon_document(state) if isinstance(state, Holon) else relationship_document(state)
+    return digest(jsontext.encode_sorted(document))
+
+
+class Readers:
+    """Reads from a thread of its own until told to stop.
+
+    `shown` has the digest of every state that was read, by stream and position; `hits` the highest acknowledged
+    position with which a value at some position was still got from the cache, by stream and position.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        topic: TopicObserver,
+        acknowledged: dict[int, int],
+        violations: Violations,
+        seed: int,
+    ) -> None:
+        self._settings, self._ledger, self._topic = settings, ledger, topic
+        self._acknowledged, self._violations = acknowledged, violations
+        self._dice = random.Random(f"readers {seed}")
+        self._catalogue = Catalogue.load()
+        self._keys = Keys(settings.namespace)
+        self.counts: Counter[str] = Counter()
+        self.shown: dict[tuple[str, int], bytes] = {}
+        self.hits: dict[tuple[str, int], int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="readers")
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; stopping twice is fine."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    async def _run(self) -> None:
+        kinds = [self._read_without_token, self._read_with_token, self._read_relationships, self._read_pattern]
+        tasks = [asyncio.create_task(self._reader(kind)) for kind in kinds for _ in range(READERS)]
+        await asyncio.to_thread(self._stop.wait)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+                self._violations.add("a reader failed as none should", error=repr(outcome))
+
+    async def _reader(self, read: Callable[[CachedGraphStore, Any], Awaitable[None]]) -> None:
+        """One reader with a store of its own, so that its counters tell whether a read was a hit."""
+        never = asyncio.Event()
+        redis = wiring.redis_client(self._settings, timeout=CACHE_TIMEOUT)
+        connection = wiring.graph_connection(self._settings)
+        graph = Neo4jGraphStore(connection, self._catalogue, self._settings.topic)
+        cached = CachedGraphStore(graph, redis, self._settings.namespace, retry_after=0.2)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(never.wait(), self._dice.uniform(0, 2 * PAUSE))
+                try:
+                    await connection.open()
+                    await read(cached, redis)
+                except (Unavailable, RedisError):
+                    self.counts["unavailable"] += 1
+                except NotYetVisible:
+                    self.counts["not yet visible"] += 1
+                except Exception as error:
+                    kind = read.__name__.strip("_")
+                    self._violations.add("a read failed as none should", read=kind, trace=format_exception(error))
+        finally:
+            await cached.close()
+            await connection.close()
+
+    def _token(self, *prefixes: str) -> Acknowledged | None:
+        recent = [event for event in self._ledger.recent() if event.stream.startswith(prefixes)]
+        return self._dice.choice(recent) if recent else None
+
+    def _show(self, state: State, stream: str) -> None:
+        found = state_digest(state)
+        known = self.shown.setdefault((stream, state.position), found)
+        if known != found:
+            self._violations.add(
+                "two states at one position", stream=stream, position=state.position, state=repr(state)
+            )
+
+    # --- kinds of reads ----------------------------------------------------------------------------------------------
+
+    async def _read_without_token(self, cached: CachedGraphStore, redis: Any) -> None:
+        hot = self._dice.random() < 0.5
+        name = f"hot-{self._dice.randrange(HOT)}" if hot else f"cold-{self._dice.randrange(COLD // 8)}"
+        stream = stream_of(HOLON, name)
+        partition = partition_of(stream, PARTITIONS)
+        committed = self._acknowledged.get(partition, 0)
+        slot = int(await redis.hget(self._keys.fence(partition), slot_of(name)) or 0)
+        hits, began = cached.counters.hits, monotonic()
+        holon = await cached.get_holon(name)
+        self.counts["without token"] += 1
+        if holon is None:
+            return
+        self._show(holon, stream)
+        if cached.counters.hits == hits:
+            return
+        self.counts["of these hits"] += 1
+        acknowledged = max(committed, slot)
+        place = (stream, holon.position)
+        self.hits[place] = max(acknowledged, self.hits.get(place, 0))
+        if (missed := self._topic.changed_between(stream, holon.position, acknowledged)) is not None:
+            self._violations.add(
+                "a cached value older than an acknowledged invalidation", stream=stream, position=holon.position,
+                missed=missed, committed=committed, slot=slot, seconds=monotonic() - began,
+            )  # fmt: skip
+
+    async def _read_with_token(self, cached: CachedGraphStore, redis: Any) -> None:
+        event = self._token("holon/")
+        if event is None:
+            return
+        name = event.stream.partition("/")[2]
+        holon = await cached.get_holon(name, at_least=event.token, deadline=DEADLINE)
+        self.counts["get_holon with token"] += 1
+        self._check(event, holon, "get_holon")
+
+    async def _read_relationships(self, cached: CachedGraphStore, redis: Any) -> None:
+        event = self._token("relationship/rel-")
+        if event is None:
+            return
+        number = int(event.stream.rpartition("-")[2])
+        type_, source, _ = relationship_ends(number)
+        if self._dice.random() < 0.5:
+            found = await cached.get_holon_relationships(source, at_least=event.token, deadline=DEADLINE)
+        else:
+            found = await cached.traverse_relationships(
+                source, type_, "outgoing", at_least=event.token, deadline=DEADLINE
+            )
+        self.counts["traversal with token"] += 1
+        one = next((r for r in found if r.id == f"rel-{number}"), None)
+        self._check(event, one, "get_holon_relationships")
+        for relationship in found:
+            self._show(relationship, stream_of(RELATIONSHIP, relationship.id))
+
+    async def _read_pattern(self, cached: CachedGraphStore, redis: Any) -> None:
+        event = self._token("holon/hot-", "holon/cold-", "relationship/rel-")
+        if event is None:
+            return
+        if event.stream.startswith("holon/"):
+            pattern = Pattern((HolonPattern(properties={BADGE: event.stream.partition("/")[2]}),))
+        else:
+            number = int(event.stream.rpartition("-")[2]) % RELATIONSHIPS
+            type_, source, _ = relationship_ends(number)
+            holons = (HolonPattern(properties={BADGE: source}, alias="from"),)
+            pattern = Pattern(holons, (RelationshipPattern(type=type_, source_alias="from"),))
+        matches = await cached.match_pattern(pattern, at_least=event.token, deadline=DEADLINE)
+        self.counts["pattern with token"] += 1
+        streams: dict[str, State] = {}
+        for match in matches:
+            streams |= {stream_of(HOLON, holon.id): holon for holon in match.holons.values()}
+            streams |= {stream_of(RELATIONSHIP, found.id): found for found in match.relationships}
+        self._check(event, streams.get(event.stream), "match_pattern")
+        for stream, state in streams.items():
+            self._show(state, stream)
+
+    def _check(self, event: Acknowledged, state: State | None, method: str) -> None:
+        wanted = position_in(event.token, event.stream)
+        if state is None or state.position < wanted:
+            self._violations.add(
+                "a read older than its token", method=method, stream=event.stream, wanted=wanted, version=event.version,
+                state=None if state is None else repr(state),
+            )  # fmt: skip
+        if state is not None and method != "match_pattern":
+            self._show(state, event.stream)

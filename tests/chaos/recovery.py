@@ -1,0 +1,126 @@
+"""How long the pipeline takes to be itself again after a fault.
+
+Recovered is: some events were appended after the fault had ended, and these, with all that was acknowledged before
+them, are published by the relay and acknowledged by both groups. Another fault may come meanwhile; the time then
+contains that one too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from tests.chaos.ledger import Ledger
+from tests.chaos.report import Recovery
+from tests.chaos.schedule import GROUPS, Fault
+from tests.chaos.topic import TopicObserver
+
+LOOK = 0.2  # seconds between two looks
+TIMEOUT = 1.0  # seconds for each question to the brokers
+AFTER = 10  # events acknowledged after a fault whose arrival is awaited
+
+
+@dataclass
+class _Open:
+    fault: Fault
+    ended: float
+    events: int
+    target: dict[int, int] = field(default_factory=dict)
+
+
+class Recoveries:
+    """Watches groups, in a thread of its own. `acknowledged` is how far each has committed, per partition."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        namespace: str,
+        partitions: int,
+        ledger: Ledger,
+        seen: TopicObserver,
+        groups: Sequence[str],
+    ) -> None:
+        self._topic, self._partitions = f"{namespace}.events", partitions
+        self._ledger, self._seen = ledger, seen
+        self._members = {
+            group: Consumer({"bootstrap.servers": bootstrap, "group.id": f"{namespace}-{group}", "log_level": 0})
+            for group in ("relay", *groups)
+        }
+        self._groups = groups
+        self.relayed = 0
+        self.acknowledged: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
+        """log positions: they never fall, for what was acknowledged once is so for good"""
+        self._offsets: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
+        self.done: list[Recovery] = []
+        self._open: list[_Open] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="recoveries")
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End. What has not recovered is noted as such."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for member in self._members.values():
+            member.close()
+        with self._lock:
+            self.done += [Recovery(waiting.fault, None) for waiting in self._open]
+            self._open.clear()
+
+    def expect(self, fault: Fault) -> None:
+        """A fault has just ended."""
+        with self._lock:
+            self._open.append(_Open(fault, monotonic(), self._ledger.latest()[0]))
+
+    @property
+    def waiting(self) -> int:
+        """How many faults the pipeline has not yet recovered from."""
+        with self._lock:
+            return len(self._open)
+
+    def reached(self, target: dict[int, int]) -> bool:
+        """Whether relay and groups have come as far as these positions of the partitions."""
+        if self.relayed < max(target.values(), default=0):
+            return False
+        for partition, position in target.items():
+            offset = self._seen.offset_of(partition, position)
+            if offset is None or any(self._offsets[group].get(partition, 0) <= offset for group in self._groups):
+                return False
+        return True
+
+    def _watch(self) -> None:
+        while not self._stop.wait(LOOK):
+            try:
+                self._look()
+            except KafkaException:
+                continue
+            events, latest = self._ledger.latest()
+            now = monotonic()
+            with self._lock:
+                for waiting in self._open:
+                    if not waiting.target and events >= waiting.events + AFTER:
+                        waiting.target = latest
+                recovered = [waiting for waiting in self._open if waiting.target and self.reached(waiting.target)]
+                for waiting in recovered:
+                    self._open.remove(waiting)
+                    self.done.append(Recovery(waiting.fault, now - waiting.ended))
+
+    def _look(self) -> None:
+        (place,) = self._members["relay"].committed([TopicPartition(self._topic, 0)], TIMEOUT)
+        self.relayed = max(self.relayed, place.offset)
+        for group in self._groups:
+            asked = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
+            for found in self._members[group].committed(asked, TIMEOUT):
+                self._offsets[group][found.partition] = found.offset
+                if found.metadata and found.metadata.isdigit():
+                    known = self.acknowledged[group]
+                    known[found.partition] = max(int(found.metadata), known.get(found.partition, 0))

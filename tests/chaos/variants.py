@@ -1,0 +1,73 @@
+"""Two relays that are wrong, for the oracle to catch: ``python -m tests.chaos.variants sequence-cursor|xmin``.
+
+Both follow the log by what a reader can see, without the frontier. ``sequence-cursor`` takes whatever has a higher
+position than the last event it published: what commits later with a lower position is lost. ``xmin`` takes, in the
+order of transaction ids, what lies below the oldest transaction that still runs: a transaction that began early and
+appended late comes before those that it came after, so that versions of a stream are reversed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Any
+
+import psycopg
+
+from holonstream import logs
+from holonstream.kafka import security
+from holonstream.settings import load
+from producers.log_reader import Batch
+from producers.publisher import Publisher
+from producers.relay import Relay
+
+BY_POSITION = """
+    SELECT e.position, e.stream, holonstream.cloud_event(e), e.position FROM holonstream.events e
+    WHERE e.position > %s ORDER BY e.position
+"""
+BY_TRANSACTION = """
+    SELECT e.position, e.stream, holonstream.cloud_event(e), e.xmin::text::bigint FROM holonstream.events e
+    WHERE e.xmin::text::bigint > %s
+      AND e.xmin::text::bigint < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    ORDER BY e.xmin::text::bigint, e.position
+"""
+QUERIES: dict[str, Any] = {"sequence-cursor": BY_POSITION, "xmin": BY_TRANSACTION}
+LOOK = 0.01  # seconds
+
+
+class BrokenRelay(Relay):
+    """Leads, publishes and recovers as the relay does; only its way through the log is another."""
+
+    query: Any
+
+    def _follow(
+        self, connection: psycopg.Connection[Any], publisher: Publisher, position: int, stop: threading.Event
+    ) -> None:
+        last = 0
+        while not stop.wait(LOOK):
+            rows = connection.execute(self.query, [last]).fetchall()
+            if rows:
+                last = rows[-1][3]
+                events = [(position, stream.encode(), value.encode()) for position, stream, value, _ in rows]
+                publisher.publish(Batch(events, sum(len(value) for _, _, value in events), full=False))
+
+
+def main(variant: str) -> None:
+    """Run until SIGTERM."""
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    relay = BrokenRelay(
+        settings.postgres_dsn.get_secret_value(),
+        settings.kafka_bootstrap,
+        namespace=settings.namespace,
+        kafka_config=security(settings),
+    )
+    relay.query = QUERIES[variant]
+    relay.run(stop)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,99 @@
+"""Servers of a run's own, with proxies before three of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import local
+from holonstream.commands.init import initialise
+from holonstream.settings import Settings
+from holonstream.topics import make_topics
+from local.temporary import temporary_stack
+from producers.schema import apply_schema
+from schemas.catalogue import Catalogue
+from tests.chaos.schedule import PROXIED
+from tests.support.proxy import FaultProxy
+
+NAMESPACE = "chaos"
+PARTITIONS = 8
+TROUBLE = 60.0  # seconds after an outage of the brokers in which their clients may still suffer from it
+ADDRESS = {
+    "postgres": "HOLONSTREAM_POSTGRES_DSN",
+    "neo4j": "HOLONSTREAM_NEO4J_URI",
+    "redis": "HOLONSTREAM_REDIS_URL",
+}
+ENVIRONMENT = {
+    "HOLONSTREAM_NAMESPACE": NAMESPACE,
+    "HOLONSTREAM_PARTITIONS": str(PARTITIONS),
+    "HOLONSTREAM_SESSION_TIMEOUT": "4",
+    "HOLONSTREAM_COMMIT_INTERVAL": "0.3",
+    "HOLONSTREAM_LOG_FORMAT": "json",
+    "PYTHONWARNINGS": "default",
+}
+
+
+@dataclass
+class World:
+    """`direct` leads to the servers themselves, `proxied` through the proxies, as our processes go."""
+
+    stack: local.Stack
+    proxies: dict[str, FaultProxy]
+    direct: dict[str, str]
+    proxied: dict[str, str]
+    _brokers_hurt: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the oracle, past the proxies."""
+        return Settings.of(self.direct)
+
+    @property
+    def dsn(self) -> str:
+        """The log, past the proxy."""
+        return self.direct["HOLONSTREAM_POSTGRES_DSN"]
+
+    def hurt_brokers(self) -> None:
+        """Take note that brokers are being, or were until now, out of order."""
+        with self._lock:
+            self._brokers_hurt.append(monotonic())
+
+    def brokers_troubled(self) -> bool:
+        """Whether clients of the brokers may suffer from a fault."""
+        with self._lock:
+            return any(monotonic() - at < TROUBLE for at in self._brokers_hurt)
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy the servers' logs."""
+        shutil.copytree(self.stack.data_dir / "logs", folder, dirs_exist_ok=True)
+
+
+@contextmanager
+def world(variant: str | None) -> Iterator[World]:
+    """Servers that are up and initialised. A variant of the relay needs the log and the brokers only."""
+    with ExitStack() as stack:
+        services = local.SERVICES if variant is None else ("postgres", "kafka")
+        servers = stack.enter_context(temporary_stack(services=services))
+        direct = {**servers.env(), **ENVIRONMENT}
+        proxied = dict(direct)
+        proxies = {}
+        for name in set(PROXIED) & set(services):
+            address = direct[ADDRESS[name]]
+            found = re.search(r":(\d+)(?=$|/\w*$)", address)
+            assert found is not None, address
+            proxy = proxies[name] = stack.enter_context(FaultProxy(int(found[1])))
+            proxied[ADDRESS[name]] = address[: found.start(1)] + str(proxy.port) + address[found.end(1) :]
+        made = World(servers, proxies, direct, proxied)
+        if variant is None:
+            initialise(made.settings)
+        else:
+            apply_schema(made.dsn, Catalogue.load())
+            make_topics(made.settings)
+        yield made

@@ -1,0 +1,135 @@
+"""A TCP proxy between our processes and one server, to cut and to stall what goes through it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+LOOPBACK = "127.0.0.1"
+BYTES = 65_536  # read at once
+
+
+class FaultProxy:
+    """Forwards connections to a port of this machine; its loop runs in a thread of its own, inside of a ``with``.
+
+    Cut, it breaks every connection and every new one. Stalled, it takes connections and bytes and hands nothing on
+    until it is restored: what a network does that drops packets. Restored, it forwards, also what it held back.
+    """
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{target_port}", daemon=True)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._cut = False
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        """where it listens, once entered"""
+        self.connections = 0
+        """taken so far"""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Break what is open, and everything new until restored."""
+        self._call(self._set, True, True)
+
+    def stall(self) -> None:
+        """Keep what is open, hand nothing on until restored."""
+        self._call(self._set, False, False)
+
+    def restore(self) -> None:
+        """Forward again."""
+        self._call(self._set, False, True)
+
+    def break_once(self) -> None:
+        """Break what is open; new connections go through."""
+        self._call(self._break)
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        done: Future[None] = Future()
+
+        def run() -> None:
+            function(*arguments)
+            done.set_result(None)
+
+        self._loop.call_soon_threadsafe(run)
+        done.result(10)
+
+    def _set(self, cut: bool, flowing: bool) -> None:
+        self._cut = cut
+        if cut:
+            self._break()
+        if flowing:
+            self._flowing.set()
+        else:
+            self._flowing.clear()
+
+    def _break(self) -> None:
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _listen(self) -> int:
+        self._flowing.set()
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._set(True, True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        both = [writer]
+        self._open.add(writer)
+        try:
+            await self._flowing.wait()
+            if self._cut:
+                return
+            answers, target = await asyncio.open_connection(LOOPBACK, self._target_port)
+            both.append(target)
+            self._open.add(target)
+            pumps = [asyncio.create_task(self._pump(reader, target)), asyncio.create_task(self._pump(answers, writer))]
+            _, open_ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in open_:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is down, or we are closing: the caller sees a broken connection
+        finally:
+            for one in both:
+                self._open.discard(one)
+                one.close()
+                with suppress(OSError):
+                    await one.wait_closed()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(BYTES):
+                await self._flowing.wait()
+                if self._cut:
+                    return
+                sink.write(data)
+                await sink.drain()
