@@ -31,7 +31,7 @@ def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
 def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
     """A fetch that was asked for before the rebalance brings the first records after it: they must not be dropped."""
     workers.start()
-    for members in (2, 3, 4):
+    for members in (2, 3):
         other = workers.start()
         wait_until(lambda count=members: workers.members() == count, f"worker {members} has partitions")  # type: ignore[misc]
         other.kill()
