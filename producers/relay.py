@@ -119,6 +119,7 @@ class Relay:
         publisher = Publisher(
             self._bootstrap,
             self._topic,
+            f"{self._namespace}.dead-letters",
             group=f"{self._namespace}-relay",
             transactional_id=f"{self._namespace}-relay",
             compression=self._compression,

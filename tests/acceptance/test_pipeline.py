@@ -6,11 +6,14 @@ import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from holonstream.processes import Processes
 from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
+from tests.support.event_log import append, envelope
 from tests.support.waiting import wait_until
 
 
@@ -81,6 +84,34 @@ ENVELOPE = {
     "payload": {"name": "Ada"},
     "sourceSystem": "test",
 }
+
+
+def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.start("relay")
+    dsn = pipeline.environment["HOLONSTREAM_POSTGRES_DSN"]
+    with psycopg.connect(dsn, application_name="month-end close") as service:
+        append(service, [envelope("held")])
+        file = tmp_path / "events.json"
+        file.write_text(json.dumps([ENVELOPE]))
+        pipeline.run("import", str(file))
+
+        def status() -> Any:
+            return pipeline.json("status", "--json")
+
+        told = wait_until(lambda: (s := status())["relay"]["leader"] and s, "a relay leads")
+        assert (told["log"]["head"], told["log"]["frontier"], told["relay"]["position"]) == (2, 0, 0)
+        assert told["relay"]["lag"] == 1
+        holder = told["log"]["holder"]
+        assert (holder["position"], holder["pid"], holder["application_name"], holder["state"]) == (
+            0, service.info.backend_pid, "month-end close", "idle in transaction",
+        )  # fmt: skip
+        assert 0 < holder["age_seconds"] < 120
+        assert told["relay"]["leader"]["application_name"] == "holonstream-relay"
+        lines = pipeline.run("status").stdout
+        assert "head 2, settled up to 0" in lines
+        assert f"held at 0 by pid {service.info.backend_pid} (month-end close, idle in transaction, open for" in lines
+    wait_until(lambda: status()["relay"]["position"] == 2, "the relay goes on when that transaction has ended")
+    assert status()["log"]["holder"] is None
 
 
 def test_a_trace_is_kept_from_the_append_to_the_record_the_dead_letter_and_the_log_line(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import local
+import streams.app
 from tests.support.waiting import wait_until
-from tests.support.worker_group import PARTITIONS, Log, Workers
+from tests.support.worker_group import Log, Workers
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
 def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
     """A fetch that was asked for before the rebalance brings the first records after it: they must not be dropped."""
     workers.start()
-    for members in (2, 3, 4):
+    for members in (2, 3):
         other = workers.start()
         wait_until(lambda count=members: workers.members() == count, f"worker {members} has partitions")  # type: ignore[misc]
         other.kill()
@@ -51,21 +52,56 @@ def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> 
     assert workers.written() == log.expected
 
 
-@pytest.mark.parametrize("poll_interval", [None, "2.0"])
-def test_a_worker_that_was_idle_takes_over(log: Log, workers: Workers, poll_interval: str | None) -> None:
-    """With another poll interval it has left the group by then and never comes back, which is why ours is so long."""
-    if poll_interval is not None:
-        workers.order("poll-interval").write_text(poll_interval)
-    log.fill(transactions=1, size=40)
-    busy = workers.start()
-    wait_until(lambda: len(workers.lines("assigned")) == PARTITIONS, "the first has all partitions")
-    (workers.folder / "poll-interval").unlink(missing_ok=True)
+def test_a_worker_whose_store_was_down_for_long_goes_on(log: Log, workers: Workers) -> None:
+    """Its buffers are full, so it asks for no records, and still it is in the group."""
+    workers.max_run = 10
+    log.fill(transactions=10, size=1000)
     down = workers.order("down")
-    log.fill(transactions=1, size=40)
-    wait_until(lambda: len(workers.lines("tried")) >= 6, "the store has been down for longer than that interval")
+    worker = workers.start()
+    wait_until(lambda: len(workers.lines("tried")) >= 7, "the store has been down for some 6 s")
     down.unlink()
-    workers.wait_for_all(15)
-    assert busy.poll() is None
+    workers.wait_for_all(30)
+    assert workers.written() == log.expected
+    assert worker.poll() is None
+
+
+def test_with_a_poll_interval_that_ends_before_it_leaves_the_group_for_ever(log: Log, workers: Workers) -> None:
+    """Why ours is so long: this is what the usual 300 or 1,000 s would come to."""
+    assert streams.app.FOREVER >= 7 * 86_400
+    workers.order("poll-interval").write_text("2.0")
+    workers.max_run = 10
+    log.fill(transactions=10, size=1000)
+    down = workers.order("down")
+    worker = workers.start()
+    wait_until(lambda: workers.lines("tried"), "the store is down")
+    wait_until(lambda: log.members("group") == [], "the worker has left the group")
+    down.unlink()
+    with pytest.raises(AssertionError, match="not within"):
+        workers.wait_for_all(6)
+    assert worker.poll() is None  # and nobody is told
+
+
+def test_a_worker_without_partitions_takes_over(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
+    log = Log(kafka_bootstrap, topic_prefix, partitions=1)
+    workers = Workers(log, tmp_path)
+    try:
+        for _ in range(2):
+            workers.start()
+        wait_until(lambda: log.members("group") == [0, 1], "one has the partition, the other is idle")
+        for _ in range(3):
+            log.fill(transactions=4, size=10)
+            workers.wait_for_all()
+        (busy,) = {int(line[0]) for line in workers.lines("written")}
+        (killed,) = [worker for worker in workers.running if worker.pid == busy]
+        killed.kill()
+        log.fill(transactions=1, size=10)
+        workers.wait_for_all(30)
+        assert workers.written() == log.expected
+        assert len({line[0] for line in workers.lines("written")}) == 2
+    finally:
+        for worker in workers.running:
+            worker.kill()
+            worker.wait()
 
 
 def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers: Workers, stack: local.Stack) -> None:

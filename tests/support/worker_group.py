@@ -12,6 +12,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holonstream.replay.group import members
 from tests.support.waiting import wait_until
 
 PARTITIONS = 4
@@ -23,12 +24,13 @@ class Log:
 
     bootstrap: str
     prefix: str
+    partitions: int = PARTITIONS
     expected: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for topic in ("events", "dead-letters"):
-            admin.create_topics([NewTopic(self.prefix + topic, PARTITIONS, 1)])[self.prefix + topic].result()
+            admin.create_topics([NewTopic(self.prefix + topic, self.partitions, 1)])[self.prefix + topic].result()
 
     def fill(self, transactions: int, size: int) -> None:
         """Add committed transactions of `size` records, every third followed by an aborted one."""
@@ -37,12 +39,12 @@ class Log:
         for number in range(transactions):
             producer.begin_transaction()
             for record in range(size):
-                producer.produce(self.prefix + "events", value=b"x", partition=record % PARTITIONS)
-                self.expected[record % PARTITIONS] += 1
+                producer.produce(self.prefix + "events", value=b"x", partition=record % self.partitions)
+                self.expected[record % self.partitions] += 1
             producer.commit_transaction(30)
             if number % 3 == 0:
                 producer.begin_transaction()
-                producer.produce(self.prefix + "events", value=b"aborted", partition=number % PARTITIONS)
+                producer.produce(self.prefix + "events", value=b"aborted", partition=number % self.partitions)
                 producer.flush(30)
                 producer.abort_transaction(30)
 
@@ -55,10 +57,15 @@ class Log:
         committed, ends = self._ask(group)
         return sum(ends[tp.partition] - max(tp.offset, 0) for tp in committed)
 
+    def members(self, group: str) -> list[int]:
+        """How many partitions each worker has, sorted."""
+        found = members({"bootstrap.servers": self.bootstrap}, self.prefix + group)
+        return sorted(member.partitions for member in found)
+
     def _ask(self, group: str) -> tuple[list[TopicPartition], dict[int, int]]:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix + group})
         try:
-            partitions = [TopicPartition(self.prefix + "events", p) for p in range(PARTITIONS)]
+            partitions = [TopicPartition(self.prefix + "events", p) for p in range(self.partitions)]
             ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in partitions}
             return consumer.committed(partitions, timeout=10), ends
         finally:
