@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DATA ?=
 
-.PHONY: help setup demo test lint fmt bench up down clean
+.PHONY: help setup demo test lint fmt bench scaling up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ fmt: setup ## Format the code
 
 bench: setup ## Measure every path against its bare client, on servers of its own
 	@$(BIN)/holonstream bench all
+
+scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group moves by itself
+	@$(BIN)/holonstream bench scaling --strict
 
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up
