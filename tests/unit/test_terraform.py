@@ -22,6 +22,7 @@ import click
 import hcl2
 import pytest
 
+from holonstream import probe
 from holonstream.commands import COMMANDS
 from holonstream.settings import PREFIX, Settings
 from holonstream.status import GroupStatus
@@ -194,6 +195,27 @@ def test_processes_are_confined() -> None:
     assert services | {"init", "logins"} == processes.keys()
     as_owner = {name for name, process in processes.items() if "postgres_owner" in process["stores"]}
     assert as_owner == {"init", "logins"}, "what runs all the time must not be able to write to the log"
+
+
+def test_what_runs_all_the_time_is_asked_how_it_is() -> None:
+    values = local_values(SERVICES)
+    assert values["health_check"]["command"] == ["CMD", "python", "-m", probe.__name__, "livez"]
+    assert values["health_check"]["timeout"] > probe.TIMEOUT
+    assert values["pages"].keys() == {f"{PREFIX}METRICS_PORT"}
+    assert set(values["services"]) - set(values["checked"]) == {"status"}, "a loop of sh has no page to ask"
+    assert code(SERVICES).count("contains(local.checked, each.key)") == 2
+
+
+def test_nothing_on_kafka_is_ever_deleted_by_age() -> None:
+    assert "log.retention.ms=-1\n" in code(TERRAFORM / "modules" / "kafka")
+
+
+def test_values_are_evicted_from_redis_before_tombstones() -> None:
+    resources = {
+        kind: body for block in read(TERRAFORM / "modules" / "redis")["resource"] for kind, body in block.items()
+    }
+    parameters = resources["aws_elasticache_parameter_group"]["this"]["parameter"]
+    assert {"name": "maxmemory-policy", "value": "volatile-ttl"} in parameters
 
 
 def report_fields() -> set[str]:
