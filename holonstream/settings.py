@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     value_ttl: int = Field(3_600, ge=1, description="Life of a cached value.")
     tombstone_ttl: int = Field(86_400, ge=2, description="Life of an invalidation; longer than that of values.")
     read_deadline: float = Field(2.0, gt=0, description="How long a read with a token waits for its view.")
+    metrics_host: str = Field("127.0.0.1", description="Address on which metrics and health are served.")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Port for /metrics, /livez and /readyz of relay, worker and exporter; 0 is off."
+    )
+    metrics_interval: float = Field(
+        5.0, gt=0, description="Between two looks at log, brokers and store for metrics and health."
+    )
+    ready_stall: float = Field(
+        30.0, gt=0, description="After which a relay or worker that has something to do and gets nowhere is not ready."
+    )
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe log line that is printed."
     )
@@ -69,6 +79,11 @@ class Settings(BaseSettings):
     def of(cls, environment: Mapping[str, str]) -> Self:
         """The settings that these variables give, whatever the process's own environment says of them."""
         return cls.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
+
+    @property
+    def log_dsn(self) -> str:
+        """libpq connection string of the event log, a secret."""
+        return self.postgres_dsn.get_secret_value()
 
     @property
     def topic(self) -> str:

@@ -75,6 +75,10 @@ class TopicStatus:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections; closing twice is fine."""
         for member in self._members.values():
             member.close()
 
@@ -111,6 +115,10 @@ class TopicStatus:
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
         )
         return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
+
+    def relayed(self, group: str) -> int:
+        """The log position that the relay's group has committed. Raises KafkaUnavailable."""
+        return self.group(group, {0: 0}, seconds=False).partitions[0].offset
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
@@ -150,6 +158,7 @@ class TopicStatus:
                 continue
             age = max((now - recorded).total_seconds(), 0.0)
             aged.append(PartitionLag(lag.partition, lag.offset, lag.end, lag.lag, lag.position, age))
+        consumer.unassign()  # else it goes on fetching
         return aged
 
     def _recorded_at(self, consumer: Consumer, partition: int, offset: int) -> datetime | None:

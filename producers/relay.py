@@ -6,9 +6,9 @@ the records (`producers.publisher`). The relay itself keeps nothing, and writes 
 
 States of a relay::
 
-    connecting --> standby --> leader --> (stop) stopped
-        ^             |           |
-        +-- backoff <-+-----------+   PostgreSQL or Kafka unavailable, or fenced
+    connecting --> standby --> connecting --> leader --> (stop) stopped
+        ^             |            |             |
+        +-- backoff <-+------------+-------------+   PostgreSQL or Kafka unavailable, or fenced
 
 - standby: another session has the leader lock (`producers.lease`).
 - leader: the session has the lock, and `init_transactions` has fenced the producer before. The leader finds its
@@ -98,7 +98,7 @@ class Relay:
                 except (Unavailable, ProducerFenced) as error:
                     if self.progress.now.transactions > transactions:
                         backoff = FIRST_BACKOFF
-                    self.progress.change(state="backoff", error=str(error))
+                    self.progress.interrupted(str(error), fenced=isinstance(error, ProducerFenced))
                     log.warning(
                         "relay.interrupted",
                         reason=str(error),
@@ -112,8 +112,9 @@ class Relay:
 
     def _relay_as_leader(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         self.progress.change(state="standby")
-        if not acquire_leadership(connection, self._namespace, stop):
+        if not acquire_leadership(connection, self._namespace, stop, self.progress.turned):
             return
+        self.progress.change(state="connecting")  # to Kafka: nobody stands by while this one has the lock
         publisher = Publisher(
             self._bootstrap,
             self._topic,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class RawRecord(Protocol):
@@ -94,3 +94,11 @@ class Sink(Protocol):
         Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
         bug.
         """
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A sink whose store can be asked whether it answers, also when there is nothing to write."""
+
+    async def ping(self) -> None:
+        """Ask the store. Raises Unavailable."""

@@ -20,6 +20,7 @@ from schemas.errors import HolonstreamError, Unavailable
 from sinks.base import DeadLetter, Sink
 from streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
 from streams.transport import SCHEME, RunSchema
+from streams.vitals import Vitals
 from streams.watchdog import watch_coordinator, watch_progress
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,8 @@ class GroupSettings:
     write_timeout: float = 30.0
     stall_timeout: float = 120.0
     """a worker that lags, is not waiting for its store and writes nothing for so long stops itself"""
+    look_interval: float = 0.0
+    """between two looks at the brokers' ends and at the store, for metrics and health; 0 leaves them out"""
     tls: bool = False
     """whether the brokers speak TLS; the system's authorities are trusted"""
     user: str | None = None
@@ -98,6 +101,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.sink = sink
         self.follower = Follower(self, sink, max_events=settings.max_run, write_timeout=settings.write_timeout)
+        self.vitals = Vitals(self, settings.look_interval)
         self._dead_letters = self.topic(settings.dead_letter_topic, value_serializer="raw", key_serializer="raw")
         events = self.topic(settings.topic, schema=RunSchema())
         self.agent(events, name="follow")(self.follower.follow)
@@ -156,14 +160,16 @@ def run_worker(app: SinkApp) -> int:
     return asyncio.run(_run(app))
 
 
-async def _open(sink: Sink, stop: asyncio.Event) -> bool:
+async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
     """Open the sink, waiting for its store; False when told to stop first."""
     backoff = FIRST_BACKOFF
     while not stop.is_set():
         try:
-            await sink.open()
+            await app.sink.open()
+            app.vitals.opened, app.vitals.store_error = True, None
             return True
         except Unavailable as error:
+            app.vitals.store_error = str(error)
             log.warning("sink.unavailable", error=str(error), backoff=backoff)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), backoff)
@@ -172,11 +178,20 @@ async def _open(sink: Sink, stop: asyncio.Event) -> bool:
 
 
 async def _run(app: SinkApp) -> int:
+    keeping = asyncio.ensure_future(app.vitals.keep()) if app.settings.look_interval else None
+    try:
+        return await _follow(app)
+    finally:
+        if keeping is not None:
+            keeping.cancel()
+
+
+async def _follow(app: SinkApp) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        if not await _open(app.sink, stop):
+        if not await _open(app, stop):
             return 0
     except HolonstreamError as error:
         log.error("worker.not_started", group=app.settings.group, error=str(error))

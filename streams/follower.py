@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
@@ -49,8 +50,16 @@ class Follower:
         self._letting_go = False
         self.runs = 0
         self.retries = 0
+        self.causes: Counter[str] = Counter()
+        """retries by the error's class"""
+        self.in_hand: Sequence[Run] = ()
+        """what is being written"""
+        self.on_written: Callable[[Sequence[Run], Sequence[Written], float], None] | None = None
+        """told of every write that succeeded: the runs, what each came to, and the seconds that it took"""
         self.retrying_since: float | None = None
         """monotonic seconds; None while the sink works"""
+        self.retry_reason = ""
+        """of the last retry"""
 
     async def follow(self, stream: Any) -> None:
         """The agent: every run of the stream, in order."""
@@ -163,7 +172,11 @@ class Follower:
 
     async def _write(self, joined: Mapping[TP, FetchedRun]) -> None:
         runs = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
-        results: list[Written] = await self._insist(lambda: self._sink.write_runs(runs)) if runs else []
+        self.in_hand = runs
+        try:
+            results: list[Written] = await self._insist(lambda: self._sunk(runs)) if runs else []
+        finally:
+            self.in_hand = ()
         for run, written in zip(runs, results, strict=True):
             if written.position is not None:
                 self._positions[TP(run.topic, run.partition)] = written.position
@@ -172,6 +185,13 @@ class Follower:
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = run_.next_offset
                 self._app.consumer.written(tp, Mark(run_.next_offset, self._positions.get(tp)))
+
+    async def _sunk(self, runs: Sequence[Run]) -> list[Written]:
+        began = monotonic()
+        results = await self._sink.write_runs(runs)
+        if self.on_written is not None:
+            self.on_written(runs, results, monotonic() - began)
+        return results
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again while the store is down. Raises GivenUp, or the bug that it met."""
@@ -182,6 +202,8 @@ class Follower:
                 result = await self._bounded(call)
             except (Unavailable, TimeoutError) as error:
                 self.retries += 1
+                self.causes[type(error).__name__] += 1
+                self.retry_reason = str(error) or repr(error)
                 if self.retrying_since is None:
                     self.retrying_since = monotonic()
                     log.warning("sink.unavailable", error=str(error) or repr(error))

@@ -238,6 +238,10 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         """The last stable offset of every assigned partition, asked of the brokers."""
         return await self._thread.end_offsets()
 
+    def marks(self) -> dict[TP, Mark]:
+        """How far each assigned partition is written."""
+        return dict(self._written)
+
     def unwritten(self, ends: Mapping[TP, int]) -> dict[TP, int]:
         """Per assigned partition, how many offsets lie between what is written and its end."""
         return {tp: end - self._written[tp].offset for tp, end in ends.items() if tp in self._written}

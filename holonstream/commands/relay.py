@@ -19,8 +19,17 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     Start a second one as a standby: it waits for the leader lock and takes over when the leader's session ends.
     """
     from holonstream import wiring
+    from holonstream.observe.process import observed
+    from holonstream.observe.relay import ObservedRelay
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    wiring.relay(settings, trust_topic=trust_topic).run(stop)
+    relay = wiring.relay(settings, trust_topic=trust_topic)
+    with observed(
+        settings,
+        lambda: ObservedRelay(
+            relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
+        ),
+    ):
+        relay.run(stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import perf_counter
 
 import structlog
 from redis.asyncio import Redis
@@ -78,6 +79,11 @@ class InvalidationSink:
             self._ticking = None
         await self._redis.aclose()
 
+    async def ping(self) -> None:
+        """Find out whether Redis answers. Raises CacheUnavailable."""
+        with redis_errors("pinging"):
+            await self._redis.ping()
+
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
         self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
@@ -111,9 +117,11 @@ class InvalidationSink:
         try:
             # Redis works on one chunk while the next is decoded.
             for start in range(0, len(run.records), CHUNK):
+                began = perf_counter()
                 latest, bad = _latest_positions(run.records[start : start + CHUNK])
                 undecodable += bad
                 keys, arguments = self._arguments(run.partition, latest, last)
+                self.counters.fold_seconds += perf_counter() - began
                 if in_flight is not None:
                     await in_flight
                 in_flight = asyncio.create_task(self._invalidate(run.partition, keys, arguments))

@@ -107,6 +107,13 @@ class GraphConnection:
                 raise
         self._driver = driver
 
+    async def ping(self) -> None:
+        """Find out whether the server answers now. Raises GraphUnavailable or GraphRefused."""
+        if self._driver is None:
+            raise GraphUnavailable(f"Neo4j at {self.uri}: the connection is not open")
+        with neo4j_errors(self.uri):
+            await self._driver.verify_connectivity()
+
     async def close(self) -> None:
         """Close all connections; closing twice is fine."""
         driver, self._driver = self._driver, None

@@ -29,7 +29,9 @@ no load come first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import structlog
 
@@ -43,6 +45,7 @@ from sinks.graph import schema
 from sinks.graph.background import Background, collection_paused
 from sinks.graph.cache import StateCache
 from sinks.graph.changes import Changes, changes, perform
+from sinks.graph.counters import GraphCounters
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from sinks.graph.load import Loader
 from sinks.graph.mapping import parked_key
@@ -110,6 +113,7 @@ class GraphSink:
         self._cached_states, self._group = cached_states, group
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._loader = Loader(connection, catalogue)
+        self.counters = GraphCounters()
 
     async def open(self) -> None:
         """Connect and check that the graph is ready. Raises NotInitialised, GraphUnavailable, GraphRefused."""
@@ -120,6 +124,15 @@ class GraphSink:
         """Let go of all connections; closing twice is fine."""
         self._partitions.clear()
         await self._connection.close()
+
+    async def ping(self) -> None:
+        """Find out whether the graph answers. Raises GraphUnavailable, GraphRefused."""
+        await self._connection.ping()
+
+    @property
+    def parked_streams(self) -> int:
+        """How many streams of the partitions held are parked."""
+        return sum(len(taken.parked) for taken in list(self._partitions.values()))
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int:
         """Take a partition; returns the offset of the graph's own checkpoint, whatever the group committed.
@@ -212,7 +225,7 @@ class GraphSink:
     async def _write(self, works: Sequence[_Work]) -> dict[int, Written]:
         for work in works:
             work.taken.attempted = work.run.next_offset
-            with collection_paused():
+            with collection_paused(), self._folding():
                 work.streams, work.position = sort_out(work.run, work.taken.offset, work.outcome)
         of_stream = _of_stream(works)
         ready, missing = self._groups(of_stream)
@@ -239,6 +252,12 @@ class GraphSink:
                 await self._park(transaction, works)
         self._loader.add_types(types)
         return {work.run.partition: self._remember(work) for work in works}
+
+    @contextmanager
+    def _folding(self) -> Iterator[None]:
+        began = perf_counter()
+        yield
+        self.counters.fold_seconds += perf_counter() - began
 
     async def _park(self, transaction: Transaction, works: Sequence[_Work]) -> None:
         if rows := [_parked_row(work.run, parked) for work in works for parked in work.outcome.parked]:
@@ -300,7 +319,7 @@ class GraphSink:
     def _fold(self, group: Sequence[str], works: Mapping[str, _Work], loaded: Mapping[str, State] | None) -> Changes:
         """What a group's events change; `loaded` None means that the states are known."""
         pairs: list[tuple[State | None, State]] = []
-        with collection_paused():
+        with collection_paused(), self._folding():
             for stream in group:
                 work = works[stream]
                 taken = work.taken

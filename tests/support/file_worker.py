@@ -3,6 +3,7 @@
 ``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_RUN`` appends to FOLDER/written lines
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
+Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holonstream import logs
+from holonstream.observe.process import observed
+from holonstream.observe.worker import ObservedWorker
+from holonstream.settings import load
 from schemas.errors import Unavailable
 from sinks.base import Run, Written
 from streams.app import GroupSettings, SinkApp, run_worker
@@ -65,6 +69,7 @@ class FileSink:
 if __name__ == "__main__":
     bootstrap, prefix, group, folder, max_run = sys.argv[1:6]
     logs.configure("info", "console")
+    configured = load()
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,
@@ -74,5 +79,9 @@ if __name__ == "__main__":
         session_timeout=3.0,
         heartbeat_interval=0.5,
         commit_interval=0.2,
+        look_interval=configured.metrics_interval if configured.metrics_port else 0.0,
     )
-    sys.exit(run_worker(SinkApp(settings, FileSink(Path(folder)))))
+    app = SinkApp(settings, FileSink(Path(folder)))
+    with observed(configured, lambda: ObservedWorker(app, "graph", stall=configured.ready_stall)):
+        code = run_worker(app)
+    sys.exit(code)
