@@ -6,7 +6,7 @@ emptied, the log is filled. `holonstream bench` starts servers of its own for it
 
 from holonstream.settings import PREFIX, Settings
 
-NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "scaling")
+NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics", "scaling")
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -40,10 +40,12 @@ def client(settings: Settings) -> dict[str, Any]:
 def security(settings: Settings) -> dict[str, str]:
     """librdkafka's settings for TLS and SASL/SCRAM."""
     transport = "SSL" if settings.kafka_tls else "PLAINTEXT"
+    trust = {"ssl.ca.location": str(settings.kafka_ca)} if settings.kafka_tls and settings.kafka_ca else {}
     if settings.kafka_user is None:
-        return {"security.protocol": transport}
+        return {"security.protocol": transport, **trust}
     password = settings.kafka_password
     return {
+        **trust,
         "security.protocol": f"SASL_{transport}",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": settings.kafka_user,

@@ -69,6 +69,7 @@ def graph_connection(settings: Settings) -> GraphConnection:
         user=settings.neo4j_user if password else None,
         password=password.get_secret_value() if password else None,
         database=settings.neo4j_database,
+        ca=settings.neo4j_ca,
     )
 
 
@@ -76,7 +77,13 @@ def redis_client(settings: Settings, *, timeout: float) -> Redis:
     """The cache; every reply is waited for `timeout` seconds at most."""
     from sinks.cache.driver import connect
 
-    return connect(settings.redis_url.get_secret_value(), timeout=timeout)
+    password = settings.redis_password
+    return connect(
+        settings.redis_url.get_secret_value(),
+        timeout=timeout,
+        password=password.get_secret_value() if password else None,
+        ca=settings.redis_ca,
+    )
 
 
 async def graph_states(settings: Settings) -> list[State]:
@@ -119,6 +126,7 @@ def worker(settings: Settings, name: str) -> SinkApp:
     group = GroupSettings(
         bootstrap=settings.kafka_bootstrap.split(","),
         tls=settings.kafka_tls,
+        ca=settings.kafka_ca,
         user=settings.kafka_user,
         password=settings.kafka_password.get_secret_value() if settings.kafka_password else "",
         group=settings.group(name),

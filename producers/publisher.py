@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, 
 from producers.kafka import ErrorNotes, driver_errors
 from producers.log_reader import Batch
 from schemas.errors import HolonstreamError
+from schemas.incident import incident
 from schemas.wire import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
@@ -124,7 +125,7 @@ class Publisher:
             with driver_errors("aborting"):
                 self._producer.abort_transaction(ABORT_TIMEOUT)
         except (HolonstreamError, KafkaException) as error:  # the broker does it, or the next `open`
-            log.info("relay.abort.left", reason=str(error))
+            log.info("relay.abort.left", topic=self._topic, **incident(error))
 
     def close(self) -> None:
         """Let go of everything; what is not committed never will be."""

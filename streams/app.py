@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -17,6 +18,7 @@ import structlog
 
 from schemas import jsontext
 from schemas.errors import HolonstreamError, Unavailable
+from schemas.incident import incident
 from sinks.base import DeadLetter, Sink
 from streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
 from streams.transport import SCHEME, RunSchema
@@ -53,7 +55,9 @@ class GroupSettings:
     look_interval: float = 0.0
     """between two looks at the brokers' ends and at the store, for metrics and health; 0 leaves them out"""
     tls: bool = False
-    """whether the brokers speak TLS; the system's authorities are trusted"""
+    """whether the brokers speak TLS"""
+    ca: Path | None = None
+    """file of the authorities trusted for that; None means the system's"""
     user: str | None = None
     """for SASL/SCRAM-SHA-512; None without login"""
     password: str = field(default="", repr=False)
@@ -61,7 +65,7 @@ class GroupSettings:
     def credentials(self) -> Any:
         """What Faust takes, None without security."""
         # Faust speaks TLS only when it is handed a context: without one a password would go out in the clear.
-        context = ssl.create_default_context() if self.tls else None
+        context = ssl.create_default_context(cafile=self.ca) if self.tls else None
         if self.user is not None:
             return faust.SASLCredentials(
                 username=self.user, password=self.password, mechanism="SCRAM-SHA-512", ssl_context=context
@@ -169,8 +173,9 @@ async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
             app.vitals.opened, app.vitals.store_error = True, None
             return True
         except Unavailable as error:
+            if app.vitals.store_error is None:
+                log.warning("sink.unavailable", group=app.settings.group, **incident(error))
             app.vitals.store_error = str(error)
-            log.warning("sink.unavailable", error=str(error), backoff=backoff)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)
@@ -194,7 +199,7 @@ async def _follow(app: SinkApp) -> int:
         if not await _open(app, stop):
             return 0
     except HolonstreamError as error:
-        log.error("worker.not_started", group=app.settings.group, error=str(error))
+        log.error("worker.not_started", group=app.settings.group, **incident(error))
         return 1
     starting = asyncio.ensure_future(app.start())
     stopping = asyncio.ensure_future(stop.wait())
@@ -209,6 +214,6 @@ async def _follow(app: SinkApp) -> int:
         task.cancel()
     await asyncio.gather(starting, stopping, crashing, return_exceptions=True)
     if failure is not None:
-        log.error("worker.failed", group=app.settings.group, error=repr(failure))
+        log.error("worker.failed", group=app.settings.group, **incident(failure))
         return 1
     return 0

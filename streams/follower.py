@@ -12,6 +12,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from schemas.incident import incident
 from sinks.base import Run, Sink, Written
 from sinks.errors import CheckpointMoved
 from streams.transport import FetchedRun, Mark
@@ -110,7 +111,7 @@ class Follower:
         except GivenUp:
             pass
         except Exception as error:
-            log.error("partition.open_failed", partition=tp.partition, error=repr(error))
+            log.error("partition.open_failed", partition=tp.partition, **incident(error))
             await self._app.crash(error)
 
     async def _take(self, tp: TP, mark: Mark) -> None:
@@ -206,10 +207,11 @@ class Follower:
                 self.retry_reason = str(error) or repr(error)
                 if self.retrying_since is None:
                     self.retrying_since = monotonic()
-                    log.warning("sink.unavailable", error=str(error) or repr(error))
+                    places = {tp.partition: self._positions.get(tp) for tp in self._expected}
+                    log.warning("sink.unavailable", group=self._group(), positions=places, **incident(error))
             else:
                 if self.retrying_since is not None:
-                    log.info("sink.available", after=round(monotonic() - self.retrying_since, 3))
+                    log.info("sink.available", group=self._group(), after=round(monotonic() - self.retrying_since, 3))
                     self.retrying_since = None
                 return result
             until = monotonic() + backoff
@@ -235,6 +237,9 @@ class Follower:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=GRACE)
+
+    def _group(self) -> str:
+        return str(self._app.conf.id)
 
     def _check(self) -> None:
         if self._must_let_go():

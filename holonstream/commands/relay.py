@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 import click
+import structlog
 
 from holonstream.settings import Settings
+from schemas.incident import incident
+
+log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -32,4 +37,8 @@ def relay(settings: Settings, trust_topic: bool) -> None:
             relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
         ),
     ):
-        relay.run(stop)
+        try:
+            relay.run(stop)
+        except Exception as error:  # what trying again cannot help, or a bug
+            log.error("relay.failed", position=relay.progress.now.position, **incident(error))
+            sys.exit(1)

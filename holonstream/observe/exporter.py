@@ -19,6 +19,7 @@ from holonstream.settings import Settings
 from holonstream.status import GroupStatus, TopicStatus
 from producers.status import LogPlace, LogStatus, log_place, log_status
 from schemas.errors import HolonstreamError
+from schemas.incident import incident
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Exporter(Observed):
             answer = question()
         except HolonstreamError as error:
             if source not in self._failing:
-                log.warning("exporter.unavailable", source=source, cause=type(error).__name__, reason=str(error))
+                log.warning("exporter.unavailable", source=source, **incident(error))
             self._failing[source] = str(error)
             if source == "kafka":
                 self._leave_topic()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from time import monotonic
 
 from holonstream.observe.families import Buckets, Family, buckets, family
 from holonstream.observe.health import Observed, first, stale
-from schemas import instant
 from schemas.errors import InvalidEvent
 from schemas.wire import decode_place
 from sinks.base import RawRecord, Run, Written
@@ -21,7 +21,7 @@ from sinks.cache.sink import InvalidationSink
 from sinks.graph.sink import GraphSink
 from streams.app import SinkApp
 
-SAMPLES = 10  # events of a run whose age is looked at
+SAMPLES = 8  # events of a run whose age is looked at
 HANGS = 20.0  # seconds without a heartbeat; the longest fold of a run takes less than one
 BRIEF = 1.0  # seconds that a store may be tried again before it counts as down
 
@@ -151,6 +151,7 @@ def observe_ages(freshness: Buckets, records: Sequence[RawRecord], now: float) -
 
 def _recorded(record: RawRecord) -> float | None:
     try:
-        return instant.parse(decode_place(record.value).recordedtime).timestamp()
-    except InvalidEvent:
+        # Not instant.parse, at four times the cost: the relay writes one form, in UTC.
+        return datetime.fromisoformat(decode_place(record.value).recordedtime).timestamp()
+    except (InvalidEvent, ValueError):
         return None

@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from schemas.errors import InvalidEvent
+from schemas.incident import incident
 from schemas.wire import decode_place
 from sinks.base import RawRecord, Run, Written
 from sinks.cache.counters import CacheCounters
@@ -162,7 +163,14 @@ class InvalidationSink:
     def _skip(self, run: Run, undecodable: int) -> None:
         if undecodable:
             self.counters.undecodable += undecodable
-            log.warning("cache.records.undecodable", partition=run.partition, next=run.next_offset, count=undecodable)
+            log.warning(
+                "cache.records.undecodable",
+                partition=run.partition,
+                first=run.records[0].offset,
+                next=run.next_offset,
+                count=undecodable,
+                cause=InvalidEvent.__name__,
+            )
 
     async def _keep_floors(self) -> None:
         failing = False
@@ -172,7 +180,7 @@ class InvalidationSink:
                 failing = False
             except CacheUnavailable as error:
                 if not failing:
-                    log.warning("cache.floors.unavailable", reason=str(error))
+                    log.warning("cache.floors.unavailable", held=len(self._processed), **incident(error))
                 failing = True
 
     async def _closes_within(self, seconds: float) -> bool:

@@ -9,9 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncSession, AsyncTransaction, NotificationMinimumSeverity, Query
+from neo4j import (
+    AsyncDriver,
+    AsyncGraphDatabase,
+    AsyncSession,
+    AsyncTransaction,
+    NotificationMinimumSeverity,
+    Query,
+    TrustCustomCAs,
+)
 from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 
 from schemas.errors import HolonstreamError
@@ -51,7 +60,7 @@ def neo4j_errors(address: str) -> Iterator[None]:
         yield
     except Neo4jError as error:
         code = error.code or ""
-        text = f"Neo4j at {address}: {code}: {error.message}"
+        text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {error.message}'}"
         if code == _DEADLOCK:
             raise Deadlock(text) from error
         if code.startswith(_TRY_AGAIN) or error.is_retryable():
@@ -61,6 +70,20 @@ def neo4j_errors(address: str) -> Iterator[None]:
         raise GraphRefused(f"Neo4j at {address}: {error}") from error
     except (DriverError, OSError, asyncio.IncompleteReadError) as error:
         raise GraphUnavailable(f"Neo4j at {address}: {type(error).__name__}: {error}") from error
+
+
+def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:
+    """Address and options for the driver: one whose scheme says TLS takes no authorities of ours."""
+    scheme, _, rest = uri.partition("://")
+    if ca is None or not scheme.endswith("+s"):
+        return uri, {}
+    options = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(ca))}
+    return f"{scheme.removesuffix('+s')}://{rest}", options
+
+
+def _quotes_values(code: str) -> bool:
+    """Whether the server's message may quote values of an event, which would then stand in a log."""
+    return (".Statement." in code and not code.endswith(".SyntaxError")) or code.endswith("ConstraintValidationFailed")
 
 
 class GraphConnection:
@@ -74,7 +97,10 @@ class GraphConnection:
         password: str | None = None,
         database: str = "neo4j",
         max_connections: int = 20,
+        ca: Path | None = None,
     ) -> None:
+        """`ca` is the file of authorities trusted instead of the system's, for ``bolt+s://`` and ``neo4j+s://``."""
+        self._target, self._trust = _trusting(uri, ca)
         self.uri, self.database = uri, database
         self._auth = None if user is None else (user, password or "")
         self._max_connections = max_connections
@@ -90,7 +116,7 @@ class GraphConnection:
             return
         with neo4j_errors(self.uri):
             driver = AsyncGraphDatabase.driver(
-                self.uri,
+                self._target,
                 auth=self._auth,
                 connection_timeout=CONNECT_TIMEOUT,
                 connection_acquisition_timeout=ACQUIRE_TIMEOUT,
@@ -99,6 +125,7 @@ class GraphConnection:
                 notifications_min_severity=NotificationMinimumSeverity.OFF,
                 telemetry_disabled=True,
                 keep_alive=True,
+                **self._trust,
             )
             try:
                 await driver.verify_connectivity()

@@ -56,6 +56,12 @@ class Parked:
     position: int
     offset: int
     reason: str
+    cause: str
+    """the error's class"""
+
+    def place(self) -> dict[str, object]:
+        """What a log line says of it: all but the reason, which may name values."""
+        return {name: getattr(self, name) for name in ("stream", "version", "position", "offset", "cause")}
 
 
 @dataclass(slots=True)
@@ -124,7 +130,8 @@ def fold_stream(
             state = _apply(catalogue, kind, state, event)
         except BadData as error:
             parked = event.version, str(error)
-            outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, str(error)))
+            cause = type(error).__name__
+            outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, str(error), cause))
             outcome.letters.append(_letter(run, item.record, event, str(error)))
             continue
         version = event.version

@@ -275,7 +275,7 @@ class GraphSink:
         taken.states.update(work.states)
         taken.parked |= {p.stream: (p.version, p.reason) for p in outcome.parked}
         for parked in outcome.parked:
-            log.warning("graph.stream.parked", stream=parked.stream, version=parked.version, position=parked.position)
+            log.warning("graph.stream.parked", partition=work.run.partition, **parked.place())
         return Written(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
     async def _fence(self, transaction: Transaction, works: Sequence[_Work]) -> None:

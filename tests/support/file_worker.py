@@ -47,7 +47,7 @@ class FileSink:
 
     async def _write(self, run: Run) -> Written:
         if (self._folder / "bug").exists():
-            raise KeyError("a bug")
+            raise KeyError(f"a bug that names {run.records[0].value!r}")
         if (self._folder / "down").exists():
             self._note("tried", str(os.getpid()))
             raise Unavailable("the store is down")
