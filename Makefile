@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 DATA ?=
 
-.PHONY: help setup demo test lint fmt bench scaling up down clean
+.PHONY: help setup demo test lint fmt bench scaling checkov up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ bench: setup ## Measure every path against its bare client, on servers of its ow
 scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group moves by itself
 	@$(BIN)/holonstream bench scaling --strict
 
+checkov: ## Look for mistakes in terraform/, with checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov; }
+	@.checkov/bin/checkov -d terraform --framework terraform --download-external-modules false --compact --quiet
+
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up
 
@@ -46,4 +50,4 @@ down: setup ## Stop the local servers, keep their data
 
 clean: ## Delete the environment and the local servers' data
 	@test ! -x $(BIN)/holonstream || $(BIN)/holonstream local down --wipe
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) .checkov

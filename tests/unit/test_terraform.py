@@ -180,6 +180,14 @@ def test_commands_of_containers_exist() -> None:
             assert isinstance(context, click.Context)  # raises when an argument or option is unknown
 
 
+def test_topics_that_are_written_about_exist() -> None:
+    topics = {Settings().topic, Settings().dead_letter_topic}
+    for file in [*FILES, *(ROOT / "docs").glob("*.md"), ROOT / "docker-compose.yml"]:
+        named = set(re.findall(r"`(holonstream\.[a-z-]*(?:events|letters)[a-z-]*)`", file.read_text()))
+        assert named <= topics, file
+    assert "`holonstream.events`" in DEPLOY.read_text()
+
+
 def test_commands_that_are_written_about_exist() -> None:
     for file in [*TERRAFORM.rglob("*.tf"), *TERRAFORM.rglob("*.md"), DEPLOY]:
         used = set(re.findall(r"`holonstream (\w+)", file.read_text()))
