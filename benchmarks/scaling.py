@@ -38,11 +38,13 @@ from producers.event_store import PostgresEventStore
 from schemas import instant, wire
 from schemas.event import Event
 
-HOLONS = 20_000
+HOLONS = 10_000
 BATCH = 500  # events of one append
-AHEAD = 20_000  # events that the load is ahead of the graph at most
-WARM_UP = 20_000  # events beyond the holons, for the servers to compile their hot paths
-WINDOW = 10.0  # seconds that a rate is taken over
+AHEAD = 10_000  # events that the load is ahead of the graph at most
+RUN = 2_000  # events of a write at most: a rate is taken over many writes
+WARM_UP = 15_000  # events beyond the holons, for the servers to compile their hot paths
+SETTLE = 6_000  # events after a rebalance, for the workers to know the states of their new partitions
+WINDOW = 12.0  # seconds that a rate is taken over
 DEADLINE = 60.0  # seconds for a group to share out its partitions, or to catch up
 
 _pause = threading.Event()  # never set: waits
@@ -111,6 +113,7 @@ class Pipeline:
     def phase(self, topic: TopicStatus, workers: dict[str, int]) -> Phase:
         """Wait until the groups are as they should be, and look how much they do."""
         groups = {name: self.shared_out(name, count) for name, count in workers.items()}
+        _reach(self, topic, self.handled(topic, "graph") + SETTLE, "graph")
         began, before = monotonic(), {name: self.handled(topic, name) for name in workers}
         _pause.wait(WINDOW)
         after, seconds = {name: self.handled(topic, name) for name in workers}, monotonic() - began
@@ -126,7 +129,7 @@ class Pipeline:
 def measure(settings: Settings) -> list[Figure]:
     """Partitions and events per second of each group before and after, and what must not have happened."""
     initialise(settings)
-    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2"}
+    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}RUN_EVENTS": str(RUN)}
     with (
         tempfile.TemporaryDirectory() as folder,
         wiring.event_store(settings, wiring.catalogue(settings)) as store,
