@@ -21,7 +21,7 @@ from sinks.cache.sink import InvalidationSink
 from sinks.graph.sink import GraphSink
 from streams.app import SinkApp
 
-SAMPLES = 8  # events of a run whose age is looked at
+SAMPLES = 5  # events of a run whose age is looked at
 HANGS = 20.0  # seconds without a heartbeat; the longest fold of a run takes less than one
 BRIEF = 1.0  # seconds that a store may be tried again before it counts as down
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -19,8 +20,10 @@ from holonstream.kafka import client
 from holonstream.processes import Processes
 from holonstream.settings import Settings
 from holonstream.status import TopicStatus
+from local.temporary import temporary_stack
 from schemas import wire
 from schemas.event import RecordedEvent
+from sinks.graph.driver import GraphConnection
 from tests.support.waiting import wait_until
 
 SHARED = Path(os.environ.get("HOLONSTREAM_TEST_SHARED", Path(__file__).parents[3] / "shared"))
@@ -135,3 +138,27 @@ def pipeline(
         made = Pipeline(environment, processes)
         made.run("init")
         yield made
+
+
+@pytest.fixture(scope="module")
+def second_neo4j(stack: local.Stack) -> Iterator[str]:
+    """The address of another server, for a graph beside the live one."""
+    if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
+        running = local.Stack(Path(f"{kept}-second"), services=["neo4j"], progress=print)
+        running.up()
+        yield running.env()["HOLONSTREAM_NEO4J_URI"]
+    else:
+        with temporary_stack(services=["neo4j"], progress=print) as temporary:
+            yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
+
+
+@pytest.fixture
+def other_graph(second_neo4j: str) -> str:
+    """The address of an empty graph on another server."""
+
+    async def empty() -> None:
+        async with GraphConnection(second_neo4j) as connection:
+            await connection.rows("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
+
+    asyncio.run(empty())
+    return second_neo4j
