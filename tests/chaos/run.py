@@ -113,10 +113,11 @@ class Run:
         with ExitStack() as stack:
             stack.callback(readers.stop)
             readers.start()
-            with self._writing(made):
+            with self._writing(made) as ending:
                 faults.run(self._schedule)
-                self._await("recovery", lambda: recoveries.waiting == 0, recoveries)
                 _never.wait(max(0.0, began + self._duration - monotonic()))
+                ending.set()
+                self._await("recovery", lambda: recoveries.waiting == 0, recoveries)
             ends = oracle.read_ends(made.dsn)
             if not self._await("calm", lambda: recoveries.reached(ends), recoveries):
                 self._violations.add(
@@ -174,8 +175,8 @@ class Run:
         return True
 
     @contextmanager
-    def _writing(self, made: World) -> Iterator[None]:
-        """The load; every other writer goes through the proxy."""
+    def _writing(self, made: World) -> Iterator[threading.Event]:
+        """The load; a trickle, once the event that this gives is set. Every other writer goes through the proxy."""
         dsns = (made.dsn, made.proxied["HOLONSTREAM_POSTGRES_DSN"])
         writers = [
             Writer(
@@ -189,12 +190,12 @@ class Run:
             )
             for number in range(WRITERS)
         ]
-        stop = threading.Event()
-        threads = [threading.Thread(target=writer.run, args=(stop,), name="writer") for writer in writers]
+        stop, ending = threading.Event(), threading.Event()
+        threads = [threading.Thread(target=writer.run, args=(stop, ending), name="writer") for writer in writers]
         for thread in threads:
             thread.start()
         try:
-            yield
+            yield ending
         finally:
             stop.set()
             for thread in threads:
