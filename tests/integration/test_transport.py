@@ -229,7 +229,7 @@ def test_what_is_fetched_first_after_a_rebalance_is_not_dropped(log: Log, worker
     log.fill(transactions=1, size=400)
     hang = workers.order("hang")
     workers.start()
-    wait_until(lambda: workers.lines("hanging"), "a write that does not return")
+    wait_until(lambda: workers.lines("hanging"), "a write that does not return", 60)
     hang.unlink()
     workers.start()
     workers.wait_for_all()
