@@ -24,7 +24,7 @@ SEEDS = "1,2,3,4,5,6"
 @click.option("--seed", type=int, help="One seed, for the whole duration.")
 @click.option("--seeds", default=SEEDS, show_default=True, help="Seeds that share the duration, without --seed.")
 @click.option("--duration", default=HOUR, show_default=True, type=click.FloatRange(10), help="Seconds of load, in all.")
-@click.option("--rate", default=150.0, show_default=True, type=click.FloatRange(1), help="Events a second.")
+@click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(1), help="Events a second.")
 @click.option("--variant", type=click.Choice(sorted(QUERIES)), help="A broken relay, which must be found out.")
 @click.option(
     "--evidence", type=click.Path(path_type=Path), help="Where evidence is kept; a temporary folder by default."

@@ -91,6 +91,17 @@ def read_ends(dsn: str) -> dict[int, int]:
     return ends
 
 
+def activity(dsn: str) -> list[list[str]]:
+    """The sessions of PostgreSQL and the frontier's locks, for whoever wants to know why nothing moves."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT a.application_name, a.state, a.wait_event, a.xact_start::text, l.held::text, left(a.query, 100) "
+            "FROM pg_stat_activity a LEFT JOIN holonstream.frontier_locks l USING (pid) "
+            "WHERE a.datname = current_database() ORDER BY a.xact_start"
+        ).fetchall()
+    return [[str(value) for value in row] for row in rows]
+
+
 def check_writers(log: Log, ledger: Ledger, violations: Violations) -> None:
     """The log has what was acknowledged, where that was said; nothing that was rolled back; transactions whole."""
     for id_, place in ledger.committed.items():

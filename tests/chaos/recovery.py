@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -96,6 +97,18 @@ class Recoveries:
             if offset is None or any(self._offsets[group].get(partition, 0) <= offset for group in self._groups):
                 return False
         return True
+
+    def behind(self, group: str) -> int:
+        """How many partitions have records that a group has not acknowledged."""
+        return sum(
+            1
+            for partition, last in list(self._seen.last_offset.items())
+            if self._offsets[group].get(partition, 0) <= last
+        )
+
+    def state(self) -> dict[str, Any]:
+        """For whoever wants to know why it is waiting."""
+        return {"relayed": self.relayed, "offsets": self._offsets, "last_offsets": dict(self._seen.last_offset)}
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK):

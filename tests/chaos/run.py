@@ -36,6 +36,7 @@ WRITERS = 6
 WARM_UP = 300  # events
 PAUSE = 0.02  # seconds that a writer rests inside a transaction, at most
 QUIET = 180.0  # seconds within which everything must have caught up when faults, or load, have ended
+SAY = 10.0  # seconds between two lines about what is waited for
 VARIANT_QUIET = 5.0  # seconds for a relay that loses events to deliver those that it does not lose
 
 
@@ -86,10 +87,8 @@ class Run:
                 observer.start()
             self._append_seeds(made)
             seeded = self._ledger.latest()[1]
-            began = monotonic()
-            if not _await(lambda: recoveries.reached(seeded), QUIET):
+            if not self._await("warm", lambda: recoveries.reached(seeded), recoveries):
                 raise RuntimeError("the pipeline did not come up")
-            log.info("chaos.warm", seconds=round(monotonic() - began, 1))
             if self._variant is not None:
                 self._with_variant(made, topic)
             else:
@@ -114,14 +113,15 @@ class Run:
         with ExitStack() as stack:
             stack.callback(readers.stop)
             readers.start()
-            with self._writing(made):
+            with self._writing(made) as ending:
                 faults.run(self._schedule)
-                _await(lambda: recoveries.waiting == 0, QUIET)
                 _never.wait(max(0.0, began + self._duration - monotonic()))
+                ending.set()
+                self._await("recovery", lambda: recoveries.waiting == 0, recoveries)
             ends = oracle.read_ends(made.dsn)
-            if not _await(lambda: recoveries.reached(ends), QUIET):
+            if not self._await("calm", lambda: recoveries.reached(ends), recoveries):
                 self._violations.add(
-                    "not caught up", ends=ends, relayed=recoveries.relayed, acknowledged=recoveries.acknowledged
+                    "not caught up", ends=ends, **recoveries.state(), postgres=oracle.activity(made.dsn)
                 )
         topic.catch_up(ends, QUIET)
         topic.stop()
@@ -158,9 +158,25 @@ class Run:
                 self._ledger.append(len(part))
                 self._ledger.commit("seed", part, [Acknowledged.of(row) for row in append(connection, part)])
 
+    def _await(self, what: str, condition: Callable[[], bool], recoveries: Recoveries) -> bool:
+        """Whether the condition came true in time."""
+        began = said = monotonic()
+        while not condition():
+            now = monotonic()
+            if now - began > QUIET:
+                return False
+            if now - said > SAY:
+                said = now
+                behind = {group: recoveries.behind(group) for group in GROUPS}
+                events = self._ledger.latest()[0]
+                log.info("chaos.waiting", what=what, events=events, relayed=recoveries.relayed, behind=behind)
+            _never.wait(0.1)
+        log.info("chaos.reached", what=what, seconds=round(monotonic() - began, 1))
+        return True
+
     @contextmanager
-    def _writing(self, made: World) -> Iterator[None]:
-        """The load; every other writer goes through the proxy."""
+    def _writing(self, made: World) -> Iterator[threading.Event]:
+        """The load; a trickle, once the event that this gives is set. Every other writer goes through the proxy."""
         dsns = (made.dsn, made.proxied["HOLONSTREAM_POSTGRES_DSN"])
         writers = [
             Writer(
@@ -174,12 +190,12 @@ class Run:
             )
             for number in range(WRITERS)
         ]
-        stop = threading.Event()
-        threads = [threading.Thread(target=writer.run, args=(stop,), name="writer") for writer in writers]
+        stop, ending = threading.Event(), threading.Event()
+        threads = [threading.Thread(target=writer.run, args=(stop, ending), name="writer") for writer in writers]
         for thread in threads:
             thread.start()
         try:
-            yield
+            yield ending
         finally:
             stop.set()
             for thread in threads:
@@ -199,13 +215,3 @@ class Run:
 
 
 _never = threading.Event()
-
-
-def _await(condition: Callable[[], bool], deadline: float) -> bool:
-    """Whether the condition came true within `deadline` seconds."""
-    until = monotonic() + deadline
-    while not condition():
-        if monotonic() > until:
-            return False
-        _never.wait(0.1)
-    return True

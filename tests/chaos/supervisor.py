@@ -64,8 +64,14 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._watcher.join()
-        for name in self.names():
-            self.remove(name)
+        children = dict(self._processes.running)
+        try:
+            for name in self.names():
+                self.remove(name)
+        finally:  # an impatient Ctrl-C leaves nobody behind
+            for child in children.values():
+                if child.poll() is None:
+                    child.kill()
 
     def names(self, kind: str = "") -> list[str]:
         """The processes that are wanted now, all or those of one kind."""

@@ -22,6 +22,7 @@ from tests.support.event_log import append
 
 OPTIONS = "-c deadlock_timeout=50ms -c idle_in_transaction_session_timeout=20s"
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
+TRICKLE = 10  # by which the rate is divided when the run ends
 UNDONE = {"HS003": "conflict", "40P01": "deadlock"}
 """errors that writers provoke: wrong expected version, and two transactions with two appends each, crosswise"""
 
@@ -46,8 +47,8 @@ class Writer:
         self._rows: list[Acknowledged] = []
         self._committing = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Write until `stop` is set."""
+    def run(self, stop: threading.Event, ending: threading.Event) -> None:
+        """Write until `stop` is set; once `ending` is, only a trickle, so that what lags can catch up."""
         due = monotonic()
         while not stop.is_set():
             try:
@@ -64,7 +65,8 @@ class Writer:
                 self._violations.add("an append failed as none should", error=repr(error), events=self._events)
                 self._disconnect()
                 continue
-            due = max(due + count / self._rate, monotonic() - 1)
+            rate = self._rate / TRICKLE if ending.is_set() else self._rate
+            due = max(due + count / rate, monotonic() - 1)
             stop.wait(max(due - monotonic(), 0))
         self._disconnect()
 

@@ -129,6 +129,17 @@ def test_a_rebalance_with_runs_read_ahead_stalls_nobody(log: Log, workers: Worke
     workers.wait_for_all()
 
 
+def test_what_is_fetched_first_after_a_rebalance_is_not_dropped(log: Log, workers: Workers) -> None:
+    # The wait for it may have begun before the rebalance. Nothing more comes whose start would tell that it is missing.
+    log.fill(transactions=1, size=400)
+    hang = workers.order("hang")
+    workers.start()
+    wait_until(lambda: workers.lines("hanging"), "a write that does not return", 60)
+    hang.unlink()
+    workers.start()
+    workers.wait_for_all()
+
+
 def _records_between(log: Log, partition: int, after: int, before: int) -> bool:
     """Whether a read-committed reader finds a record with `after` < offset < `before`."""
     consumer = Consumer({"bootstrap.servers": log.bootstrap, "group.id": "nobody", "enable.partition.eof": True})
