@@ -18,7 +18,7 @@ from holonstream.processes import Processes
 from holonstream.settings import Settings
 from local import ports
 from tests.acceptance.conftest import Pipeline
-from tests.acceptance.test_replay import POISON, envelope
+from tests.acceptance.test_replay import POISON, Envelope, envelope
 from tests.support.event_log import append, person
 from tests.support.event_log import envelope as log_envelope
 from tests.support.scraping import Scrape, Target, scrape
@@ -27,13 +27,16 @@ from tests.support.waiting import wait_until
 NAMES = ("relay", "standby", "graph", "cache", "exporter")
 ARGUMENTS = {"relay": ["relay"], "standby": ["relay"], "graph": ["worker", "graph"], "cache": ["worker", "cache"]}
 PEOPLE = 500
+EVENTS = [envelope("PersonCreated", f"p-{n}", name=f"Person {n}") for n in range(PEOPLE)] + POISON
+TOTAL = len(EVENTS)
+CHANGE = envelope("PersonModified", "p-1", diff={"rank": "O-5"})
 
 
 class Watched:
     """A pipeline, each of whose processes serves its metrics."""
 
     def __init__(self, pipeline: Pipeline, logs: Path) -> None:
-        pipeline.environment |= {"HOLONSTREAM_METRICS_INTERVAL": "0.3", "HOLONSTREAM_READY_STALL": "5"}
+        pipeline.environment |= {"HOLONSTREAM_METRICS_INTERVAL": "0.3", "HOLONSTREAM_SESSION_TIMEOUT": "12"}
         self.pipeline = pipeline
         self.targets = {name: Target(port) for name, port in ports.choose(NAMES).items()}
         self.processes = Processes(pipeline.environment, logs)
@@ -62,46 +65,54 @@ def watched(pipeline: Pipeline, tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local.Stack, tmp_path: Path) -> None:
-    pipeline, namespace = watched.pipeline, watched.pipeline.namespace
-    events = [envelope("PersonCreated", f"p-{n}", name=f"Person {n}") for n in range(PEOPLE)] + POISON
-    total = len(events)
-    file = tmp_path / "events.json"
-    file.write_text(json.dumps(events))
+    lag_is_seen_from_outside(watched, tmp_path)
+    a_standby_is_as_ready_as_a_leader(watched)
+    workers_count_what_they_handle(watched)
+    an_open_transaction_is_seen_to_hold_the_frontier(watched)
+    a_fenced_relay_is_counted(watched, tmp_path)
+    reader = a_client_counts(watched)
+    a_cache_that_is_gone_and_back(watched, stack, tmp_path)
+    a_graph_that_hangs_and_goes_on(watched, stack, tmp_path)
+    the_catalogue_is_complete(watched, reader)
 
-    # the exporter sees the lag of groups that nobody works for
+
+def lag_is_seen_from_outside(watched: Watched, folder: Path) -> None:
+    """Nobody works for the groups yet."""
     watched.start("relay", "exporter")
-    pipeline.run("import", str(file))
-    watched.wait_for("exporter", "holonstream_log_frontier_position", total)
+    watched.pipeline.run("import", str(_file(folder, EVENTS)))
+    watched.wait_for("exporter", "holonstream_log_frontier_position", TOTAL)
     watched.wait_for("exporter", "holonstream_relay_lag_events", 0)
     outside = watched.scrape("exporter")
     for group in ("graph", "cache"):
-        assert (outside.value("holonstream_consumer_group_lag", group=group) or 0) >= total
+        assert (outside.value("holonstream_consumer_group_lag", group=group) or 0) >= TOTAL
         assert 0 < (outside.value("holonstream_consumer_group_lag_seconds", group=group) or 0) < 60
         assert outside.value("holonstream_consumer_group_members", group=group) == 0
-    assert outside.value("holonstream_log_head_position") == total
+    assert outside.value("holonstream_log_head_position") == TOTAL
     assert outside.value("holonstream_relay_lag_seconds") == 0
     assert outside.value("holonstream_exporter_source_up", source="log") == 1
     assert outside.value("holonstream_exporter_source_up", source="kafka") == 1
 
-    # a standby is as ready as a leader
+
+def a_standby_is_as_ready_as_a_leader(watched: Watched) -> None:
     watched.start("standby", "graph", "cache")
     for name in NAMES:
         wait_until(watched.targets[name].ready, f"{name} is ready: {watched.targets[name].get('/readyz')}", 60)
         assert watched.targets[name].get("/livez") == (200, "alive\n")
     leader, standby = watched.scrape("relay"), watched.scrape("standby")
     assert (leader.value("holonstream_relay_leading"), standby.value("holonstream_relay_leading")) == (1, 0)
-    assert leader.value("holonstream_relay_events_total") == total
-    assert 1 <= (leader.value("holonstream_relay_transactions_total") or 0) <= total
-    assert (leader.value("holonstream_relay_bytes_total") or 0) > 100 * total
-    assert leader.value("holonstream_relay_position") == total
+    assert leader.value("holonstream_relay_events_total") == TOTAL
+    assert 1 <= (leader.value("holonstream_relay_transactions_total") or 0) <= TOTAL
+    assert (leader.value("holonstream_relay_bytes_total") or 0) > 100 * TOTAL
+    assert leader.value("holonstream_relay_position") == TOTAL
     assert standby.value("holonstream_relay_lag_seconds") is None
-    assert standby.value("holonstream_log_head_position") == total
+    assert standby.value("holonstream_log_head_position") == TOTAL
 
-    # the workers have handled all of it
+
+def workers_count_what_they_handle(watched: Watched) -> None:
     watched.wait_for("exporter", "holonstream_consumer_group_lag", 0)
     watched.wait_for("exporter", "holonstream_consumer_group_lag_seconds", 0)
     watched.wait_for("exporter", "holonstream_consumer_group_members", 2)
-    for group, applied, dead in (("graph", total - 3, 3), ("cache", total, 0)):
+    for group, applied, dead in (("graph", TOTAL - 3, 3), ("cache", TOTAL, 0)):
         watched.wait_for(group, "holonstream_group_lag_events", 0)
         found = watched.scrape(group)
         assert found.value("holonstream_group_partitions", group=group) == 12
@@ -110,37 +121,40 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
         assert found.value("holonstream_events_total", outcome="applied") == applied
         assert found.value("holonstream_events_total", outcome="dead") == dead
         assert found.value("holonstream_events_total", outcome="skipped") == 0
-        assert found.value("holonstream_run_events_sum") == total
+        assert found.value("holonstream_run_events_sum") == TOTAL
         writes = found.value("holonstream_write_seconds_count")
         assert writes == found.value("holonstream_run_events_count") == found.value("holonstream_fold_seconds_count")
         seconds, fold = found.value("holonstream_write_seconds_sum"), found.value("holonstream_fold_seconds_sum")
         assert seconds is not None
         assert fold is not None
         assert 0 < fold < seconds
-        assert found.value("holonstream_freshness_seconds_bucket", le="+Inf") == total
+        assert found.value("holonstream_freshness_seconds_bucket", le="+Inf") == TOTAL
         assert found.value("holonstream_freshness_seconds_bucket", le="0.01") == 0  # they waited for the workers
     assert watched.scrape("graph").value("holonstream_parked_streams") == 1
     assert watched.scrape("cache").value("holonstream_cache_tombstones_total") == PEOPLE + 1
     assert watched.scrape("cache").value("holonstream_cache_floors_total") == 12
 
-    # a transaction that stays open holds the frontier
-    with psycopg.connect(pipeline.environment["HOLONSTREAM_POSTGRES_DSN"]) as service:
+
+def an_open_transaction_is_seen_to_hold_the_frontier(watched: Watched) -> None:
+    with psycopg.connect(watched.pipeline.environment["HOLONSTREAM_POSTGRES_DSN"]) as service:
         append(service, [log_envelope("p-0", type="PersonModified", payload={"diff": {"rank": "O-4"}})])
         for name in ("relay", "exporter"):
             wait_until(
                 lambda name=name: (watched.scrape(name).value("holonstream_log_frontier_holder_seconds") or 0) > 0.5,  # type: ignore[misc]
                 f"{name} sees who holds the frontier",
             )
-            watched.wait_for(name, "holonstream_log_head_position", total + 1)
-            assert watched.scrape(name).value("holonstream_log_frontier_position") == total
+            watched.wait_for(name, "holonstream_log_head_position", TOTAL + 1)
+            assert watched.scrape(name).value("holonstream_log_frontier_position") == TOTAL
     for name in ("relay", "exporter"):
         watched.wait_for(name, "holonstream_log_frontier_holder_seconds", 0)
 
-    # another producer with the relay's id: the leader is interrupted, and leads again
-    bootstrap = pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
-    intruder = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{namespace}-relay"})
+
+def a_fenced_relay_is_counted(watched: Watched, folder: Path) -> None:
+    """Another producer takes the relay's transactional id: the leader is interrupted, and one leads again."""
+    bootstrap = watched.pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+    intruder = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{watched.pipeline.namespace}-relay"})
     intruder.init_transactions(30)
-    pipeline.run("import", str(_one(tmp_path)))
+    watched.pipeline.run("import", str(_file(folder, [CHANGE])))
     wait_until(
         lambda: sum(
             watched.scrape(name).value("holonstream_relay_interruptions_total", cause="fenced") or 0
@@ -150,13 +164,14 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
     )
     watched.wait_for("exporter", "holonstream_relay_lag_seconds", 0)
 
-    # a reader
-    with SyncClient.from_settings(Settings.of(pipeline.environment)) as client:
+
+def a_client_counts(watched: Watched) -> Scrape:
+    with SyncClient.from_settings(Settings.of(watched.pipeline.environment)) as client:
         registry = CollectorRegistry()
         client.metrics.register(registry)
         (appended,) = client.append([person("reader")])
         with pytest.raises(NotYetVisible):
-            client.get_holon("reader", at_least=Token({"holon/reader": 10**9}), deadline=0.1)
+            client.get_holon("reader", at_least=Token({"holon/reader": 10**9}), deadline=2)
         wait_until(lambda: client.get_holon("reader", at_least=appended.token, deadline=30), "it is visible")
         wait_until(
             lambda: client.get_holon("reader") and scrape(registry).value("holonstream_cache_fills_total"), "a fill"
@@ -170,11 +185,14 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
         assert (reader.value("holonstream_cache_misses_total") or 0) >= 1
         assert (reader.value("holonstream_graph_reads_total") or 0) >= 1
         assert (reader.value("holonstream_token_waits_total") or 0) >= 1
+    return reader
 
-    # Redis goes and comes back, empty: tries are counted by their cause, and floors made again
+
+def a_cache_that_is_gone_and_back(watched: Watched, stack: local.Stack, folder: Path) -> None:
+    """Tries are counted by their cause, and floors made again."""
     stack.kill("redis")
     wait_until(lambda: watched.targets["cache"].unready("the store is down"), "the cache worker says so")
-    pipeline.run("import", str(_one(tmp_path)))
+    watched.pipeline.run("import", str(_file(folder, [CHANGE])))
     wait_until(lambda: watched.scrape("cache").value("holonstream_retries_total", cause="CacheUnavailable"), "retries")
     assert (watched.scrape("cache").value("holonstream_group_lag_seconds") or 0) > 0
     assert watched.targets["graph"].ready()
@@ -183,7 +201,25 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
     watched.wait_for("cache", "holonstream_group_lag_events", 0)
     assert (watched.scrape("cache").value("holonstream_cache_floors_total") or 0) > 12
 
-    # each metric of the catalogue was there, as the catalogue says it
+
+def a_graph_that_hangs_and_goes_on(watched: Watched, stack: local.Stack, folder: Path) -> None:
+    graph = watched.targets["graph"]
+    stack.pause("neo4j")
+    try:
+        # nothing is to be written, and still it is noticed
+        wait_until(lambda: graph.unready("the store is down: no answer for 5 s"), "the store is down")
+        watched.pipeline.run("import", str(_file(folder, [CHANGE])))
+        wait_until(lambda: watched.scrape("graph").value("holonstream_group_lag_events"), "the worker lags")
+        wait_until(lambda: (watched.scrape("graph").value("holonstream_group_lag_seconds") or 0) > 1, "for a while")
+        assert graph.get("/livez")[0] == 200
+    finally:
+        stack.resume("neo4j")
+    wait_until(graph.ready, "the graph worker is ready again", 60)
+    watched.wait_for("graph", "holonstream_group_lag_events", 0)
+
+
+def the_catalogue_is_complete(watched: Watched, reader: Scrape) -> None:
+    """Each metric of the catalogue is there, as the catalogue says it, and no other."""
     seen = {name: watched.scrape(name) for name in NAMES if name != "standby"}
     seen["relay"] = watched.scrape("relay" if seen["relay"].value("holonstream_relay_leading") else "standby")
     for name, found in {**seen, "client": reader}.items():
@@ -203,30 +239,10 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
         assert name == "client" or (found.value("process_resident_memory_bytes") or 0) > 1_000_000
 
 
-def _one(folder: Path) -> Path:
-    file = folder / "one.json"
-    file.write_text(json.dumps([envelope("PersonModified", "p-1", diff={"rank": "O-5"})]))
+def _file(folder: Path, events: list[Envelope]) -> Path:
+    file = folder / "events.json"
+    file.write_text(json.dumps(events))
     return file
-
-
-def test_a_worker_whose_graph_does_not_answer_is_not_ready_until_it_does(
-    watched: Watched, stack: local.Stack, tmp_path: Path
-) -> None:
-    graph = watched.targets["graph"]
-    watched.start("relay", "graph")
-    wait_until(graph.ready, "the graph worker is ready", 60)
-    stack.pause("neo4j")
-    try:
-        # nothing is to be written, and still it is noticed
-        wait_until(lambda: graph.unready("the store is down: no answer for 5 s"), "the store is down")
-        watched.pipeline.run("import", str(_one(tmp_path)))
-        wait_until(lambda: watched.scrape("graph").value("holonstream_group_lag_events"), "the worker lags")
-        wait_until(lambda: (watched.scrape("graph").value("holonstream_group_lag_seconds") or 0) > 1, "for a while")
-        assert graph.get("/livez")[0] == 200
-    finally:
-        stack.resume("neo4j")
-    wait_until(graph.ready, "the graph worker is ready again", 60)
-    watched.wait_for("graph", "holonstream_group_lag_events", 0)
 
 
 @pytest.mark.parametrize(
