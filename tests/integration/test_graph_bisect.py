@@ -170,7 +170,7 @@ async def test_a_trouble_of_the_servers_own_that_passes_parks_nothing_whenever_i
 ) -> None:
     """It has the same code as a value that is too large for an index, so a lone record alone proves nothing."""
     async with ready(neo4j_uri, 1) as connection:
-        log = log_of(*innocent(8))
+        log = log_of(*innocent(3))
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
         rows, troubled = Transaction.rows, 0
