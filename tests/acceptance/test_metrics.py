@@ -199,7 +199,7 @@ def a_cache_that_is_gone_and_back(watched: Watched, stack: local.Stack, folder: 
     stack.start("redis")
     wait_until(watched.targets["cache"].ready, "the cache worker is ready again", 60)
     watched.wait_for("cache", "holonstream_group_lag_events", 0)
-    assert (watched.scrape("cache").value("holonstream_cache_floors_total") or 0) > 12
+    wait_until(lambda: (watched.scrape("cache").value("holonstream_cache_floors_total") or 0) > 12, "floors made again")
 
 
 def a_graph_that_hangs_and_goes_on(watched: Watched, stack: local.Stack, folder: Path) -> None:
