@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -68,10 +68,6 @@ class Shown(Collector):
     def describe(self) -> Iterable[Family]:
         """Names without values: a registry refuses the same ones twice."""
         return [family(m.name, {}) for m in METRICS.values() if self.process in m.processes and m.name != BUILD_INFO]
-
-    def collect(self) -> Iterator[Family]:
-        """The metrics, now."""
-        raise NotImplementedError
 
 
 BUILD_INFO = "holonstream_build_info"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,13 +22,13 @@ class Health(Protocol):
 class Observed(Shown):
     """A process's metrics and health."""
 
+    @abstractmethod
     def dead(self) -> str | None:
         """See `Health`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unready(self) -> str | None:
         """See `Health`."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of what looks were made with."""

@@ -7,29 +7,14 @@ producer filled, as the relay does: some transactions aborted, so that offsets h
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers
+from tests.support.worker_group import Log, Workers, log, workers
 
-
-@pytest.fixture
-def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
-    return Log(kafka_bootstrap, topic_prefix)
-
-
-@pytest.fixture
-def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
-    made = Workers(log, tmp_path)
-    yield made
-    for worker in made.running:
-        worker.kill()
-        worker.wait()
+__all__ = ["log", "workers"]
 
 
 def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: Workers) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,9 @@ import pytest
 import local
 import streams.app
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers
+from tests.support.worker_group import Log, Workers, log, workers
 
-
-@pytest.fixture
-def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
-    return Log(kafka_bootstrap, topic_prefix)
-
-
-@pytest.fixture
-def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
-    made = Workers(log, tmp_path)
-    yield made
-    for worker in made.running:
-        worker.kill()
-        worker.wait()
+__all__ = ["log", "workers"]
 
 
 def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:

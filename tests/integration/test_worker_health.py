@@ -9,12 +9,9 @@ import pytest
 from local import ports
 from tests.support.scraping import Target
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers
+from tests.support.worker_group import Log, Workers, log
 
-
-@pytest.fixture
-def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
-    return Log(kafka_bootstrap, topic_prefix)
+__all__ = ["log"]
 
 
 def test_a_worker_that_lags_and_does_not_move_is_not_ready(

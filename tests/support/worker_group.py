@@ -6,9 +6,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -125,3 +127,17 @@ class Workers:
         for _, partition, _, _, count in self.lines("written"):
             counts[int(partition)] += int(count)
         return counts
+
+
+@pytest.fixture
+def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
+    return Log(kafka_bootstrap, topic_prefix)
+
+
+@pytest.fixture
+def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(log, tmp_path)
+    yield made
+    for worker in made.running:
+        worker.kill()
+        worker.wait()
