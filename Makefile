@@ -10,7 +10,7 @@ RATE ?=
 VARIANT ?=
 JSON ?=
 
-.PHONY: help setup demo test lint fmt bench chaos up down clean
+.PHONY: help setup demo test lint fmt bench scaling chaos checkov up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -45,6 +45,13 @@ chaos: setup ## Run the pipeline under load and faults against an oracle: SEED=n
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
 
+scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group moves by itself
+	@$(BIN)/holonstream bench scaling --strict
+
+checkov: ## Look for mistakes in terraform/, with checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov; }
+	@.checkov/bin/checkov -d terraform --framework terraform --download-external-modules false --compact --quiet
+
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up
 
@@ -53,4 +60,4 @@ down: setup ## Stop the local servers, keep their data
 
 clean: ## Delete the environment and the local servers' data
 	@test ! -x $(BIN)/holonstream || $(BIN)/holonstream local down --wipe
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) .checkov

@@ -1,7 +1,19 @@
-"""Every path of the pipeline, measured beside its bare client in the same run.
+"""Every path of the pipeline, measured beside its bare client in the same run, and how the groups scale.
 
 A module has one public function, ``measure(settings) -> list[Figure]``, and takes the servers for itself: the graph is
 emptied, the log is filled. `holonstream bench` starts servers of its own for it.
 """
 
-NAMES = ("append", "relay", "consume", "graph", "cache", "freshness")
+from holonstream.settings import PREFIX, Settings
+
+NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics", "scaling")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables with which a process of ours finds the same servers."""
+    return {
+        f"{PREFIX}POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        f"{PREFIX}KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        f"{PREFIX}NEO4J_URI": settings.neo4j_uri,
+        f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(),
+    }

@@ -8,13 +8,14 @@ import random
 import tempfile
 from pathlib import Path
 
+from benchmarks import environment
 from holonstream import wiring
 from holonstream.commands.init import initialise
 from holonstream.demo.freshness import Latency
 from holonstream.demo.freshness import measure as measure_latencies
 from holonstream.figures import Figure
 from holonstream.processes import Processes
-from holonstream.settings import PREFIX, Settings
+from holonstream.settings import Settings
 from schemas import instant
 from schemas.event import Event
 from sinks.graph.store import Neo4jGraphStore
@@ -30,13 +31,7 @@ PROMISES = {"invalidated": (25.0, 150.0), "in the graph": (50.0, 250.0)}  # ms, 
 def measure(settings: Settings) -> list[Figure]:
     """Milliseconds, p50 and p99 of each view."""
     initialise(settings)
-    environment = {
-        f"{PREFIX}POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
-        f"{PREFIX}KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        f"{PREFIX}NEO4J_URI": settings.neo4j_uri,
-        f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(),
-    }
-    with tempfile.TemporaryDirectory() as folder, Processes(environment, Path(folder)) as processes:
+    with tempfile.TemporaryDirectory() as folder, Processes(environment(settings), Path(folder)) as processes:
         for name, *arguments in (("relay", "relay"), ("graph", "worker", "graph"), ("cache", "worker", "cache")):
             processes.start(name, *arguments)
         latencies = asyncio.run(_measure(settings))

@@ -74,7 +74,9 @@ def drain(dsn: str, bootstrap: str) -> tuple[float, list[float]]:
     namespace = f"bench-{uuid.uuid4().hex[:8]}"
     topic = f"{namespace}.events"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, 12, 1)])[topic].result(30)
+    wanted = [NewTopic(topic, 12, 1), NewTopic(topic.removesuffix("events") + "dead-letters", 1, 1)]
+    for made in admin.create_topics(wanted).values():
+        made.result(30)
     stop = threading.Event()
     relay = Relay(dsn, bootstrap, namespace=namespace)
     thread = threading.Thread(target=relay.run, args=[stop])

@@ -1,4 +1,8 @@
-"""Log lines of the processes: structlog on standard error, for people or as JSON."""
+"""Log lines of the processes: structlog on standard error, for people or as JSON.
+
+Ours say what happened, to which stream and position, and why (`schemas.incident`): never a payload, never a secret.
+What libraries log of an exception is cut down to the same.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import logging
 import sys
 
 import structlog
+
+from schemas.incident import incident
 
 
 def configure(level: str, form: str) -> None:
@@ -27,5 +33,21 @@ def configure(level: str, form: str) -> None:
     )
     # Libraries log through the standard library; their chatter starts at warnings.
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_without_values)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """Put what may be told of it in place of each exception that a library logs."""
+    if record.exc_info and record.exc_info[1] is not None:
+        told = incident(record.exc_info[1])
+        record.exc_info = record.exc_text = None
+        record.msg, record.args = f"{record.name}: {told['cause']} ({told['reason']})", ()
+    elif isinstance(record.args, tuple):
+        record.args = tuple(_told(argument) for argument in record.args)
+    return True
+
+
+def _told(argument: object) -> object:
+    return " ".join(incident(argument).values()) if isinstance(argument, BaseException) else argument

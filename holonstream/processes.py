@@ -24,17 +24,19 @@ class Processes:
     """Children that run ``holonstream`` commands, each with a log file; all are stopped at the end."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        self._environment = {**os.environ, **environment}
+        # The operator's port, if there is one, is for a process that the operator starts.
+        self._environment = {**os.environ, "HOLONSTREAM_METRICS_PORT": "0", **environment}
         self._logs = logs
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: str, metrics_port: int = 0) -> subprocess.Popen[bytes]:
         """Start ``holonstream ARGUMENTS``; its output goes to ``NAME.log``."""
+        own = {"HOLONSTREAM_METRICS_PORT": str(metrics_port)} if metrics_port else {}
         with (self._logs / f"{name}.log").open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "holonstream", *arguments],
-                env=self._environment,
+                env={**self._environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

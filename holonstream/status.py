@@ -15,7 +15,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from holonstream.kafka import TIMEOUT, answered
+from holonstream.kafka import TIMEOUT, answer, answered, describe
 from schemas import instant
 from schemas.errors import HolonstreamError, InvalidEvent
 from schemas.wire import decode_place
@@ -75,6 +75,10 @@ class TopicStatus:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections; closing twice is fine."""
         for member in self._members.values():
             member.close()
 
@@ -103,11 +107,18 @@ class TopicStatus:
             partitions = sorted(topics[self._topic].partitions) if self._topic in topics else []
             if not partitions:
                 raise NoTopic(f"No topic {self._topic}: holonstream init makes it")
-            asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in partitions}
-            answers = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
-            )
-            return {tp.partition: answer.result(TIMEOUT).offset for tp, answer in answers.items()}
+            return answer(lambda: self._ends(partitions))
+
+    def _ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in partitions}
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
+        )
+        return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
+
+    def relayed(self, group: str) -> int:
+        """The log position that the relay's group has committed. Raises KafkaUnavailable."""
+        return self.group(group, {0: 0}, seconds=False).partitions[0].offset
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
@@ -116,13 +127,9 @@ class TopicStatus:
         """
         with answered():
             partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
-            committed = self._member(name).committed(partitions, TIMEOUT)
-            described = self._admin.describe_consumer_groups([name], request_timeout=TIMEOUT)[name]
-            try:
-                group = described.result(TIMEOUT)
-                state, members = group.state.name, len(group.members)
-            except KafkaException:
-                state, members = "UNKNOWN", 0  # a group that nobody ever joined
+            committed = answer(lambda: self._committed(name, partitions))
+            described = describe(self._admin, name)
+            state, members = (described.state.name, len(described.members)) if described else ("UNKNOWN", 0)
         lags = []
         for tp in committed:
             offset, end = max(tp.offset, 0), ends[tp.partition]
@@ -132,6 +139,13 @@ class TopicStatus:
         if seconds:
             lags = self._with_ages(self._member(name), lags)
         return GroupStatus(name, state.lower(), members, lags)
+
+    def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)
+        for tp in committed:
+            if tp.error is not None:
+                raise KafkaException(tp.error)
+        return committed
 
     def _with_ages(self, consumer: Consumer, lags: Iterable[PartitionLag]) -> list[PartitionLag]:
         now = datetime.now(UTC)
@@ -144,6 +158,7 @@ class TopicStatus:
                 continue
             age = max((now - recorded).total_seconds(), 0.0)
             aged.append(PartitionLag(lag.partition, lag.offset, lag.end, lag.lag, lag.position, age))
+        consumer.unassign()  # else it goes on fetching
         return aged
 
     def _recorded_at(self, consumer: Consumer, partition: int, offset: int) -> datetime | None:

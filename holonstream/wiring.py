@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,23 @@ def read_events(file: Path, key: str) -> list[Event]:
         raise type(error)(f"{file}: {error}") from None
 
 
-def event_store(settings: Settings, known: Catalogue, *, max_connections: int = 4) -> PostgresEventStore:
-    """The event log. Raises LogUnavailable at once when it cannot be reached."""
+def event_store(
+    settings: Settings,
+    known: Catalogue,
+    *,
+    max_connections: int = 4,
+    on_append: Callable[[int, float], None] | None = None,
+) -> PostgresEventStore:
+    """The event log; `on_append` is as PostgresEventStore takes it.
+
+    Raises LogUnavailable at once when it cannot be reached.
+    """
     from producers.event_store import PostgresEventStore
     from producers.postgres import connect
 
-    dsn = settings.postgres_dsn.get_secret_value()
+    dsn = settings.log_dsn
     connect(dsn, "holonstream-store").close()  # a pool would try for its whole timeout, and not say why
-    return PostgresEventStore(dsn, known, max_connections=max_connections)
+    return PostgresEventStore(dsn, known, max_connections=max_connections, on_append=on_append)
 
 
 def graph_connection(settings: Settings) -> GraphConnection:
@@ -59,6 +69,7 @@ def graph_connection(settings: Settings) -> GraphConnection:
         user=settings.neo4j_user if password else None,
         password=password.get_secret_value() if password else None,
         database=settings.neo4j_database,
+        ca=settings.neo4j_ca,
     )
 
 
@@ -66,7 +77,13 @@ def redis_client(settings: Settings, *, timeout: float) -> Redis:
     """The cache; every reply is waited for `timeout` seconds at most."""
     from sinks.cache.driver import connect
 
-    return connect(settings.redis_url.get_secret_value(), timeout=timeout)
+    password = settings.redis_password
+    return connect(
+        settings.redis_url.get_secret_value(),
+        timeout=timeout,
+        password=password.get_secret_value() if password else None,
+        ca=settings.redis_ca,
+    )
 
 
 async def graph_states(settings: Settings) -> list[State]:
@@ -91,7 +108,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
     from producers.relay import Relay
 
     return Relay(
-        settings.postgres_dsn.get_secret_value(),
+        settings.log_dsn,
         settings.kafka_bootstrap,
         namespace=settings.namespace,
         batch_events=settings.relay_batch,
@@ -109,6 +126,7 @@ def worker(settings: Settings, name: str) -> SinkApp:
     group = GroupSettings(
         bootstrap=settings.kafka_bootstrap.split(","),
         tls=settings.kafka_tls,
+        ca=settings.kafka_ca,
         user=settings.kafka_user,
         password=settings.kafka_password.get_secret_value() if settings.kafka_password else "",
         group=settings.group(name),
@@ -118,6 +136,7 @@ def worker(settings: Settings, name: str) -> SinkApp:
         session_timeout=settings.session_timeout,
         heartbeat_interval=settings.session_timeout / 4,
         commit_interval=settings.commit_interval,
+        look_interval=settings.metrics_interval if settings.metrics_port else 0.0,
     )
     if name == "graph":
         return graph_app(group, graph_connection(settings), catalogue(settings))

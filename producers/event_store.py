@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -93,9 +93,20 @@ class EventStore(Protocol):
 class PostgresEventStore:
     """The event store in PostgreSQL. Safe for use by several threads; close it, or use it in a ``with``."""
 
-    def __init__(self, dsn: str, catalogue: Catalogue, *, max_connections: int = 4, timeout: float = 10.0) -> None:
-        """`timeout` in seconds is how long a call waits for a connection."""
+    def __init__(
+        self,
+        dsn: str,
+        catalogue: Catalogue,
+        *,
+        max_connections: int = 4,
+        timeout: float = 10.0,
+        on_append: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """`timeout` in seconds is how long a call waits for a connection. `on_append` is told of each append that
+        succeeded, by the thread that made it: how many events, and how many seconds it took.
+        """
         self._catalogue = catalogue
+        self._on_append = on_append
         self._pool = ConnectionPool(
             dsn,
             kwargs={"autocommit": True, "application_name": "holonstream-store", **KEEPALIVE},
@@ -125,6 +136,18 @@ class PostgresEventStore:
         connection: psycopg.Connection[Any] | None = None,
     ) -> list[Appended]:
         """See `EventStore.append`."""
+        began = time.perf_counter()
+        appended = self._append_all(events, expected, connection)
+        if self._on_append is not None:
+            self._on_append(len(appended), time.perf_counter() - began)
+        return appended
+
+    def _append_all(
+        self,
+        events: Sequence[Event],
+        expected: Mapping[str, int] | None,
+        connection: psycopg.Connection[Any] | None,
+    ) -> list[Appended]:
         arguments = {
             "events": encode_events(events, self._catalogue),
             "expected": None if expected is None else jsontext.encode(dict(expected)).decode(),
@@ -219,7 +242,7 @@ def encode_events(events: Sequence[Event], catalogue: Catalogue) -> str:
         complete.append(event)
     try:
         text = jsontext.encode(complete).decode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
     if "\\u0000" in text:
         _refuse_null_characters(complete)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -24,12 +25,20 @@ def leader_key(namespace: str) -> int:
     return LEADER_LOCK | zlib.crc32(namespace.encode())
 
 
-def acquire_leadership(connection: psycopg.Connection[Any], namespace: str, stop: threading.Event) -> bool:
-    """Wait until this session leads; False when `stop` was set first. Raises LogUnavailable.
+def acquire_leadership(
+    connection: psycopg.Connection[Any],
+    namespace: str,
+    stop: threading.Event,
+    on_try: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait until this session leads; False when `stop` was set first. `on_try` is called before each try.
+
+    Raises LogUnavailable.
 
     Asks again and again: a statement that waits for the lock would hold back vacuum for as long as it waits.
     """
     while not stop.is_set():
+        on_try()
         with driver_errors():
             row = connection.execute(query("try_lead"), {"key": leader_key(namespace)}).fetchone()
         assert row is not None

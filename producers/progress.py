@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any, Literal
 
 
@@ -23,6 +24,10 @@ class RelayProgress:
     """of the last event known to be on the topic"""
     frontier: int = 0
     head: int = 0
+    unavailable: int = 0
+    """times that PostgreSQL or Kafka could not be reached"""
+    fenced: int = 0
+    """times that another relay took over the transactional id"""
     error: str | None = None
     """why the relay is not leading, until it leads again"""
 
@@ -32,11 +37,14 @@ class Progress:
 
     def __init__(self, on_change: Callable[[RelayProgress], None] | None = None) -> None:
         self.now = RelayProgress()
+        self.turned_at = monotonic()
+        """monotonic seconds; when the relay's thread last got through a step: a look at the log, a batch, a try"""
         self._changed = threading.Condition()
         self._on_change = on_change
 
     def change(self, **changes: Any) -> None:
         """Take new values; nobody is told when nothing changed."""
+        self.turned()
         changed = replace(self.now, **changes)
         if changed == self.now:
             return
@@ -45,6 +53,17 @@ class Progress:
             self._changed.notify_all()
         if self._on_change is not None:
             self._on_change(changed)
+
+    def turned(self) -> None:
+        """Note that the relay's thread does not hang."""
+        self.turned_at = monotonic()
+
+    def interrupted(self, error: str, *, fenced: bool) -> None:
+        """Count what ended the relay's lead, or its try for it."""
+        now = self.now
+        self.change(
+            state="backoff", error=error, unavailable=now.unavailable + (not fenced), fenced=now.fenced + fenced
+        )
 
     def published(self, events: int, size: int, position: int) -> None:
         """Count a committed transaction."""

@@ -1,7 +1,9 @@
 """Publishing batches of the log in Kafka transactions, with the position reached in the same transaction.
 
 Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset
-*is* the log position. Records and offset are committed together or not at all. `open` fences whoever used the
+*is* the log position. Records and offset are committed together or not at all. Who deletes the topic deletes that
+offset, so the same is committed for partition 0 of a second topic, the `witness`: it tells a topic that was made anew
+from one that nobody has published to. `open` fences whoever used the
 transactional id before: that publisher's transaction is aborted, and every later call of it raises ProducerFenced.
 """
 
@@ -16,6 +18,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, 
 from producers.kafka import ErrorNotes, driver_errors
 from producers.log_reader import Batch
 from schemas.errors import HolonstreamError
+from schemas.incident import incident
 from schemas.wire import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
@@ -50,13 +53,14 @@ class Publisher:
         self,
         bootstrap: str,
         topic: str,
+        witness: str,
         *,
         group: str,
         transactional_id: str,
         compression: str,
         config: Mapping[str, Any],
     ) -> None:
-        self._topic = topic
+        self._topic, self._witness = topic, witness
         common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 3}
         self._producer = Producer(
             {**common, **PRODUCER, "transactional.id": transactional_id, "compression.type": compression}
@@ -84,10 +88,11 @@ class Publisher:
         To be asked after `open`, when no transaction is pending. Raises KafkaUnavailable.
         """
         with driver_errors(f"reading the committed position of {self._topic}"):
-            (found,) = self.consumer.committed([TopicPartition(self._topic, 0)], CALL_TIMEOUT)
-            if found.error is not None:
-                raise KafkaException(found.error)
-        return None if found.offset == OFFSET_INVALID else int(found.offset)
+            found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
+            for partition in found:
+                if partition.error is not None:
+                    raise KafkaException(partition.error)
+        return next((int(partition.offset) for partition in found if partition.offset != OFFSET_INVALID), None)
 
     def publish(self, batch: Batch) -> None:
         """Publish a batch and commit it.
@@ -102,9 +107,8 @@ class Publisher:
                 produce(topic, value, stream, headers=HEADERS)
                 if not number % SERVE_EVERY:
                     producer.poll(0)
-            producer.send_offsets_to_transaction(
-                [TopicPartition(topic, 0, batch.position)], self.consumer.consumer_group_metadata(), CALL_TIMEOUT
-            )
+            reached = [TopicPartition(name, 0, batch.position) for name in (topic, self._witness)]
+            producer.send_offsets_to_transaction(reached, self.consumer.consumer_group_metadata(), CALL_TIMEOUT)
             self._commit()
 
     def _commit(self) -> None:
@@ -124,7 +128,7 @@ class Publisher:
             with driver_errors("aborting"):
                 self._producer.abort_transaction(ABORT_TIMEOUT)
         except (HolonstreamError, KafkaException) as error:  # the broker does it, or the next `open`
-            log.info("relay.abort.left", reason=str(error))
+            log.info("relay.abort.left", topic=self._topic, **incident(error))
 
     def close(self) -> None:
         """Let go of everything; what is not committed never will be."""

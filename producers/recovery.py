@@ -1,6 +1,6 @@
 """Where a relay goes on: from the committed position, checked against the topic and the log.
 
-committed   topic's last event   log             go on from
+committed   topic's last event   log             go on from    (committed: by the topic, else by the witness)
 none        none                                 0
 none        T                    has T's event   T (Kafka forgot the group: no member, `offsets.retention.minutes`)
 P           T = P                has T's event   P
@@ -42,7 +42,8 @@ def find_position(
     if committed is not None and reached < committed and not trust_topic:
         raise TopicBehind(
             f"Topic {topic} ends at position {reached}, but {committed} was published: the topic was emptied or made "
-            "anew. To publish again what it lacks, start once with `holonstream relay --trust-topic`"
+            "anew. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and rebuild the "
+            "views with `holonstream replay`: their places in the old topic mean nothing in this one"
         )
     if committed != reached and (committed is not None or last is not None):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)

@@ -6,9 +6,9 @@ the records (`producers.publisher`). The relay itself keeps nothing, and writes 
 
 States of a relay::
 
-    connecting --> standby --> leader --> (stop) stopped
-        ^             |           |
-        +-- backoff <-+-----------+   PostgreSQL or Kafka unavailable, or fenced
+    connecting --> standby --> connecting --> leader --> (stop) stopped
+        ^             |            |             |
+        +-- backoff <-+------------+-------------+   PostgreSQL or Kafka unavailable, or fenced
 
 - standby: another session has the leader lock (`producers.lease`).
 - leader: the session has the lock, and `init_transactions` has fenced the producer before. The leader finds its
@@ -31,6 +31,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -45,6 +46,7 @@ from producers.progress import Progress, RelayProgress
 from producers.publisher import Publisher
 from producers.recovery import find_position
 from schemas.errors import Unavailable
+from schemas.incident import incident
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,7 @@ SHORTEST_IDLE = 0.001  # seconds between two looks at the log
 LONGEST_IDLE = 0.025  # seconds
 FIRST_BACKOFF = 0.1  # seconds
 LONGEST_BACKOFF = 5.0  # seconds
+STEADY = 15.0  # seconds; a try that lasted longer ended by another incident than the one before
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
 
 
@@ -88,23 +91,21 @@ class Relay:
         Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: nothing that trying again would help.
         """
         backoff = FIRST_BACKOFF
+        told: type[Exception] | None = None
         try:
             while not stop.is_set():
-                transactions = self.progress.now.transactions
+                transactions, began = self.progress.now.transactions, monotonic()
                 self.progress.change(state="connecting")
                 try:
                     with closing(connect(self._dsn, "holonstream-relay", options=READER_OPTIONS)) as connection:
                         self._relay_as_leader(connection, stop)
                 except (Unavailable, ProducerFenced) as error:
-                    if self.progress.now.transactions > transactions:
-                        backoff = FIRST_BACKOFF
-                    self.progress.change(state="backoff", error=str(error))
-                    log.warning(
-                        "relay.interrupted",
-                        reason=str(error),
-                        fenced=isinstance(error, ProducerFenced),
-                        backoff=backoff,
-                    )
+                    if self.progress.now.transactions > transactions or monotonic() - began > STEADY:
+                        backoff, told = FIRST_BACKOFF, None
+                    self.progress.interrupted(str(error), fenced=isinstance(error, ProducerFenced))
+                    if told is not type(error):  # one line for an outage, not one for every try
+                        log.warning("relay.interrupted", position=self.progress.now.position, **incident(error))
+                        told = type(error)
                     stop.wait(backoff)
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
@@ -112,11 +113,13 @@ class Relay:
 
     def _relay_as_leader(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         self.progress.change(state="standby")
-        if not acquire_leadership(connection, self._namespace, stop):
+        if not acquire_leadership(connection, self._namespace, stop, self.progress.turned):
             return
+        self.progress.change(state="connecting")  # to Kafka: nobody stands by while this one has the lock
         publisher = Publisher(
             self._bootstrap,
             self._topic,
+            f"{self._namespace}.dead-letters",
             group=f"{self._namespace}-relay",
             transactional_id=f"{self._namespace}-relay",
             compression=self._compression,

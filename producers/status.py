@@ -34,6 +34,27 @@ class LogStatus:
     leader: RelayLeader | None
 
 
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """How far the log is, and how long the oldest event beyond a position has waited."""
+
+    frontier: FrontierStatus
+    lag_seconds: float
+    """age of the first event beyond the position; 0.0 without one"""
+
+
+def log_place(dsn: str, position: int) -> LogPlace:
+    """What a relay may ask every few seconds: unlike `log_status` it counts nothing.
+
+    Raises LogUnavailable, NotInitialised.
+    """
+    with connect(dsn, "holonstream-metrics") as connection:
+        frontier = frontier_status(connection)
+        with driver_errors():
+            row = connection.execute(query("relay_lag_age"), {"position": position}).fetchone()
+    return LogPlace(frontier, max(row[0], 0.0) if row else 0.0)
+
+
 def log_status(dsn: str, namespace: str, relayed: int) -> LogStatus:
     """The log's status, given the position that the relay has committed. Raises LogUnavailable, NotInitialised."""
     with connect(dsn, "holonstream-status") as connection:

@@ -56,8 +56,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.sequence)
 
 
+class _Traced(msgspec.Struct, frozen=True):
+    traceparent: str | None = None
+
+
 _decoder = msgspec.json.Decoder(_CloudEvent, float_hook=jsontext.number)
 _place_decoder = msgspec.json.Decoder(Place)
+_trace_decoder = msgspec.json.Decoder(_Traced)
 
 
 def decode(value: bytes | None) -> RecordedEvent:
@@ -82,7 +87,7 @@ def decode(value: bytes | None) -> RecordedEvent:
             causal_links=c.causallinks,
             traceparent=c.traceparent,
         )
-    except (msgspec.DecodeError, ValueError, BadData) as error:
+    except (msgspec.DecodeError, ValueError, BadData, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
 
 
@@ -92,5 +97,13 @@ def decode_place(value: bytes | None) -> Place:
         place = _place_decoder.decode(value or b"")
         place.position  # noqa: B018 - a sequence that is no number must fail here
         return place
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
+
+
+def decode_traceparent(value: bytes | None) -> str | None:
+    """Only the trace context, of a record whose rest cannot be read; None when there is none."""
+    try:
+        return _trace_decoder.decode(value or b"").traceparent
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class RawRecord(Protocol):
@@ -47,6 +47,8 @@ class DeadLetter:
     position: int | None
     reason: str
     value: bytes | None
+    traceparent: str | None
+    """W3C trace context, as the event's producer gave it"""
 
 
 PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
@@ -89,8 +91,16 @@ class Sink(Protocol):
         """Give a partition back: drop what is remembered of it."""
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions, all of them or none; what each came to, in the same order.
+        """Apply runs of different partitions; what each came to, in the same order.
 
         Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
-        bug.
+        bug. Some of the runs may be applied then, in part or whole: to write them again must do no harm.
         """
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A sink whose store can be asked whether it answers, also when there is nothing to write."""
+
+    async def ping(self) -> None:
+        """Ask the store. Raises Unavailable."""

@@ -17,6 +17,10 @@ class NotInitialised(HolonstreamError):
     """The store lacks what `holonstream init` makes."""
 
 
+class PartitionsAdded(HolonstreamError):
+    """A topic that a graph follows was given more partitions."""
+
+
 class CheckpointMoved(HolonstreamError):
     """Another worker has written the partition: this one no longer owns it."""
 

@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -17,9 +18,11 @@ import structlog
 
 from schemas import jsontext
 from schemas.errors import HolonstreamError, Unavailable
+from schemas.incident import incident
 from sinks.base import DeadLetter, Sink
 from streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
 from streams.transport import SCHEME, RunSchema
+from streams.vitals import Vitals
 from streams.watchdog import watch_coordinator, watch_progress
 
 log = structlog.get_logger(__name__)
@@ -49,8 +52,12 @@ class GroupSettings:
     write_timeout: float = 30.0
     stall_timeout: float = 120.0
     """a worker that lags, is not waiting for its store and writes nothing for so long stops itself"""
+    look_interval: float = 0.0
+    """between two looks at the brokers' ends and at the store, for metrics and health; 0 leaves them out"""
     tls: bool = False
-    """whether the brokers speak TLS; the system's authorities are trusted"""
+    """whether the brokers speak TLS"""
+    ca: Path | None = None
+    """file of the authorities trusted for that; None means the system's"""
     user: str | None = None
     """for SASL/SCRAM-SHA-512; None without login"""
     password: str = field(default="", repr=False)
@@ -58,7 +65,7 @@ class GroupSettings:
     def credentials(self) -> Any:
         """What Faust takes, None without security."""
         # Faust speaks TLS only when it is handed a context: without one a password would go out in the clear.
-        context = ssl.create_default_context() if self.tls else None
+        context = ssl.create_default_context(cafile=self.ca) if self.tls else None
         if self.user is not None:
             return faust.SASLCredentials(
                 username=self.user, password=self.password, mechanism="SCRAM-SHA-512", ssl_context=context
@@ -98,6 +105,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.sink = sink
         self.follower = Follower(self, sink, max_events=settings.max_run, write_timeout=settings.write_timeout)
+        self.vitals = Vitals(self, settings.look_interval)
         self._dead_letters = self.topic(settings.dead_letter_topic, value_serializer="raw", key_serializer="raw")
         events = self.topic(settings.topic, schema=RunSchema())
         self.agent(events, name="follow")(self.follower.follow)
@@ -142,6 +150,7 @@ def _dead_letter_text(letter: DeadLetter) -> bytes:
             "version": letter.version,
             "position": letter.position,
             "reason": letter.reason,
+            "traceparent": letter.traceparent,
             "value": value[:DEAD_LETTER_VALUE].decode(errors="replace"),
             "truncated": len(value) > DEAD_LETTER_VALUE,
         }
@@ -156,15 +165,18 @@ def run_worker(app: SinkApp) -> int:
     return asyncio.run(_run(app))
 
 
-async def _open(sink: Sink, stop: asyncio.Event) -> bool:
+async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
     """Open the sink, waiting for its store; False when told to stop first."""
     backoff = FIRST_BACKOFF
     while not stop.is_set():
         try:
-            await sink.open()
+            await app.sink.open()
+            app.vitals.opened, app.vitals.store_error = True, None
             return True
         except Unavailable as error:
-            log.warning("sink.unavailable", error=str(error), backoff=backoff)
+            if app.vitals.store_error is None:
+                log.warning("sink.unavailable", group=app.settings.group, **incident(error))
+            app.vitals.store_error = str(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)
@@ -172,14 +184,23 @@ async def _open(sink: Sink, stop: asyncio.Event) -> bool:
 
 
 async def _run(app: SinkApp) -> int:
+    keeping = asyncio.ensure_future(app.vitals.keep()) if app.settings.look_interval else None
+    try:
+        return await _follow(app)
+    finally:
+        if keeping is not None:
+            keeping.cancel()
+
+
+async def _follow(app: SinkApp) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        if not await _open(app.sink, stop):
+        if not await _open(app, stop):
             return 0
     except HolonstreamError as error:
-        log.error("worker.not_started", group=app.settings.group, error=str(error))
+        log.error("worker.not_started", group=app.settings.group, **incident(error))
         return 1
     starting = asyncio.ensure_future(app.start())
     stopping = asyncio.ensure_future(stop.wait())
@@ -194,6 +215,6 @@ async def _run(app: SinkApp) -> int:
         task.cancel()
     await asyncio.gather(starting, stopping, crashing, return_exceptions=True)
     if failure is not None:
-        log.error("worker.failed", group=app.settings.group, error=repr(failure))
+        log.error("worker.failed", group=app.settings.group, **incident(failure))
         return 1
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from schemas.incident import incident
 from sinks.base import Run, Sink, Written
 from sinks.errors import CheckpointMoved
 from streams.transport import FetchedRun, Mark
@@ -49,8 +51,16 @@ class Follower:
         self._letting_go = False
         self.runs = 0
         self.retries = 0
+        self.causes: Counter[str] = Counter()
+        """retries by the error's class"""
+        self.in_hand: Sequence[Run] = ()
+        """what is being written"""
+        self.on_written: Callable[[Sequence[Run], Sequence[Written], float], None] | None = None
+        """told of every write that succeeded: the runs, what each came to, and the seconds that it took"""
         self.retrying_since: float | None = None
         """monotonic seconds; None while the sink works"""
+        self.retry_reason = ""
+        """of the last retry"""
 
     async def follow(self, stream: Any) -> None:
         """The agent: every run of the stream, in order."""
@@ -101,7 +111,7 @@ class Follower:
         except GivenUp:
             pass
         except Exception as error:
-            log.error("partition.open_failed", partition=tp.partition, error=repr(error))
+            log.error("partition.open_failed", partition=tp.partition, **incident(error))
             await self._app.crash(error)
 
     async def _take(self, tp: TP, mark: Mark) -> None:
@@ -165,7 +175,11 @@ class Follower:
 
     async def _write(self, joined: Mapping[TP, FetchedRun]) -> None:
         runs = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
-        results: list[Written] = await self._insist(lambda: self._sink.write_runs(runs)) if runs else []
+        self.in_hand = runs
+        try:
+            results: list[Written] = await self._insist(lambda: self._sunk(runs)) if runs else []
+        finally:
+            self.in_hand = ()
         for run, written in zip(runs, results, strict=True):
             if written.position is not None:
                 self._positions[TP(run.topic, run.partition)] = written.position
@@ -174,6 +188,13 @@ class Follower:
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = run_.next_offset
                 self._app.consumer.written(tp, Mark(run_.next_offset, self._positions.get(tp)))
+
+    async def _sunk(self, runs: Sequence[Run]) -> list[Written]:
+        began = monotonic()
+        results = await self._sink.write_runs(runs)
+        if self.on_written is not None:
+            self.on_written(runs, results, monotonic() - began)
+        return results
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again while the store is down. Raises GivenUp, or the bug that it met."""
@@ -184,12 +205,15 @@ class Follower:
                 result = await self._bounded(call)
             except (Unavailable, TimeoutError) as error:
                 self.retries += 1
+                self.causes[type(error).__name__] += 1
+                self.retry_reason = str(error) or repr(error)
                 if self.retrying_since is None:
                     self.retrying_since = monotonic()
-                    log.warning("sink.unavailable", error=str(error) or repr(error))
+                    places = {tp.partition: self._positions.get(tp) for tp in self._expected}
+                    log.warning("sink.unavailable", group=self._group(), positions=places, **incident(error))
             else:
                 if self.retrying_since is not None:
-                    log.info("sink.available", after=round(monotonic() - self.retrying_since, 3))
+                    log.info("sink.available", group=self._group(), after=round(monotonic() - self.retrying_since, 3))
                     self.retrying_since = None
                 return result
             until = monotonic() + backoff
@@ -215,6 +239,9 @@ class Follower:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=GRACE)
+
+    def _group(self) -> str:
+        return str(self._app.conf.id)
 
     def _check(self) -> None:
         if self._must_let_go():

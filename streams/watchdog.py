@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from schemas.errors import HolonstreamError
+from schemas.incident import incident
+
 if TYPE_CHECKING:
     from streams.app import SinkApp
 
@@ -15,7 +18,7 @@ log = structlog.get_logger(__name__)
 LOOK = 1.0  # seconds
 
 
-class Stalled(RuntimeError):
+class Stalled(HolonstreamError):
     """A worker lags, its store answers, and still nothing is written."""
 
 
@@ -34,7 +37,7 @@ async def watch_coordinator(app: SinkApp) -> None:
             if consumer is not None and consumer._coordinator._coordination_task.done():
                 await app.crash(error)
                 return
-            log.error("group.coordinator_error", group=app.settings.group, error=repr(error))
+            log.error("group.coordinator_error", group=app.settings.group, **incident(error))
 
 
 async def watch_progress(app: SinkApp, stall_timeout: float) -> None:

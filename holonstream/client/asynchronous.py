@@ -11,6 +11,7 @@ from typing import TypeVar
 from holonstream import wiring
 from holonstream.client.graph import GraphQueries
 from holonstream.client.history import At, modifications_at, state_at
+from holonstream.observe.client import ClientMetrics
 from holonstream.settings import Settings, load
 from producers.event_store import Appended, EventStore
 from schemas.catalogue import Catalogue
@@ -46,12 +47,22 @@ class Client(GraphQueries):
     """
 
     def __init__(
-        self, graph: SemanticGraphStore, log: EventStore, catalogue: Catalogue, *, deadline: float = DEADLINE
+        self,
+        graph: SemanticGraphStore,
+        log: EventStore,
+        catalogue: Catalogue,
+        *,
+        deadline: float = DEADLINE,
+        metrics: ClientMetrics | None = None,
     ) -> None:
-        """Over stores that stay their maker's to close; `deadline`, in seconds, is for reads that name none."""
+        """Over stores that stay their maker's to close; `deadline`, in seconds, is for reads that name none.
+
+        `metrics` are those that the stores report to.
+        """
         super().__init__(graph, deadline)
         self._log, self._catalogue = log, catalogue
         self._log_calls = asyncio.Semaphore(LOG_CALLS)
+        self.metrics = ClientMetrics() if metrics is None else metrics
 
     @classmethod
     @asynccontextmanager
@@ -64,17 +75,20 @@ class Client(GraphQueries):
         """
         settings = load() if settings is None else settings
         known = wiring.catalogue(settings)
+        metrics = ClientMetrics()
         async with AsyncExitStack() as stack:
-            log = await asyncio.to_thread(wiring.event_store, settings, known, max_connections=LOG_CALLS)
+            log = await asyncio.to_thread(
+                wiring.event_store, settings, known, max_connections=LOG_CALLS, on_append=metrics.appended
+            )
             stack.push_async_callback(asyncio.to_thread, log.close)
             graph = Neo4jGraphStore(wiring.graph_connection(settings), known, settings.topic)
             stack.push_async_callback(graph.close)
             await graph.open()
             redis = wiring.redis_client(settings, timeout=wiring.READ_TIMEOUT)
             cached = await stack.enter_async_context(
-                CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl)
+                CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=metrics.cache)
             )
-            yield cls(cached, log, known, deadline=settings.read_deadline)
+            yield cls(cached, log, known, deadline=settings.read_deadline, metrics=metrics)
 
     async def append(self, events: Sequence[Event], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
         """Append events, all or none; where each is in the log, with its token, in the order given.

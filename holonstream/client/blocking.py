@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from holonstream.client.asynchronous import Client
 from holonstream.client.loop import ClientClosed, LoopThread
+from holonstream.observe.client import ClientMetrics
 from holonstream.settings import Settings
 
 __all__ = ["ClientClosed", "SyncClient"]
@@ -95,6 +96,11 @@ class SyncClient:
                 yield cls(client, loop)
             finally:
                 loop.run(lambda: opening.__aexit__(None, None, None))
+
+    @property
+    def metrics(self) -> ClientMetrics:
+        """See `Client`."""
+        return self._client.metrics
 
     append = _blocking(Client.append)
     get_holon = _blocking(Client.get_holon)

@@ -9,9 +9,11 @@ from holonstream.commands.dataset import dataset
 from holonstream.commands.dead_letters import dead_letters
 from holonstream.commands.demo import demo
 from holonstream.commands.export import export
+from holonstream.commands.exporter import exporter
 from holonstream.commands.fold import fold
 from holonstream.commands.import_ import import_
 from holonstream.commands.init import init
+from holonstream.commands.metrics import metrics
 from holonstream.commands.relay import relay
 from holonstream.commands.replay import replay
 from holonstream.commands.schemas import schemas
@@ -26,6 +28,7 @@ COMMANDS: list[click.Command] = [
     init,
     relay,
     worker,
+    exporter,
     import_,
     export,
     fold,
@@ -35,6 +38,7 @@ COMMANDS: list[click.Command] = [
     dead_letters,
     schemas,
     settings,
+    metrics,
     dataset,
     bench,
     demo,

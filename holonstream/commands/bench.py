@@ -20,7 +20,7 @@ from holonstream.settings import Settings
 @click.option("--strict", is_flag=True, help="Exit with 1 when a promise is not kept.")
 def bench(name: str, as_json: bool, strict: bool) -> None:
     """Measure one path against its bare client, on servers started for it: append, relay, consume, graph, cache,
-    freshness, or all.
+    freshness, metrics; show how each consumer group scales by itself: scaling; or all.
 
     Both sides are measured in the same run; the ratio is what to look at, for it holds when the machine is slow. Needs
     a checkout: the benchmarks are not part of the installed package.

@@ -103,7 +103,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, PostgresS
     from holonstream.replay.stream_log import PostgresStreamLog
     from sinks.graph.redrive import Redriver
 
-    with PostgresStreamLog(settings.postgres_dsn.get_secret_value()) as log:
+    with PostgresStreamLog(settings.log_dsn) as log:
         async with wiring.graph_connection(settings) as connection:
             yield Redriver(connection, wiring.catalogue(settings), settings.topic, log), log
 

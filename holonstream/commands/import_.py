@@ -29,7 +29,7 @@ def import_(settings: Settings, file: Path, events_key: str) -> None:
         known.validate(event)
     with (
         event_store(settings, known) as store,
-        connect(settings.postgres_dsn.get_secret_value(), "holonstream-import") as connection,
+        connect(settings.log_dsn, "holonstream-import") as connection,
     ):
         before = store.head()
         with driver_errors(), connection.transaction():

@@ -26,7 +26,7 @@ def initialise(settings: Settings) -> None:
     from producers.schema import apply_schema
 
     known = wiring.catalogue(settings)
-    changed = apply_schema(settings.postgres_dsn.get_secret_value(), known)
+    changed = apply_schema(settings.log_dsn, known)
     click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
     partitions = make_topics(settings)
     click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)

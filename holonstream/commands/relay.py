@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 import click
+import structlog
 
 from holonstream.settings import Settings
+from schemas.incident import incident
+
+log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -19,8 +24,21 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     Start a second one as a standby: it waits for the leader lock and takes over when the leader's session ends.
     """
     from holonstream import wiring
+    from holonstream.observe.process import observed
+    from holonstream.observe.relay import ObservedRelay
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    wiring.relay(settings, trust_topic=trust_topic).run(stop)
+    relay = wiring.relay(settings, trust_topic=trust_topic)
+    with observed(
+        settings,
+        lambda: ObservedRelay(
+            relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
+        ),
+    ):
+        try:
+            relay.run(stop)
+        except Exception as error:  # what trying again cannot help, or a bug
+            log.error("relay.failed", position=relay.progress.now.position, **incident(error))
+            sys.exit(1)

@@ -28,8 +28,8 @@ def status(settings: Settings, as_json: bool) -> None:
     with TopicStatus(client(settings), settings.topic) as topic:
         # In the order of flow: what is relayed after it was looked at must not be missing from the ends, or a group
         # would seem to have handled everything too early.
-        relayed = topic.group(settings.group("relay"), {0: 0}, seconds=False).partitions[0].offset
-        log = log_status(settings.postgres_dsn.get_secret_value(), settings.namespace, relayed)
+        relayed = topic.relayed(settings.group("relay"))
+        log = log_status(settings.log_dsn, settings.namespace, relayed)
         ends = topic.ends()
         groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]
     frontier, leader = log.frontier, log.leader

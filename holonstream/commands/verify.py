@@ -147,7 +147,7 @@ async def _verifier(
     from sinks.graph import schema
 
     known = wiring.catalogue(settings)
-    with LogReader(settings.postgres_dsn.get_secret_value(), known) as log:
+    with LogReader(settings.log_dsn, known) as log:
         async with wiring.graph_connection(settings) as connection:
             await schema.check(connection, known, settings.topic)
             yield GraphVerifier(
@@ -210,7 +210,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
     redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
     try:
         with (
-            LogReader(settings.postgres_dsn.get_secret_value(), known) as log,
+            LogReader(settings.log_dsn, known) as log,
             TopicStatus(client(settings), settings.topic) as topic,
         ):
             async with wiring.graph_connection(settings) as connection:

@@ -19,6 +19,11 @@ def worker(settings: Settings, name: str) -> None:
     code when it met a bug or had no brokers at start; start it again then, it goes on where it was.
     """
     from holonstream import wiring
+    from holonstream.observe.process import observed
+    from holonstream.observe.worker import ObservedWorker
     from streams.app import run_worker
 
-    sys.exit(run_worker(wiring.worker(settings, name)))
+    app = wiring.worker(settings, name)
+    with observed(settings, lambda: ObservedWorker(app, name, stall=settings.ready_stall)):
+        code = run_worker(app)
+    sys.exit(code)

@@ -116,7 +116,7 @@ class GraphReplay:
         async with wiring.graph_connection(settings) as connection:
             decisions = await self._decisions(connection)
             taken = 0
-            with PostgresStreamLog(settings.postgres_dsn.get_secret_value()) as log:
+            with PostgresStreamLog(settings.log_dsn) as log:
                 redriver = Redriver(connection, wiring.catalogue(settings), settings.topic, log)
                 if decisions:
                     taken = await rebuild.take_over(redriver, decisions)
@@ -170,7 +170,7 @@ class GraphReplay:
             return await rebuild.decisions_before(target, self.target.topic)
         try:
             async with wiring.graph_connection(self.live) as connection:
-                with PostgresStreamLog(self.live.postgres_dsn.get_secret_value()) as log:
+                with PostgresStreamLog(self.live.log_dsn) as log:
                     return await Redriver(connection, wiring.catalogue(self.live), self.live.topic, log).discarded()
         except (Unavailable, GraphRefused) as error:
             self.say(f"decisions to discard events are not taken over, the live graph does not answer: {error}")

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.kafka import TIMEOUT, answered
+from holonstream.kafka import answer, answered, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,12 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
 
     `client` as `holonstream.kafka.client` makes it. Raises KafkaUnavailable.
     """
-    admin = AdminClient(dict(client))  # held until the answer is there: a client that is collected never gives one
+    admin = AdminClient(dict(client))
     with answered():
-        asked = admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group]
-        try:
-            described = asked.result(TIMEOUT)
-        except KafkaException as error:
-            if error.args[0].name() == "GROUP_ID_NOT_FOUND":
-                return []  # nobody ever joined it
-            raise
+        described = describe(admin, group)
     return [
         Member(m.member_id, m.host, len(m.assignment.topic_partitions) if m.assignment else 0)
-        for m in described.members
+        for m in (described.members if described else ())
     ]
 
 
@@ -50,8 +44,12 @@ def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapp
     try:
         with answered():
             wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
-            for done in consumer.commit(offsets=wanted, asynchronous=False):
-                if done.error is not None:
-                    raise KafkaException(done.error)
+            answer(lambda: _commit(consumer, wanted))
     finally:
         consumer.close()
+
+
+def _commit(consumer: Consumer, wanted: list[TopicPartition]) -> None:
+    for done in consumer.commit(offsets=wanted, asynchronous=False):
+        if done.error is not None:
+            raise KafkaException(done.error)

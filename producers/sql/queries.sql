@@ -84,6 +84,11 @@ SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.positi
        (SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM holonstream.events AS e
         WHERE e.position > %(position)s ORDER BY e.position LIMIT 1);
 
+-- relay_lag_age --
+-- The age in seconds of the first event beyond a position.
+SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM holonstream.events AS e
+WHERE e.position > %(position)s ORDER BY e.position LIMIT 1;
+
 -- relay_leader --
 -- The session that has the leader lock.
 SELECT l.pid, a.application_name, a.client_addr::text, extract(epoch FROM clock_timestamp() - a.backend_start)::float8

@@ -31,5 +31,7 @@ class CacheCounters:
     """tombstones written"""
     undecodable: int = 0
     """records without a readable place, skipped (the graph sink dead-letters them)"""
+    fold_seconds: float = 0.0
+    """spent on decoding runs; partly while Redis works"""
     floors: int = 0
     """floors made: at the first assignment, and again whenever Redis has lost them"""

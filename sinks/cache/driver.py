@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,17 +28,28 @@ class UnsafeRedis(NotInitialised):
     """This Redis is set up so that the cache could go stale or lose tombstones before values."""
 
 
-def connect(url: str, *, timeout: float, connections: int = 32) -> Redis:
+def connect(
+    url: str, *, timeout: float, connections: int = 32, password: str | None = None, ca: Path | None = None
+) -> Redis:
     """A client that tries once: `timeout`, in seconds, bounds connecting and every reply.
+
+    `password` is for a `url` that has none. `ca` is the file of authorities trusted instead of the system's, for
+    ``rediss://``.
 
     Short for readers (50 ms: the graph answers instead), long for the sink (5 s: its scripts take up to 1,000 keys).
     """
+    options: dict[str, Any] = {}
+    if password is not None:
+        options["password"] = password
+    if ca is not None and url.startswith("rediss:"):
+        options["ssl_ca_certs"] = str(ca)
     return Redis.from_url(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         max_connections=connections,
+        **options,
     )
 
 

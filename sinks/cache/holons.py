@@ -10,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from schemas.errors import HolonstreamError
+from schemas.incident import incident
 from schemas.state import HOLON, Holon, stream_of
 from schemas.token import Token
 from sinks.cache.counters import CacheCounters
@@ -192,7 +193,7 @@ class HolonCache:
     def _failed(self, error: HolonstreamError) -> None:
         self.counters.errors += 1
         if self._failed_at is None:
-            log.warning("cache.unavailable", reason=str(error))
+            log.warning("cache.unavailable", **incident(error))
         self._failed_at = monotonic()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import perf_counter
 
 import structlog
 from redis.asyncio import Redis
 
 from schemas.errors import InvalidEvent
+from schemas.incident import incident
 from schemas.wire import decode_place
 from sinks.base import RawRecord, Run, Written
 from sinks.cache.counters import CacheCounters
@@ -78,6 +80,11 @@ class InvalidationSink:
             self._ticking = None
         await self._redis.aclose()
 
+    async def ping(self) -> None:
+        """Find out whether Redis answers. Raises CacheUnavailable."""
+        with redis_errors("pinging"):
+            await self._redis.ping()
+
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
         self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
@@ -111,9 +118,11 @@ class InvalidationSink:
         try:
             # Redis works on one chunk while the next is decoded.
             for start in range(0, len(run.records), CHUNK):
+                began = perf_counter()
                 latest, bad = _latest_positions(run.records[start : start + CHUNK])
                 undecodable += bad
                 keys, arguments = self._arguments(run.partition, latest, last)
+                self.counters.fold_seconds += perf_counter() - began
                 if in_flight is not None:
                     await in_flight
                 in_flight = asyncio.create_task(self._invalidate(run.partition, keys, arguments))
@@ -154,7 +163,14 @@ class InvalidationSink:
     def _skip(self, run: Run, undecodable: int) -> None:
         if undecodable:
             self.counters.undecodable += undecodable
-            log.warning("cache.records.undecodable", partition=run.partition, next=run.next_offset, count=undecodable)
+            log.warning(
+                "cache.records.undecodable",
+                partition=run.partition,
+                first=run.records[0].offset,
+                next=run.next_offset,
+                count=undecodable,
+                cause=InvalidEvent.__name__,
+            )
 
     async def _keep_floors(self) -> None:
         failing = False
@@ -164,7 +180,7 @@ class InvalidationSink:
                 failing = False
             except CacheUnavailable as error:
                 if not failing:
-                    log.warning("cache.floors.unavailable", reason=str(error))
+                    log.warning("cache.floors.unavailable", held=len(self._processed), **incident(error))
                 failing = True
 
     async def _closes_within(self, seconds: float) -> bool:

@@ -1,7 +1,7 @@
 """The one place that talks to the Neo4j driver, and that turns its errors into ours.
 
 Down, busy, deadlocked or out of memory is GraphUnavailable: the caller tries again. What the server refuses (a wrong
-password, a statement it cannot run) is GraphRefused: trying again cannot help, and it says nothing about the data.
+password, a statement it cannot run, a value that breaks a constraint) is GraphRefused: trying again cannot help.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncSession, AsyncTransaction, NotificationMinimumSeverity, Query
+from neo4j import (
+    AsyncDriver,
+    AsyncGraphDatabase,
+    AsyncSession,
+    AsyncTransaction,
+    NotificationMinimumSeverity,
+    Query,
+    TrustCustomCAs,
+)
 from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 
 from schemas.errors import HolonstreamError
@@ -32,35 +41,73 @@ _TRY_AGAIN = (
     "Neo.ClientError.Transaction.TransactionHookFailed",
     "Neo.ClientError.Cluster.",
     "Neo.ClientError.General.TransactionOutOfMemoryError",
+    "Neo.ClientError.Statement.EntityNotFound",  # somebody deleted it while it was read
 )
 _DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
+_FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
 
 
 class GraphRefused(HolonstreamError):
     """Neo4j refuses what is asked of it: credentials, configuration or a statement. Not for retrying."""
+
+    detail = ""
+    """what the server says where that may quote values: for parked marks and dead letters, never for a log"""
+
+
+class ExecutionFailed(GraphUnavailable):
+    """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
+    an index; the sink finds out which (`sinks.graph.bisect`)."""
+
+    detail = ""
+    """as of GraphRefused"""
 
 
 class Deadlock(GraphUnavailable):
     """Two transactions wait for each other's locks, and the server gave this one up; nothing of it is written."""
 
 
+R = TypeVar("R", GraphRefused, ExecutionFailed)
+
+
 @contextmanager
 def neo4j_errors(address: str) -> Iterator[None]:
-    """Turn what the driver raises into GraphUnavailable, Deadlock or GraphRefused."""
+    """Turn what the driver raises into GraphUnavailable, Deadlock, ExecutionFailed or GraphRefused."""
     try:
         yield
     except Neo4jError as error:
         code = error.code or ""
-        text = f"Neo4j at {address}: {code}: {error.message}"
+        detail = error.message or ""
+        text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {detail}'}"
         if code == _DEADLOCK:
             raise Deadlock(text) from error
+        if code == _FAILED:
+            raise _detailed(ExecutionFailed(text), detail) from error
         if code.startswith(_TRY_AGAIN) or error.is_retryable():
             raise GraphUnavailable(text) from error
-        raise GraphRefused(text) from error
+        raise _detailed(GraphRefused(text), detail) from error
     except ConfigurationError as error:
         raise GraphRefused(f"Neo4j at {address}: {error}") from error
     except (DriverError, OSError, asyncio.IncompleteReadError) as error:
         raise GraphUnavailable(f"Neo4j at {address}: {type(error).__name__}: {error}") from error
+
+
+def _detailed(refusal: R, detail: str) -> R:
+    refusal.detail = detail
+    return refusal
+
+
+def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:
+    """Address and options for the driver: one whose scheme says TLS takes no authorities of ours."""
+    scheme, _, rest = uri.partition("://")
+    if ca is None or not scheme.endswith("+s"):
+        return uri, {}
+    options = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(ca))}
+    return f"{scheme.removesuffix('+s')}://{rest}", options
+
+
+def _quotes_values(code: str) -> bool:
+    """Whether the server's message may quote values of an event, which would then stand in a log."""
+    return (".Statement." in code and not code.endswith(".SyntaxError")) or code.endswith("ConstraintValidationFailed")
 
 
 class GraphConnection:
@@ -74,7 +121,10 @@ class GraphConnection:
         password: str | None = None,
         database: str = "neo4j",
         max_connections: int = 20,
+        ca: Path | None = None,
     ) -> None:
+        """`ca` is the file of authorities trusted instead of the system's, for ``bolt+s://`` and ``neo4j+s://``."""
+        self._target, self._trust = _trusting(uri, ca)
         self.uri, self.database = uri, database
         self._auth = None if user is None else (user, password or "")
         self._max_connections = max_connections
@@ -90,7 +140,7 @@ class GraphConnection:
             return
         with neo4j_errors(self.uri):
             driver = AsyncGraphDatabase.driver(
-                self.uri,
+                self._target,
                 auth=self._auth,
                 connection_timeout=CONNECT_TIMEOUT,
                 connection_acquisition_timeout=ACQUIRE_TIMEOUT,
@@ -99,6 +149,7 @@ class GraphConnection:
                 notifications_min_severity=NotificationMinimumSeverity.OFF,
                 telemetry_disabled=True,
                 keep_alive=True,
+                **self._trust,
             )
             try:
                 await driver.verify_connectivity()
@@ -106,6 +157,13 @@ class GraphConnection:
                 await driver.close()
                 raise
         self._driver = driver
+
+    async def ping(self) -> None:
+        """Find out whether the server answers now. Raises GraphUnavailable or GraphRefused."""
+        if self._driver is None:
+            raise GraphUnavailable(f"Neo4j at {self.uri}: the connection is not open")
+        with neo4j_errors(self.uri):
+            await self._driver.verify_connectivity()
 
     async def close(self) -> None:
         """Close all connections; closing twice is fine."""

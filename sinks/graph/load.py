@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from schemas.catalogue import Catalogue
 from schemas.state import HOLON, RELATIONSHIP, State, stream_of
+from sinks.errors import GraphUnavailable
 from sinks.graph.driver import GraphConnection
 from sinks.graph.mapping import holon_of, relationship_of
 from sinks.graph.statements import count_statement, load_statement, text
@@ -39,20 +41,36 @@ class Loader:
             (holons if kind == HOLON else relationships).append(entity)
         states: dict[str, State] = {}
         if holons:
-            for labels, properties in (await self._connection.rows(text("holons_load"), ids=holons))[0][0]:
-                holon = holon_of(labels, properties)
-                states[stream_of(HOLON, holon.id)] = holon
+            rows = (await self._connection.rows(text("holons_load"), ids=holons))[0][0]
+            with _torn_reads(HOLON):
+                for labels, properties in rows:
+                    holon = holon_of(labels, properties)
+                    states[stream_of(HOLON, holon.id)] = holon
         if relationships and (types := await self._occurring_types()):
             query = load_statement(self._catalogue, types)
-            for row in (await self._connection.rows(query, ids=relationships))[0][0]:
-                relationship = relationship_of(*row)
-                states[stream_of(RELATIONSHIP, relationship.id)] = relationship
+            rows = (await self._connection.rows(query, ids=relationships))[0][0]
+            with _torn_reads(RELATIONSHIP):
+                for row in rows:
+                    relationship = relationship_of(*row)
+                    states[stream_of(RELATIONSHIP, relationship.id)] = relationship
         return states
 
     async def _occurring_types(self) -> set[str]:
         if self._types is None:
             self._types = set(await occurring_types(self._connection, self._catalogue))
         return self._types
+
+
+@contextmanager
+def _torn_reads(kind: str) -> Iterator[None]:
+    """Reads are not isolated: an entity that somebody deletes by hand is found by its id, and then lacks any part."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError) as error:
+        raise GraphUnavailable(
+            f"A {kind} lacks {error}: it is being deleted, or was damaged by hand; then `holonstream verify graph "
+            "--repair` mends it"
+        ) from error
 
 
 async def occurring_types(connection: GraphConnection, catalogue: Catalogue) -> list[str]:

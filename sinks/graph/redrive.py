@@ -20,6 +20,10 @@ A redrive, one transaction per partition and some streams of it:
    raised;
 3. *go on*: fold what the log has from the position of step 1 to the one found under the lock: as a rule, nothing;
 4. *write* the states; delete the marks, or move them to the event that does not apply and say why. Commit.
+5. *settle*: a transaction is not applied at once, so a reader might see the mark gone before the states are there. The
+   marks therefore stay as ``redriven`` (or keep, as ``since``, where they were moved from): no worker heeds that, every
+   reader does, until whoever takes the checkpoint's lock next (this redrive, or a worker that reads the partition
+   anew) tells that all is applied.
 
 With a worker at work. Its transaction is before ours: then step 2 waits for it, and finds the position that it moved
 to; what it dead-lettered on the way lies below and is folded in step 3. Or it is after ours: then its fence finds the
@@ -28,12 +32,10 @@ once more, in which every event of an unparked stream lies beyond our position a
 third case. Letters that it had sent by then are on the topic though the events are applied: letters tell what happened,
 parked marks what is.
 
-5. *settle*: a transaction is not applied at once, so a reader might see the mark gone before the states are there. The
-   marks therefore stay as ``redriven`` (or keep, as ``since``, where they were moved from): no worker heeds that, every
-   reader does, until whoever takes the checkpoint's lock next (this redrive, or a worker that reads the partition
-   anew) tells that all is applied.
-
 A crash before the commit changes nothing; after it, all is done. Repeating a redrive is harmless.
+
+Streams that Neo4j refuses when they are written together are redriven one by one, and of one that it refuses the events
+are written up to the guilty one, in steps: after each step the stream is parked at the event where it has come to.
 
 A *discarded* event is one that an operator has decided to leave out. It is folded like an event without effect: version
 and position move, so that the next one is no hole. The decision is a node of its own, ``(:HolonstreamDiscarded
@@ -60,6 +62,7 @@ from schemas.event import RecordedEvent
 from schemas.state import State
 from sinks.base import Run
 from sinks.errors import NotInitialised
+from sinks.graph.bisect import REFUSALS, reason_of
 from sinks.graph.changes import changes, perform
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from sinks.graph.load import Loader
@@ -176,7 +179,7 @@ class Redriver:
             partitions[mark.partition].append(mark.stream)
         for partition, names in sorted(partitions.items()):
             for start in range(0, len(names), STREAMS):
-                for redriven in await self._insist(partition, names[start : start + STREAMS], None):
+                for redriven in await self._together(partition, names[start : start + STREAMS]):
                     yield redriven
 
     async def discard(self, stream: str, version: int, note: str | None = None) -> Redriven:
@@ -190,18 +193,55 @@ class Redriver:
         decision = DiscardedEvent(
             stream, version, mark.position, mark.reason, note, datetime.now(UTC).isoformat(timespec="milliseconds")
         )
-        done = await self._insist(mark.partition, [stream], decision)
+        done = await self._alone(mark.partition, stream, decision)
         if not done:
             raise NotParked(f"Not parked: {stream} was redriven meanwhile")
         return done[0]
 
     # --- one partition -----------------------------------------------------------------------------------------------
 
-    async def _insist(self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None) -> list[Redriven]:
+    async def _together(self, partition: int, streams: Sequence[str]) -> list[Redriven]:
+        try:
+            return await self._insist(partition, streams, None)
+        except REFUSALS:
+            return [done for stream in streams for done in await self._alone(partition, stream, None)]
+
+    async def _alone(self, partition: int, stream: str, decision: DiscardedEvent | None) -> list[Redriven]:
+        """Redrive one stream, up to the event that Neo4j refuses. Raises GraphRefused when it refuses even the mark."""
+        try:
+            return await self._insist(partition, [stream], decision)
+        except REFUSALS as refused:
+            log.info("redrive.refused", stream=stream, cause=type(refused).__name__)
+            stop = _Stop((await self.find(stream)).version, reason_of(refused))
+        applied = discarded = 0
+        step = 1
+        while True:
+            try:
+                done = await self._insist(partition, [stream], decision, replace(stop, version=stop.version + step))
+            except REFUSALS as again:
+                stop = replace(stop, reason=reason_of(again))
+                if step > 1:
+                    step = 1
+                    continue
+                if decision is not None:
+                    raise
+                done, step = await self._insist(partition, [stream], None, stop), 0
+            decision = None
+            for redriven in done:
+                applied, discarded = applied + redriven.applied, discarded + redriven.discarded
+                if step == 0 or redriven.parked is None or redriven.parked.version != stop.version + step:
+                    return [Redriven(stream, applied, discarded, redriven.parked)]
+            if not done:
+                return []
+            stop, step = replace(stop, version=stop.version + step), 2 * step
+
+    async def _insist(
+        self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None, stop: _Stop | None = None
+    ) -> list[Redriven]:
         attempt = 0
         while True:
             try:
-                return await self._attempt(partition, streams, decision)
+                return await self._attempt(partition, streams, decision, stop)
             except _EpochMoved:
                 log.info("redrive.epoch_moved", partition=partition)
             except Deadlock:
@@ -210,7 +250,9 @@ class Redriver:
                     raise
                 await asyncio.sleep(DEADLOCK_PAUSE * attempt)
 
-    async def _attempt(self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None) -> list[Redriven]:
+    async def _attempt(
+        self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None, stop: _Stop | None
+    ) -> list[Redriven]:
         epoch, position = await self._checkpoint(partition)
         marks = await self._marks(streams)
         left_out = await self._left_out(streams)
@@ -220,7 +262,7 @@ class Redriver:
             left_out[decision.stream].add(decision.version)
         before = await Loader(self._connection, self._catalogue).load(list(marks))
         folds = [
-            _Fold(self._catalogue, self._log, mark, before.get(stream), left_out[stream])
+            _Fold(self._catalogue, self._log, mark, before.get(stream), left_out[stream], stop)
             for stream, mark in sorted(marks.items())  # one lock order for every writer
         ]
         for fold in folds:
@@ -285,13 +327,27 @@ class Redriver:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Do not go beyond this version: park the stream there, and say why."""
+
+    version: int
+    reason: str
+
+
 class _Fold:
     """One stream on its way from what the graph has of it to a position."""
 
     def __init__(
-        self, catalogue: Catalogue, log: StreamLog, mark: ParkedStream, before: State | None, left_out: set[int]
+        self,
+        catalogue: Catalogue,
+        log: StreamLog,
+        mark: ParkedStream,
+        before: State | None,
+        left_out: set[int],
+        stop: _Stop | None,
     ) -> None:
-        self._catalogue, self._log, self._left_out = catalogue, log, left_out
+        self._catalogue, self._log, self._left_out, self._stop = catalogue, log, left_out, stop
         self._run = Run(mark.topic, mark.partition, (), 0)
         self.mark = mark
         self.before = self.after = before
@@ -326,6 +382,9 @@ class _Fold:
                 f"Hole in {self.mark.stream}: after version {self.version} the log has {event.version} "
                 f"(position {event.position})"
             )
+        if self._stop is not None and event.version == self._stop.version:
+            self._park(event, self._stop.reason)
+            return
         if event.version in self._left_out:
             if self.after is not None:
                 self.after = replace(self.after, version=event.version, position=event.position)
@@ -358,7 +417,7 @@ def _decoded(stream: str, event: LoggedEvent) -> RecordedEvent | Undecodable:
     try:
         return wire.decode(event.value)
     except BadData as error:
-        return Undecodable(stream, event.version, event.position, str(error))
+        return Undecodable(stream, event.version, event.position, str(error), wire.decode_traceparent(event.value))
 
 
 def _row(parked: ParkedStream) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ stream is then parked like that of an event that does not apply. One that tells 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -38,6 +39,7 @@ class Undecodable(msgspec.Struct, frozen=True):
     version: int
     position: int
     error: str
+    traceparent: str | None
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +58,14 @@ class Parked:
     position: int
     offset: int
     reason: str
+    cause: str
+    """the error's class"""
+    traceparent: str | None
+
+    def place(self) -> dict[str, object]:
+        """What a log line says of it: all but the reason, which may name values."""
+        names = ("stream", "version", "position", "offset", "cause", "traceparent")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(slots=True)
@@ -124,12 +134,24 @@ def fold_stream(
             state = _apply(catalogue, kind, state, event)
         except BadData as error:
             parked = event.version, str(error)
-            outcome.parked.append(Parked(stream, event.version, event.position, item.record.offset, str(error)))
-            outcome.letters.append(_letter(run, item.record, event, str(error)))
+            _park(run, item, str(error), type(error).__name__, outcome)
             continue
         version = event.version
         outcome.applied += 1
     return state
+
+
+def park_refused(run: Run, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
+    """Park streams at their first item of the run, which the graph refuses."""
+    for item, *_ in streams.values():
+        _park(run, item, reason, "GraphRefused", outcome)
+
+
+def _park(run: Run, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
+    event, offset = item.event, item.record.offset
+    parked = Parked(event.stream, event.version, event.position, offset, reason, cause, event.traceparent)
+    outcome.parked.append(parked)
+    outcome.letters.append(_letter(run, item.record, event, reason))
 
 
 def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:
@@ -152,7 +174,9 @@ def _apply(catalogue: Catalogue, kind: str, state: State | None, event: Recorded
 def _undecodable(run: Run, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
     try:
         place = wire.decode_place(record.value)
-        return Undecodable(place.subject, place.streamversion, place.position, reason)
+        return Undecodable(
+            place.subject, place.streamversion, place.position, reason, wire.decode_traceparent(record.value)
+        )
     except BadData:
         outcome.letters.append(_letter(run, record, None, reason))
         return None
@@ -168,4 +192,5 @@ def _letter(run: Run, record: RawRecord, event: RecordedEvent | Undecodable | No
         position=event.position if event else None,
         reason=reason,
         value=record.value,
+        traceparent=event.traceparent if event else None,
     )

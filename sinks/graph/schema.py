@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from schemas.catalogue import Catalogue
-from sinks.errors import NotInitialised
+from sinks.errors import NotInitialised, PartitionsAdded
 from sinks.graph.driver import GraphConnection
 from sinks.graph.statements import statement, text
 
@@ -45,8 +45,16 @@ def wanted(catalogue: Catalogue) -> dict[Index, str]:
 async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: str, partitions: int) -> None:
     """Make what is missing: constraints, indexes, and a checkpoint (offset 0) for each partition of the topic.
 
-    Raises GraphUnavailable, GraphRefused.
+    Raises PartitionsAdded, GraphUnavailable, GraphRefused.
     """
+    followed = await connection.rows(text("checkpoints"), topic=topic)
+    last = max((partition for partition, *_ in followed), default=-1)
+    if last + 1 < partitions and any(offset for _, offset, _ in followed):
+        raise PartitionsAdded(
+            f"{connection}: follows {topic} with {last + 1} partitions, and it has {partitions} now: a stream's newer "
+            "events are not where the older ones are, so that nothing orders them. Set up a pipeline under another "
+            "HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions)"
+        )
     there = await _there(connection)
     missing = [make for index, make in wanted(catalogue).items() if index not in there]
     for make in missing:

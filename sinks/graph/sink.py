@@ -27,6 +27,9 @@ commit its outcome is unknown: the next attempt reads the checkpoint, under the 
 is applied, and takes both answers for good. A crash before the settling leaves it to whoever takes the partition.
 Cached states never survive a transaction that did not commit.
 
+What Neo4j itself refuses is written in halves until the guilty event is found (`sinks.graph.bisect`); each half is a
+run with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
+
 The run is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
 no load come first.
 """
@@ -34,7 +37,9 @@ no load come first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import structlog
 
@@ -46,12 +51,14 @@ from sinks.base import PublishDeadLetters, Run, Written
 from sinks.errors import CheckpointMoved, NotInitialised
 from sinks.graph import schema
 from sinks.graph.background import Background, collection_paused
+from sinks.graph.bisect import REFUSALS, canary, reason_of, write_in_halves
 from sinks.graph.cache import StateCache
 from sinks.graph.changes import Changes, changes, perform
+from sinks.graph.counters import GraphCounters
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from sinks.graph.load import Loader
 from sinks.graph.mapping import parked_key
-from sinks.graph.run import Item, Outcome, Parked, StreamInTwoPartitions, fold_stream, sort_out
+from sinks.graph.run import Item, Outcome, Parked, StreamInTwoPartitions, fold_stream, park_refused, sort_out
 from sinks.graph.statements import text
 
 log = structlog.get_logger(__name__)
@@ -117,6 +124,7 @@ class GraphSink:
         self._cached_states, self._group = cached_states, group
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._loader = Loader(connection, catalogue)
+        self.counters = GraphCounters()
 
     async def open(self) -> None:
         """Connect and check that the graph is ready. Raises NotInitialised, GraphUnavailable, GraphRefused."""
@@ -127,6 +135,15 @@ class GraphSink:
         """Let go of all connections; closing twice is fine."""
         self._partitions.clear()
         await self._connection.close()
+
+    async def ping(self) -> None:
+        """Find out whether the graph answers. Raises GraphUnavailable, GraphRefused."""
+        await self._connection.ping()
+
+    @property
+    def parked_streams(self) -> int:
+        """How many streams of the partitions held are parked."""
+        return sum(len(taken.parked) for taken in list(self._partitions.values()))
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int:
         """Take a partition; returns the offset of the graph's own checkpoint, whatever the group committed.
@@ -151,11 +168,33 @@ class GraphSink:
         return written
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions in one transaction, all of them or none.
+        """Apply runs of different partitions in one transaction; those that Neo4j refuses in several.
 
         Raises GraphUnavailable (try again), CheckpointMoved (another worker has the partition that it names: assign it
-        anew or leave it, the others may be written), HoleInStream (events are missing) and whatever else is a bug.
+        anew or leave it, the others may be written), HoleInStream (events are missing), GraphRefused (whatever the
+        data) and whatever else is a bug. Part of refused runs may be written then; it is skipped the next time.
         """
+        try:
+            return await self._write_runs(runs)
+        except REFUSALS as refused:
+            # Neo4j's own words may quote a value: they are in the parked mark and the dead letter, not in the log.
+            cause = type(refused).__name__
+            log.warning("graph.run.refused", partitions=[run.partition for run in runs], cause=cause)
+            return await write_in_halves(runs, refused, self._write_runs, self._park_guilty)
+
+    async def _park_guilty(self, run: Run, refused: Exception) -> Written:
+        """Park the stream of a run's only record, which was refused, unless the record is not the reason."""
+        if not run.records:
+            raise refused
+        await canary(self._connection, self._catalogue, self._topic)
+        try:
+            (written,) = await self._write_runs([run])
+        except REFUSALS as again:
+            (written,) = await self._write_runs([run], reason_of(again))
+        return written
+
+    async def _write_runs(self, runs: Sequence[Run], refused: str | None = None) -> list[Written]:
+        """Apply runs in one transaction, all of them or none; with `refused`, park their streams for that reason."""
         attempt = 0
         while True:
             written: dict[int, Written] = {}
@@ -169,7 +208,7 @@ class GraphSink:
             attempt += 1
             try:
                 if works:
-                    written |= await self._write(works)
+                    written |= await self._write(works, refused)
                 await self._settle([run.partition for run in runs])
                 return [written[run.partition] for run in runs]
             except CheckpointMoved as moved:
@@ -217,11 +256,14 @@ class GraphSink:
             StateCache(self._cached_states),
         )
 
-    async def _write(self, works: Sequence[_Work]) -> dict[int, Written]:
+    async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, Written]:
         for work in works:
             work.taken.attempted = work.run.next_offset
-            with collection_paused():
+            with collection_paused(), self._folding():
                 work.streams, work.position = sort_out(work.run, work.taken.offset, work.outcome)
+            if refused is not None:
+                park_refused(work.run, work.streams, refused, work.outcome)
+                work.streams = {}
         of_stream = _of_stream(works)
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
@@ -248,6 +290,12 @@ class GraphSink:
         self._loader.add_types(types)
         return {work.run.partition: self._remember(work) for work in works}
 
+    @contextmanager
+    def _folding(self) -> Iterator[None]:
+        began = perf_counter()
+        yield
+        self.counters.fold_seconds += perf_counter() - began
+
     async def _park(self, transaction: Transaction, works: Sequence[_Work]) -> None:
         if rows := [_parked_row(work.run, parked) for work in works for parked in work.outcome.parked]:
             await transaction.rows(text("park"), rows=rows)
@@ -259,10 +307,11 @@ class GraphSink:
 
     async def _settle(self, partitions: Sequence[int]) -> None:
         """Let readers rely on what has been committed. Raises GraphUnavailable: nothing is lost by trying again."""
-        open_ = [taken for p in partitions if not (taken := self._partitions[self._topic, p]).settled]
-        if open_:
-            await self._connection.rows(text("settle"), topic=self._topic, partitions=sorted(partitions))
-        for taken in open_:
+        held = [(p, taken) for p in sorted(partitions) if (taken := self._partitions.get((self._topic, p)))]
+        waiting = [(p, taken) for p, taken in held if not taken.settled]  # one that has left: its next owner does it
+        if waiting:
+            await self._connection.rows(text("settle"), topic=self._topic, partitions=[p for p, _ in waiting])
+        for _, taken in waiting:
             taken.settled = True
 
     def _remember(self, work: _Work) -> Written:
@@ -272,7 +321,7 @@ class GraphSink:
         taken.states.update(work.states)
         taken.parked |= {p.stream: (p.version, p.reason) for p in outcome.parked}
         for parked in outcome.parked:
-            log.warning("graph.stream.parked", stream=parked.stream, version=parked.version, position=parked.position)
+            log.warning("graph.stream.parked", partition=work.run.partition, **parked.place())
         return Written(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
     async def _fence(self, transaction: Transaction, works: Sequence[_Work]) -> None:
@@ -316,7 +365,7 @@ class GraphSink:
     def _fold(self, group: Sequence[str], works: Mapping[str, _Work], loaded: Mapping[str, State] | None) -> Changes:
         """What a group's events change; `loaded` None means that the states are known."""
         pairs: list[tuple[State | None, State]] = []
-        with collection_paused():
+        with collection_paused(), self._folding():
             for stream in group:
                 work = works[stream]
                 taken = work.taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -19,8 +20,10 @@ from holonstream.kafka import client
 from holonstream.processes import Processes
 from holonstream.settings import Settings
 from holonstream.status import TopicStatus
+from local.temporary import temporary_stack
 from schemas import wire
 from schemas.event import RecordedEvent
+from sinks.graph.driver import GraphConnection
 from tests.support.waiting import wait_until
 
 SHARED = Path(os.environ.get("HOLONSTREAM_TEST_SHARED", Path(__file__).parents[3] / "shared"))
@@ -85,8 +88,14 @@ class Pipeline:
 
     def records(self) -> dict[int, list[RecordedEvent]]:
         """Everything on the topic that was committed, by partition."""
-        with self._topic() as topic:
-            ends = topic.ends()
+        return {
+            partition: [wire.decode(value) for value in values] for partition, values in self.values("events").items()
+        }
+
+    def values(self, topic: str) -> dict[int, list[bytes]]:
+        """The committed records of one of the namespace's topics, by partition."""
+        with TopicStatus(client(Settings.of(self.environment)), f"{self.namespace}.{topic}") as asked:
+            ends = asked.ends()
         consumer = Consumer(
             {
                 "bootstrap.servers": self.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"],
@@ -96,17 +105,17 @@ class Pipeline:
                 "enable.partition.eof": True,
             }
         )
-        found: dict[int, list[RecordedEvent]] = {partition: [] for partition in ends}
+        found: dict[int, list[bytes]] = {partition: [] for partition in ends}
         open_partitions = set(ends)
         try:
-            consumer.assign([TopicPartition(f"{self.namespace}.events", p, 0) for p in ends])
+            consumer.assign([TopicPartition(f"{self.namespace}.{topic}", p, 0) for p in ends])
             while open_partitions:
                 message = consumer.poll(30)
                 assert message is not None, f"no end of {open_partitions}"
                 if message.error() is not None:
                     open_partitions.discard(message.partition())
                 else:
-                    found[message.partition()].append(wire.decode(message.value()))
+                    found[message.partition()].append(message.value())
         finally:
             consumer.close()
         return found
@@ -129,3 +138,27 @@ def pipeline(
         made = Pipeline(environment, processes)
         made.run("init")
         yield made
+
+
+@pytest.fixture(scope="module")
+def second_neo4j(stack: local.Stack) -> Iterator[str]:
+    """The address of another server, for a graph beside the live one."""
+    if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
+        running = local.Stack(Path(f"{kept}-second"), services=["neo4j"], progress=print)
+        running.up()
+        yield running.env()["HOLONSTREAM_NEO4J_URI"]
+    else:
+        with temporary_stack(services=["neo4j"], progress=print) as temporary:
+            yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
+
+
+@pytest.fixture
+def other_graph(second_neo4j: str) -> str:
+    """The address of an empty graph on another server."""
+
+    async def empty() -> None:
+        async with GraphConnection(second_neo4j) as connection:
+            await connection.rows("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
+
+    asyncio.run(empty())
+    return second_neo4j

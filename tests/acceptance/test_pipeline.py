@@ -6,10 +6,14 @@ import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from holonstream.processes import Processes
 from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
+from tests.support.event_log import append, envelope
 from tests.support.waiting import wait_until
 
 
@@ -80,6 +84,64 @@ ENVELOPE = {
     "payload": {"name": "Ada"},
     "sourceSystem": "test",
 }
+
+
+def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.start("relay")
+    dsn = pipeline.environment["HOLONSTREAM_POSTGRES_DSN"]
+    with psycopg.connect(dsn, application_name="month-end close") as service:
+        append(service, [envelope("held")])
+        file = tmp_path / "events.json"
+        file.write_text(json.dumps([ENVELOPE]))
+        pipeline.run("import", str(file))
+
+        def status() -> Any:
+            return pipeline.json("status", "--json")
+
+        told = wait_until(lambda: (s := status())["relay"]["leader"] and s, "a relay leads")
+        assert (told["log"]["head"], told["log"]["frontier"], told["relay"]["position"]) == (2, 0, 0)
+        assert told["relay"]["lag"] == 1
+        holder = told["log"]["holder"]
+        assert (holder["position"], holder["pid"], holder["application_name"], holder["state"]) == (
+            0, service.info.backend_pid, "month-end close", "idle in transaction",
+        )  # fmt: skip
+        assert 0 < holder["age_seconds"] < 120
+        assert told["relay"]["leader"]["application_name"] == "holonstream-relay"
+        lines = pipeline.run("status").stdout
+        assert "head 2, settled up to 0" in lines
+        assert f"held at 0 by pid {service.info.backend_pid} (month-end close, idle in transaction, open for" in lines
+    wait_until(lambda: status()["relay"]["position"] == 2, "the relay goes on when that transaction has ended")
+    assert status()["log"]["holder"] is None
+
+
+def test_a_trace_is_kept_from_the_append_to_the_record_the_dead_letter_and_the_log_line(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    def trace(number: int) -> str:
+        return f"00-4bf92f3577b34da6a3ce929d0e0e4736-{number:016x}-01"
+
+    poison = [
+        {"type": "OrganizationCreated", "payload": {"holonType": "MeasureDefinition", "measurements": "no list"}},
+        {"type": "MeasureEmitted", "payload": {"value": 1, "measureId": "k"}, "subjects": ["m", "x"]},
+        {"type": "OrganizationRealigned", "payload": {"properties": {"name": "M"}}},
+    ]
+    events = [{**ENVELOPE, "subjects": ["m"], **e, "traceparent": trace(n)} for n, e in enumerate(poison)]
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(events))
+    with Processes({**pipeline.environment, "HOLONSTREAM_LOG_FORMAT": "json"}, tmp_path / "json") as processes:
+        processes.start("relay", "relay")
+        processes.start("graph", "worker", "graph")
+        pipeline.run("import", str(file))
+        pipeline.wait_until_caught_up("graph")
+
+    records = [event for events in pipeline.records().values() for event in events]
+    assert [event.traceparent for event in records] == [trace(0), trace(1), trace(2)]
+    letters = [json.loads(value) for values in pipeline.values("dead-letters").values() for value in values]
+    assert [(letter["version"], letter["traceparent"]) for letter in letters] == [(2, trace(1)), (3, trace(2))]
+    lines = (tmp_path / "json" / "graph.log").read_text().splitlines()
+    (parked,) = [line for line in map(json.loads, lines) if line["event"] == "graph.stream.parked"]
+    assert (parked["stream"], parked["version"], parked["traceparent"]) == ("holon/m", 2, trace(1))
+    assert pipeline.json("dead-letters", "show", "holon/m")["event"]["traceparent"] == trace(1)
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-import local
 from holonstream import wiring
 from holonstream.kafka import client
 from holonstream.processes import Processes
 from holonstream.replay.group import members
 from holonstream.replay.progress import Estimate
 from holonstream.settings import Settings
-from local.temporary import temporary_stack
 from sinks.cache.store import CachedGraphStore
 from sinks.graph.driver import GraphConnection
 from sinks.graph.store import Neo4jGraphStore
@@ -49,30 +43,6 @@ POISON = [
     envelope("OrganizationRealigned", "poor", properties={"measurements": []}),
     envelope("MeasureEmitted", "poor", "x", value=2, measureId="k"),
 ]
-
-
-@pytest.fixture(scope="module")
-def second_neo4j(stack: local.Stack) -> Iterator[str]:
-    """The address of another server, for a graph beside the live one."""
-    if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
-        running = local.Stack(Path(f"{kept}-second"), services=["neo4j"], progress=print)
-        running.up()
-        yield running.env()["HOLONSTREAM_NEO4J_URI"]
-    else:
-        with temporary_stack(services=["neo4j"], progress=print) as temporary:
-            yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
-
-
-@pytest.fixture
-def other_graph(second_neo4j: str) -> str:
-    """The address of an empty graph on another server."""
-
-    async def empty() -> None:
-        async with GraphConnection(second_neo4j) as connection:
-            await connection.rows("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
-
-    asyncio.run(empty())
-    return second_neo4j
 
 
 def bring(pipeline: Pipeline, folder: Path, events: list[Envelope]) -> None:

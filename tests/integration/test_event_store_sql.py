@@ -15,6 +15,7 @@ from producers.frontier import frontier_status, read_frontier
 from producers.schema import apply_schema
 from schemas.catalogue import Catalogue
 from schemas.token import Token
+from schemas.wire import decode
 from tests.support.event_log import append, envelope
 
 CATALOGUE = Catalogue.load()
@@ -54,6 +55,21 @@ def test_rows_come_in_the_order_given(connection: Connection) -> None:
     assert append(connection, []) == []
 
 
+def nested(levels: int) -> Any:
+    """A list in a list, and so on."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_what_is_nested_as_deep_as_may_be_can_be_read(connection: Connection) -> None:
+    append(connection, [envelope(payload={"a": nested(199)}, causalLinks={"a": nested(199)})])
+    row = connection.execute("SELECT holonstream.cloud_event(e) FROM holonstream.events AS e").fetchone()
+    assert row is not None
+    assert decode(row[0].encode()).payload == {"a": nested(199)}
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "message"),
     [
@@ -90,6 +106,8 @@ def test_rows_come_in_the_order_given(connection: Connection) -> None:
             "HS002",
             "relationshipId must be a string",
         ),
+        (envelope(payload={"a": nested(200)}), "HS002", "nested more than 200 levels deep"),
+        (envelope(causalLinks={"a": nested(900)}), "HS002", "nested more than 200 levels deep"),
         (envelope(payload={"text": "x" * 900_001}), "HS005", "Event too large"),
         (envelope(subjects=["s"] + ["x" * 999] * 1000), "HS005", "Event too large"),
         (envelope(payload=None, causalLinks={"n": ["x" * 950_000]}), "HS005", "Event too large"),

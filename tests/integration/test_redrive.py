@@ -22,18 +22,20 @@ from producers.event_store import PostgresEventStore
 from producers.schema import apply_schema
 from schemas.catalogue import Catalogue
 from schemas.event import Event, RecordedEvent
+from schemas.partition import partition_of
 from schemas.projection import fold
 from schemas.state import Holon
-from sinks.base import DeadLetter, Run
+from sinks.base import DeadLetter, Run, Written
 from sinks.errors import GraphUnavailable, NotInitialised
 from sinks.graph import rebuild
-from sinks.graph.driver import GraphConnection
+from sinks.graph.driver import GraphConnection, Transaction
 from sinks.graph.redrive import NotParked, Redriven, Redriver
 from sinks.graph.schema import initialise
 from sinks.graph.sink import GraphSink
+from sinks.graph.statements import text
 from sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
-from tests.integration.graph_kit import TOPIC, Letters, feed, graph, partitioned, ready, sink
+from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink
 from tests.support.records import Record, records_of, runs_of
 
 NEWER = {
@@ -251,6 +253,39 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
         assert await graph(connection) == fold(log.newer, [events[0], events[2]])
 
 
+@in_loop
+async def test_what_neo4j_refuses_stays_parked_where_it_is_refused_and_holds_up_no_other(
+    neo4j_uri: str, log: Log
+) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        events = log.append(
+            *(person(name) for name in "abc"),
+            *(changed(name, 2, n=1) for name in "abc"),  # parked: a schema that the workers do not have
+            *(changed("b", 1, m=m) for m in range(5)),
+            changed("b", 1, email="x" * 9_000),
+            changed("b", 1, m=9),
+        )
+        await feed(sink(connection), events, partitions=1)
+        redriver = log.redriver(connection)
+        await connection.rows("CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)")
+        await connection.rows("CALL db.awaitIndexes(60)")
+        try:
+            done = {redriven.stream: redriven for redriven in await all_of(redriver)}
+            assert done["holon/a"] == Redriven("holon/a", 1, 0, None)
+            assert done["holon/c"] == Redriven("holon/c", 1, 0, None)
+            (mark,) = await redriver.parked()
+            assert done["holon/b"] == Redriven("holon/b", 6, 0, mark)
+            assert (mark.version, mark.position) == (8, events[11].position)
+            assert mark.reason.startswith("Refused: ")
+            assert "too large to index" in mark.reason
+            assert await graph(connection) == fold(log.newer, events[:11])
+            assert await all_of(redriver) == [Redriven("holon/b", 0, 0, mark)]
+            assert await redriver.discard("holon/b", 8) == Redriven("holon/b", 1, 1, None)
+            assert await graph(connection) == fold(log.newer, [*events[:11], events[12]])
+        finally:
+            await connection.rows("DROP INDEX test_somebodys")
+
+
 # --- while a worker writes ---
 
 
@@ -274,6 +309,54 @@ async def test_a_redrive_waits_for_a_transaction_of_the_worker_and_goes_up_to_it
         assert await redriving[0] == [Redriven("holon/a", 2, 0, None)]
         assert (await into.write(Run(TOPIC, 0, records_of(events[3:], 3), 4))).applied == 1
         assert await graph(connection) == fold(log.newer, events)
+
+
+@in_loop
+async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_other(
+    neo4j_uri: str, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the redrive is in its transaction: a run of another partition is written, one of its own waits for the
+    commit and is then written whole, the unparked stream in order."""
+    async with ready(neo4j_uri) as connection, reopened(neo4j_uri) as mine, reopened(neo4j_uri) as third:
+        events = log.append(
+            person("a"), changed("a", 2, n=1), changed("a", 1, m=2), *(person(f"p{n}") for n in range(9))
+        )
+        later = log.append(changed("a", 1, k=3), *(changed(f"p{n}", 1, k=n) for n in range(9)))[len(events) :]
+        own = partition_of("holon/a", PARTITIONS)
+        other = next(e for e in later if partition_of(e.stream, PARTITIONS) != own)
+        beside = partition_of(other.stream, PARTITIONS)
+        workers = {own: sink(connection), beside: sink(third)}
+        runs = {}
+        before, after = partitioned(events), partitioned(later)
+        for partition, worker in workers.items():
+            await worker.assign(TOPIC, partition, None)
+            await worker.write(Run(TOPIC, partition, before[partition], len(before[partition])))
+            start = len(before[partition])
+            records = [Record(start + n, r.key, r.value) for n, r in enumerate(after[partition])]
+            runs[partition] = Run(TOPIC, partition, records, start + len(records))
+        unpark = Transaction.rows
+        waiting: list[asyncio.Task[Written]] = []
+
+        async def in_the_transaction(self: Transaction, statement: str, **parameters: Any) -> list[list[Any]]:
+            if statement == text("redrive_unpark"):
+                assert (await workers[beside].write(runs[beside])).applied == len(runs[beside].records)
+                waiting.append(asyncio.ensure_future(workers[own].write(runs[own])))
+                done, _ = await asyncio.wait(waiting, timeout=0.3)
+                assert not done, "the worker did not wait for the checkpoint"
+            return await unpark(self, statement, **parameters)
+
+        monkeypatch.setattr(Transaction, "rows", in_the_transaction)
+        assert await all_of(log.redriver(mine)) == [Redriven("holon/a", 2, 0, None)]
+        written = await waiting[0]
+        monkeypatch.undo()
+        assert (written.applied, written.dead) == (len(runs[own].records), 0)
+        checkpoints = await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints()
+        assert {c.partition: c.offset for c in checkpoints if c.partition in runs} == {
+            partition: run.next_offset for partition, run in runs.items()
+        }
+        state = await log.redriver(mine).state("holon/a")
+        assert isinstance(state, Holon)
+        assert (state.version, state.properties) == (4, {"n": 1, "m": 2, "k": 3})
 
 
 @in_loop

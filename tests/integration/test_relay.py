@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.errors import LogBehind, NotInitialised, ProducerFenced, TopicBehind
@@ -52,18 +53,18 @@ class Place:
     def topic(self) -> str:
         return f"{self.namespace}.events"
 
-    def create_topic(self) -> None:
-        self.admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])[self.topic].result(30)
-        self.wait_for_topic(True)
+    @property
+    def witness(self) -> str:
+        return f"{self.namespace}.dead-letters"
+
+    def create_topic(self, name: str | None = None) -> None:
+        name = name or self.topic
+        self.admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+        wait_until(lambda: name in self.admin.list_topics(timeout=10).topics, f"{name} is there")
 
     def delete_topic(self) -> None:
         self.admin.delete_topics([self.topic])[self.topic].result(30)
-        self.wait_for_topic(False)
-
-    def wait_for_topic(self, there: bool) -> None:
-        wait_until(
-            lambda: (self.topic in self.admin.list_topics(timeout=10).topics) == there, f"{self.topic} there: {there}"
-        )
+        wait_until(lambda: self.topic not in self.admin.list_topics(timeout=10).topics, f"{self.topic} is gone")
 
     def append(self, count: int, prefix: str = "p") -> int:
         """That many events, over a few streams; returns the last position."""
@@ -76,7 +77,9 @@ class Place:
     def publisher(self) -> Publisher:
         """One that has fenced those before."""
         name = f"{self.namespace}-relay"
-        made = Publisher(self.bootstrap, self.topic, group=name, transactional_id=name, compression="lz4", config={})
+        made = Publisher(
+            self.bootstrap, self.topic, self.witness, group=name, transactional_id=name, compression="lz4", config={}
+        )
         made.open()
         return made
 
@@ -125,6 +128,7 @@ def place(postgres_dsn: str, kafka_bootstrap: str, topic_prefix: str) -> Iterato
     with PostgresEventStore(postgres_dsn, CATALOGUE) as store:
         made = Place(postgres_dsn, kafka_bootstrap, topic_prefix.rstrip("."), store)
         made.create_topic()
+        made.create_topic(made.witness)
         yield made
 
 
@@ -262,6 +266,36 @@ def test_a_leader_that_stood_still_is_fenced(place: Place) -> None:
     place.check_published()
 
 
+def test_a_standby_takes_over_within_5_s_of_a_kill_in_the_middle_of_a_transaction(place: Place) -> None:
+    """Nothing has to time out: the session ends with the process, and the transaction with the next leader."""
+    place.append(3_000)
+    standby = place.relay()
+    with relay_process(place) as (leader, lines):
+        assert any(line.startswith("leader") for line in lines)
+        with running(standby):
+            assert standby.progress.wait_for(lambda p: p.state == "standby", DEADLINE)
+            leader.send_signal(signal.SIGKILL)
+            began = monotonic()
+            assert standby.progress.wait_for(lambda p: p.state == "leader" and p.relayed > 0, 5.0)
+            print(f"taken over after {monotonic() - began:.3f} s")
+            reaches(standby, place.append(1))
+    place.check_published()
+
+
+def test_an_open_transaction_ends_with_the_next_leader_and_not_with_its_timeout(place: Place) -> None:
+    old = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": f"{place.namespace}-relay"})
+    old.init_transactions(30)
+    old.begin_transaction()
+    for partition in range(PARTITIONS):
+        old.produce(place.topic, b"of somebody who was killed", b"holon/x", partition=partition)
+    assert old.flush(30) == 0
+    position = place.append(50)
+    relay = place.relay()
+    with running(relay):
+        assert relay.progress.wait_for(lambda p: p.position == position, 10.0)  # who reads committed waits 30 s else
+        place.check_published()
+
+
 def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) -> None:
     def batch(position: int) -> Batch:
         return Batch([(position, b"holon/x", b"{}")], 10, full=False)
@@ -379,13 +413,16 @@ def test_a_group_set_back_publishes_nothing_twice(place: Place) -> None:
     place.check_published()
 
 
-def test_a_topic_emptier_than_was_published_is_refused_until_trusted(place: Place) -> None:
+def test_a_topic_that_was_made_anew_is_refused_until_trusted(place: Place) -> None:
     place.append(30)
     relay_all(place)
     place.delete_topic()
     place.create_topic()
-    set_committed(place, 30)
-    with pytest.raises(TopicBehind, match=r"ends at position 0, but 30 was published.*--trust-topic"):
+    publisher = place.publisher()
+    (found,) = publisher.consumer.committed([TopicPartition(place.topic, 0)], 10)
+    publisher.close()
+    assert found.offset == OFFSET_INVALID  # it went with the topic; the other topic has it
+    with pytest.raises(TopicBehind, match=r"ends at position 0, but 30 was published.*--trust-topic.*replay"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 30
     place.check_published()
@@ -402,6 +439,17 @@ def test_a_log_behind_the_topic_is_refused(place: Place) -> None:
     place.append(40)
     with pytest.raises(LogBehind, match="where the log has event"):
         relay_all(place)
+
+
+def test_a_topic_that_holds_less_than_was_published_is_refused_until_trusted(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    place.append(1)
+    set_committed(place, 31)  # by the topic, and more than it holds
+    with pytest.raises(TopicBehind, match=r"ends at position 30, but 31 was published"):
+        relay_all(place)
+    assert relay_all(place, trust_topic=True).progress.now.relayed == 1
+    place.check_published()
 
 
 def test_a_missing_topic_says_what_to_run(place: Place) -> None:

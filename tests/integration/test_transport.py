@@ -7,107 +7,15 @@ producer filled, as the relay does: some transactions aborted, so that offsets h
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.waiting import wait_until
-
-PARTITIONS = 4
-
-
-@dataclass
-class Log:
-    """A topic of events."""
-
-    bootstrap: str
-    prefix: str
-    expected: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-
-    def __post_init__(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for topic in ("events", "dead-letters"):
-            admin.create_topics([NewTopic(self.prefix + topic, PARTITIONS, 1)])[self.prefix + topic].result()
-
-    def fill(self, transactions: int, size: int) -> None:
-        """Add committed transactions of `size` records, every third followed by an aborted one."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": self.prefix + "relay"})
-        producer.init_transactions(30)
-        for number in range(transactions):
-            producer.begin_transaction()
-            for record in range(size):
-                producer.produce(self.prefix + "events", value=b"x", partition=record % PARTITIONS)
-                self.expected[record % PARTITIONS] += 1
-            producer.commit_transaction(30)
-            if number % 3 == 0:
-                producer.begin_transaction()
-                producer.produce(self.prefix + "events", value=b"aborted", partition=number % PARTITIONS)
-                producer.flush(30)
-                producer.abort_transaction(30)
-
-    def committed(self, group: str) -> dict[int, tuple[int, str]]:
-        """Per partition the group's offset and its metadata."""
-        return {tp.partition: (tp.offset, tp.metadata or "") for tp in self._ask(group)[0]}
-
-    def lag(self, group: str) -> int:
-        """Offsets between what the group committed and the end, over all partitions."""
-        committed, ends = self._ask(group)
-        return sum(ends[tp.partition] - max(tp.offset, 0) for tp in committed)
-
-    def _ask(self, group: str) -> tuple[list[TopicPartition], dict[int, int]]:
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix + group})
-        try:
-            partitions = [TopicPartition(self.prefix + "events", p) for p in range(PARTITIONS)]
-            ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in partitions}
-            return consumer.committed(partitions, timeout=10), ends
-        finally:
-            consumer.close()
-
-
-@dataclass
-class Workers:
-    """Worker processes of one group, and what they wrote."""
-
-    log: Log
-    folder: Path
-    max_run: int = 100
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        arguments = [self.log.bootstrap, self.log.prefix, "group", str(self.folder), str(self.max_run)]
-        with (self.folder / "worker.log").open("ab") as output:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.file_worker", *arguments], stdout=output, stderr=output
-            )
-        self.running.append(worker)
-        return worker
-
-    def lines(self, name: str) -> list[list[str]]:
-        file = self.folder / name
-        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-
-    def order(self, name: str) -> Path:
-        file = self.folder / name
-        file.touch()
-        return file
-
-    def offsets(self) -> dict[int, list[tuple[int, int]]]:
-        """Per partition the first and last offsets of the runs, in the order of writing."""
-        runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for _, partition, first, last, _ in self.lines("written"):
-            runs[int(partition)].append((int(first), int(last)))
-        return runs
-
-    def wait_for_all(self) -> None:
-        wait_until(lambda: self.log.lag("group") == 0, "the group has committed everything", 60)
+from tests.support.worker_group import Log, Workers
 
 
 @pytest.fixture
@@ -133,10 +41,7 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0
 
-    written: dict[int, int] = defaultdict(int)
-    for _, partition, _, _, count in workers.lines("written"):
-        written[int(partition)] += int(count)
-    assert written == log.expected
+    assert workers.written() == log.expected
     for runs in workers.offsets().values():
         assert all(before[1] < after[0] for before, after in pairwise(runs))
     # the metadata of a commit is the position that the sink reported, here the last offset
@@ -217,7 +122,7 @@ def test_a_rebalance_with_runs_read_ahead_stalls_nobody(log: Log, workers: Worke
     for members in (2, 3):
         wait_until(lambda: len(workers.lines("written")) > 50, "runs are written while others queue up")
         joining = workers.start()
-        wait_until(lambda count=members: _members(workers) == count, f"{members} workers had partitions")  # type: ignore[misc]
+        wait_until(lambda count=members: workers.members() == count, f"{members} workers had partitions")  # type: ignore[misc]
         joining.send_signal(signal.SIGTERM)
         assert joining.wait(15) == 0
     slow.unlink()
@@ -233,10 +138,6 @@ def test_what_is_fetched_first_after_a_rebalance_is_not_dropped(log: Log, worker
     hang.unlink()
     workers.start()
     workers.wait_for_all()
-
-
-def _members(workers: Workers) -> int:
-    return len({line[0] for line in workers.lines("assigned")})
 
 
 def _records_between(log: Log, partition: int, after: int, before: int) -> bool:

@@ -3,6 +3,9 @@
 ``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_RUN`` appends to FOLDER/written lines
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
+Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
+FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
+`broker_max_poll_interval` in seconds for who starts.
 FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
 
@@ -13,8 +16,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+import streams.app
 from holonstream import logs
+from holonstream.observe.process import observed
+from holonstream.observe.worker import ObservedWorker
+from holonstream.settings import load
 from schemas.errors import Unavailable
 from sinks.base import Run, Written
 from streams.app import GroupSettings, SinkApp, run_worker
@@ -45,7 +55,7 @@ class FileSink:
 
     async def _write(self, run: Run) -> Written:
         if (self._folder / "bug").exists():
-            raise KeyError("a bug")
+            raise KeyError(f"a bug that names {run.records[0].value!r}")
         if (self._folder / "down").exists():
             self._note("tried", str(os.getpid()))
             raise Unavailable("the store is down")
@@ -64,9 +74,27 @@ class FileSink:
             file.write(line + "\n")
 
 
+def break_sync(folder: Path) -> None:
+    """Let answers to SyncGroup be errors, once for each order: the request is sent, the group goes on without us."""
+    ask = GroupCoordinator._send_req
+
+    async def asked(self: Any, request: Any) -> Any:
+        answer = await ask(self, request)
+        if type(request).__name__.startswith("SyncGroup") and (folder / "sync-error").exists():
+            (folder / "sync-error").rename(folder / "sync-error-done")
+            answer.error_code = -1
+        return answer
+
+    GroupCoordinator._send_req = asked
+
+
 if __name__ == "__main__":
     bootstrap, prefix, group, folder, max_run = sys.argv[1:6]
     logs.configure("info", "console")
+    configured = load()
+    break_sync(Path(folder))
+    if (Path(folder) / "poll-interval").exists():
+        streams.app.FOREVER = float((Path(folder) / "poll-interval").read_text())
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,
@@ -76,5 +104,9 @@ if __name__ == "__main__":
         session_timeout=3.0,
         heartbeat_interval=0.5,
         commit_interval=0.2,
+        look_interval=configured.metrics_interval if configured.metrics_port else 0.0,
     )
-    sys.exit(run_worker(SinkApp(settings, FileSink(Path(folder)))))
+    app = SinkApp(settings, FileSink(Path(folder)))
+    with observed(configured, lambda: ObservedWorker(app, "graph", stall=configured.ready_stall)):
+        code = run_worker(app)
+    sys.exit(code)

@@ -10,7 +10,7 @@ import pytest
 
 from holonstream.cli import cli
 from holonstream.commands.settings import page
-from holonstream.settings import PREFIX, Settings
+from holonstream.settings import PREFIX, SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -39,6 +39,7 @@ def test_commands_that_a_document_names_exist(document: Path) -> None:
 
 def test_settings_that_are_named_anywhere_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
     others = {PREFIX + name for name in ("LOCAL_DIR", "CACHE_DIR", "TEST_STACK_DIR", "TEST_SHARED")}
     for file in [*DOCS, ROOT / "docker-compose.yml", *(ROOT / "local").rglob("*.py")]:
         for name in re.findall(rf"{PREFIX}[A-Z0-9_]+", file.read_text()):

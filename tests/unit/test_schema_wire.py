@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import InvalidEvent
 from schemas.event import RecordedEvent, ValidityWindow
-from schemas.wire import Place, dataschema, decode, decode_place
+from schemas.wire import Place, dataschema, decode, decode_place, decode_traceparent
 
 RECORD: dict[str, Any] = {
     "specversion": "1.0",
@@ -90,7 +90,7 @@ def test_a_record_without_a_field_is_refused(field: str) -> None:
         decode(text)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"\xff", b'{"data": 1e999999}'])
+@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"\xff", b'{"data": 1e999999}', b"[" * 100_000])
 def test_what_is_no_record_is_refused(value: bytes | None) -> None:
     with pytest.raises(InvalidEvent, match="Undecodable record"):
         decode(value)
@@ -107,6 +107,14 @@ def test_the_place_alone_does_not_look_at_the_rest() -> None:
     assert place.position == 9007199254740993
     with pytest.raises(InvalidEvent, match="Undecodable record"):
         decode_place(json.dumps({**RECORD, "sequence": "x"}).encode())
+
+
+def test_the_trace_is_told_though_the_rest_is_broken() -> None:
+    assert (
+        decode_traceparent(json.dumps({**RECORD, "traceparent": "00-1-2-01", "data": "broken"}).encode()) == "00-1-2-01"
+    )
+    for value in (None, b"[]", b'{"traceparent": 5}', b"[" * 100_000):
+        assert decode_traceparent(value) is None
 
 
 def test_the_id_of_a_schema() -> None:

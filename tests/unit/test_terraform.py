@@ -22,6 +22,7 @@ import click
 import hcl2
 import pytest
 
+from holonstream import probe
 from holonstream.commands import COMMANDS
 from holonstream.settings import PREFIX, Settings
 from holonstream.status import GroupStatus
@@ -179,6 +180,14 @@ def test_commands_of_containers_exist() -> None:
             assert isinstance(context, click.Context)  # raises when an argument or option is unknown
 
 
+def test_topics_that_are_written_about_exist() -> None:
+    topics = {Settings().topic, Settings().dead_letter_topic}
+    for file in [*FILES, *(ROOT / "docs").glob("*.md"), ROOT / "docker-compose.yml"]:
+        named = set(re.findall(r"`(holonstream\.[a-z-]*(?:events|letters)[a-z-]*)`", file.read_text()))
+        assert named <= topics, file
+    assert "`holonstream.events`" in DEPLOY.read_text()
+
+
 def test_commands_that_are_written_about_exist() -> None:
     for file in [*TERRAFORM.rglob("*.tf"), *TERRAFORM.rglob("*.md"), DEPLOY]:
         used = set(re.findall(r"`holonstream (\w+)", file.read_text()))
@@ -194,6 +203,27 @@ def test_processes_are_confined() -> None:
     assert services | {"init", "logins"} == processes.keys()
     as_owner = {name for name, process in processes.items() if "postgres_owner" in process["stores"]}
     assert as_owner == {"init", "logins"}, "what runs all the time must not be able to write to the log"
+
+
+def test_what_runs_all_the_time_is_asked_how_it_is() -> None:
+    values = local_values(SERVICES)
+    assert values["health_check"]["command"] == ["CMD", "python", "-m", probe.__name__, "livez"]
+    assert values["health_check"]["timeout"] > probe.TIMEOUT
+    assert values["pages"].keys() == {f"{PREFIX}METRICS_PORT"}
+    assert set(values["services"]) - set(values["checked"]) == {"status"}, "a loop of sh has no page to ask"
+    assert code(SERVICES).count("contains(local.checked, each.key)") == 2
+
+
+def test_nothing_on_kafka_is_ever_deleted_by_age() -> None:
+    assert "log.retention.ms=-1\n" in code(TERRAFORM / "modules" / "kafka")
+
+
+def test_values_are_evicted_from_redis_before_tombstones() -> None:
+    resources = {
+        kind: body for block in read(TERRAFORM / "modules" / "redis")["resource"] for kind, body in block.items()
+    }
+    parameters = resources["aws_elasticache_parameter_group"]["this"]["parameter"]
+    assert {"name": "maxmemory-policy", "value": "volatile-ttl"} in parameters
 
 
 def report_fields() -> set[str]:

@@ -23,11 +23,13 @@ resource "aws_cloudwatch_log_group" "this" {
 resource "aws_msk_configuration" "this" {
   name = var.name
 
+  # log.retention.ms: for ever, also for a topic that somebody makes without saying so.
   # unclean.leader.election.enable: MSK's default is true, which may lose committed records.
   # offsets.retention.minutes: ten years. A group whose offsets are forgotten reads from offset zero again.
   server_properties = <<-PROPERTIES
     auto.create.topics.enable=false
     default.replication.factor=3
+    log.retention.ms=-1
     min.insync.replicas=2
     offsets.retention.minutes=5256000
     unclean.leader.election.enable=false

@@ -13,6 +13,7 @@ data "aws_region" "current" {}
 
 locals {
   services = ["relay", "graph", "cache", "status"]
+  checked  = ["relay", "graph", "cache"] # those that run all the time and say how they are
 
   processes = {
     relay = {
@@ -108,6 +109,17 @@ locals {
     # The file system is read-only; the only file ever made is Python's own test of whether this folder can be written.
     TMPDIR = "/dev/shm"
   }, var.settings)
+
+  # Served inside the task only, for its health check: no rule lets anybody in.
+  pages = { HOLONSTREAM_METRICS_PORT = "9464" }
+
+  health_check = {
+    command     = ["CMD", "python", "-m", "holonstream.probe", "livez"]
+    interval    = 15 # seconds
+    timeout     = 5
+    retries     = 3
+    startPeriod = 60
+  }
 }
 
 resource "aws_ecs_cluster" "this" {
@@ -143,9 +155,10 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.cpu_architecture
   }
 
-  # No container health check: a worker or relay that cannot go on ends by itself, with a non-zero code (streams/app.py,
-  # streams/watchdog.py), and ECS starts another. One that waits for its store is healthy: starting it anew helps nobody.
-  container_definitions = jsonencode([{
+  # A worker or relay that cannot go on ends by itself, with a non-zero code (streams/app.py, streams/watchdog.py), and ECS
+  # starts another. One that hangs is found by its health check. That asks whether it lives, not whether it gets on: one
+  # that waits for its store is healthy, and starting it anew helps nobody.
+  container_definitions = jsonencode([merge({
     name                   = each.key
     image                  = contains(local.services, each.key) ? var.image : coalesce(var.init_image, var.image)
     command                = each.value.command
@@ -160,8 +173,11 @@ resource "aws_ecs_task_definition" "this" {
     }
 
     environment = [
-      for key, value in merge(local.environment, [for store in each.value.stores : local.stores[store].environment]...) :
-      { name = key, value = value }
+      for key, value in merge(
+        local.environment,
+        { for key, value in local.pages : key => value if contains(local.checked, each.key) },
+        [for store in each.value.stores : local.stores[store].environment]...
+      ) : { name = key, value = value }
     ]
     secrets = [
       for key, value in merge([for store in each.value.stores : local.stores[store].secrets]...) :
@@ -176,7 +192,7 @@ resource "aws_ecs_task_definition" "this" {
         awslogs-stream-prefix = each.key
       }
     }
-  }])
+  }, { for key, value in { healthCheck = local.health_check } : key => value if contains(local.checked, each.key) })])
 }
 
 # New tasks start before old ones stop, so an upgrade does not stop the pipeline: a new relay stands by until the old

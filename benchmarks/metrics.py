@@ -1,0 +1,245 @@
+"""What metrics cost: one process that takes its hooks in and out, slice by slice.
+
+Slices with metrics and without alternate, each side first in turn. Rates are events per second of the worker's own
+processor time, for that is what metrics cost, and of each side the fifth of the slices that was disturbed least, since
+other work on the machine only ever makes a slice dearer; the ratio by the clock, of medians, stands beside it. The
+consume path, a worker whose sink only counts, is the harshest: there is nothing else that costs. A scrape, which comes
+every 15 s or so, is measured by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from http.client import HTTPConnection
+from time import perf_counter, process_time
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person, promoted
+from holonstream.figures import Figure
+from holonstream.observe.process import registry_of
+from holonstream.observe.server import MetricsServer
+from holonstream.observe.worker import ObservedWorker
+from holonstream.settings import Settings
+from local import ports
+from sinks.base import Run, Written
+from sinks.cache import connect
+from sinks.graph.driver import GraphConnection
+from sinks.graph.schema import initialise
+from streams.app import GroupSettings, SinkApp
+from streams.cache import cache_app
+from streams.graph import graph_app
+from tests.support.records import Record, records_of
+
+RUN = 2_500  # events of a write
+PAIRS = 100
+SCRAPES = 50
+CONSUMED = 1_200_000  # records
+SLICE = 15_000  # records
+CONSUME_PASSES = 3
+PARTITIONS = 12
+PROMISED = 0.97
+
+Cost = tuple[int, float, float]
+"""of a slice: events, seconds, seconds of the processor"""
+
+
+class Slices:
+    """Takes the metrics of a worker in and out, and keeps what each slice cost."""
+
+    def __init__(self, app: SinkApp, name: str) -> None:
+        self.costs: list[tuple[bool, Cost]] = []
+        self._app = app
+        self._observed = ObservedWorker(app, name, stall=30)
+        self._port = ports.choose(["metrics"])["metrics"]
+        self._server = MetricsServer("127.0.0.1", self._port, registry_of(self._observed), self._observed)
+        self._server.__enter__()
+
+    def begin(self) -> None:
+        """The next slice: without, with, with, without, ..."""
+        number = len(self.costs)
+        self._on = number % 4 in (1, 2)
+        self._app.follower.on_written = self._observed.wrote if self._on else None
+        self._began, self._used = perf_counter(), process_time()
+
+    def end(self, events: int) -> None:
+        """The slice is over."""
+        self.costs.append((self._on, (events, perf_counter() - self._began, process_time() - self._used)))
+
+    def close(self) -> float:
+        """Serve no more; milliseconds of the processor for a scrape, both ends of it."""
+        began = process_time()
+        for _ in range(SCRAPES):
+            connection = HTTPConnection("127.0.0.1", self._port)
+            connection.request("GET", "/metrics")
+            connection.getresponse().read()
+            connection.close()
+        used = process_time() - began
+        self._server.__exit__()
+        return 1000 * used / SCRAPES
+
+
+def figure(path: str, slices: Sequence[tuple[bool, Cost]]) -> Figure:
+    """With metrics beside without."""
+    kept = slices[4:]  # the first ones warm up
+    rate, clock = {}, {}
+    for side in (True, False):
+        rate[side] = statistics.quantiles((n / used for on, (n, _, used) in kept if on == side), n=5)[-1]
+        clock[side] = statistics.median(n / seconds for on, (n, seconds, _) in kept if on == side)
+    return Figure(
+        path=f"{path}, with metrics ({len(kept)} slices; by the clock {clock[True] / clock[False]:.3f}x)",
+        value=rate[True],
+        unit="events/s of processor",
+        peer="without",
+        peer_value=rate[False],
+        promise=f">= {PROMISED:g}x",
+        kept=rate[True] >= PROMISED * rate[False],
+    )
+
+
+async def _fed(app: SinkApp, name: str, path: str, run: Callable[[], Run]) -> list[Figure]:
+    slices = Slices(app, name)
+    for _ in range(2 * PAIRS):
+        made = run()
+        gc.collect()
+        slices.begin()
+        await app.follower._sunk([made])
+        slices.end(len(made.records))
+    scrape = Figure(path=f"a scrape of {name}", value=slices.close(), unit="ms of processor")
+    return [figure(path, slices.costs), scrape]
+
+
+async def _sinks(settings: Settings) -> list[Figure]:
+    group = GroupSettings(bootstrap=[settings.kafka_bootstrap], group="bench", topic=TOPIC, dead_letter_topic=TOPIC)
+    log, offset = Log(), 0
+    names = [f"m-{number:06}" for number in range(RUN)]
+    async with GraphConnection(settings.neo4j_uri) as connection:
+        await connection.rows(WIPE)
+        await initialise(connection, CATALOGUE, TOPIC, 1)
+    graph = graph_app(group, GraphConnection(settings.neo4j_uri), CATALOGUE)
+    await graph.sink.open()
+    await graph.sink.assign(TOPIC, 0, None)
+
+    def run() -> Run:
+        nonlocal offset
+        events = [promoted(names[n % 500], n) for n in range(RUN)] if offset else [person(n, 0) for n in names]
+        records = records_of(log.take(events), offset)
+        offset += len(records)
+        return _run(records)
+
+    figures = await _fed(graph, "graph", "graph sink, hot holons", run)
+    await graph.sink.close()
+    redis = connect(settings.redis_url.get_secret_value(), timeout=5)
+    cache = cache_app(group, redis, "bench", value_ttl=60, tombstone_ttl=600)
+    await cache.sink.open()
+    await cache.sink.assign(TOPIC, 0, None)
+    spread = _run(records_of(log.take(promoted(name, 1) for name in names)))
+    figures += await _fed(cache, "cache", "cache sink", lambda: spread)
+    await cache.sink.close()
+    return figures
+
+
+def _run(records: list[Record]) -> Run:
+    return Run(TOPIC, 0, records, records[-1].offset + 1)
+
+
+# --- the consume path ------------------------------------------------------------------------------------------------
+
+
+def _consume(bootstrap: str) -> Figure:
+    topic = f"bench-{uuid.uuid4().hex[:8]}.events"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
+    slices: list[tuple[bool, Cost]] = []
+    try:
+        _fill(bootstrap, topic)
+        for _ in range(CONSUME_PASSES):
+            words = [sys.executable, "-m", "benchmarks.metrics", bootstrap, topic]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
+            part = [line.split() for line in done.stdout.splitlines()]
+            slices += [(on == "True", (int(n), float(w), float(p))) for on, n, w, p in part][4:]
+    finally:
+        admin.delete_topics([topic])[topic].result()
+    return figure("consume, agent that only counts", slices)
+
+
+def _fill(bootstrap: str, topic: str) -> None:
+    (record,) = records_of(Log().take([person("m", 0)]))
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topic, "compression.type": "lz4"})
+    producer.init_transactions(60)
+    for start in range(0, CONSUMED, 10_000):
+        producer.begin_transaction()
+        for number in range(start, start + 10_000):
+            producer.produce(topic, record.value, partition=number % PARTITIONS)
+            if number % 1000 == 0:
+                producer.poll(0)
+        producer.commit_transaction(60)
+
+
+class _SlicingSink:
+    """Counts, and begins a slice when one is full."""
+
+    def __init__(self) -> None:
+        self.slices: Slices | None = None
+        self.done = asyncio.Event()
+        self._seen = self._in_slice = 0
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+        return None
+
+    def revoke(self, topic: str, partition: int) -> None:
+        pass
+
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        assert self.slices is not None
+        if self._in_slice == 0 or self._in_slice >= SLICE:
+            if self._in_slice:
+                self.slices.end(self._in_slice)
+            self._in_slice = 0
+            self.slices.begin()
+        count = sum(len(run.records) for run in runs)
+        self._in_slice += count
+        self._seen += count
+        if self._seen >= CONSUMED:
+            self.done.set()
+        return [Written(len(run.records), 0, 0, None) for run in runs]
+
+
+async def _worker(bootstrap: str, topic: str) -> list[tuple[bool, Cost]]:
+    sink = _SlicingSink()
+    group = f"bench-{uuid.uuid4().hex[:8]}"
+    settings = GroupSettings(bootstrap=[bootstrap], group=group, topic=topic, dead_letter_topic=topic)
+    app = SinkApp(settings, sink)
+    sink.slices = Slices(app, "graph")
+    starting = asyncio.ensure_future(app.start())
+    await asyncio.wait_for(sink.done.wait(), 240)
+    await app.stop()
+    starting.cancel()
+    return sink.slices.costs
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """Events per second of processor time of each path, with metrics beside without."""
+    return [*asyncio.run(_sinks(settings)), _consume(settings.kafka_bootstrap)]
+
+
+if __name__ == "__main__":
+    _, bootstrap_, topic_ = sys.argv
+    for on_, cost_ in asyncio.run(_worker(bootstrap_, topic_)):
+        sys.stdout.write(f"{on_} {' '.join(map(str, cost_))}\n")
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,152 @@
+"""Stores that stand still, workers that stand still, records that are nothing: real processes lose and park nothing.
+
+``HOLONSTREAM_TEST_OUTAGE`` is how many seconds the stores stand still (20 by default; 600 was tried by hand).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from threading import Event
+from time import monotonic
+
+from confluent_kafka import Producer
+
+import local
+from holonstream.kafka import client
+from holonstream.replay.group import members
+from holonstream.settings import Settings
+from tests.acceptance.conftest import Pipeline
+from tests.support.waiting import wait_until
+
+OUTAGE = float(os.environ.get("HOLONSTREAM_TEST_OUTAGE", "20"))  # seconds
+STOP = 10.0  # seconds in which a worker must have ended
+
+
+@contextmanager
+def standing_still(stack: local.Stack, *services: str) -> Iterator[None]:
+    """Connections stay open and nothing answers."""
+    for service in services:
+        stack.pause(service)
+    try:
+        yield
+    finally:
+        for service in services:
+            stack.resume(service)
+
+
+def bring(pipeline: Pipeline, folder: Path, number: int, people: int = 200) -> None:
+    """Append some hundred events: new people, and a change of the same few."""
+    common = {"occurredAt": "2024-03-01T08:00:00.000Z", "actor": "test", "sourceSystem": "test"}
+    events = [
+        {**common, "type": "PersonCreated", "subjects": [f"p-{number}-{n}"], "payload": {"name": f"P{n}"}}
+        for n in range(people)
+    ] + [
+        {**common, "type": "PersonModified", "subjects": [f"p-0-{n % 5}"], "payload": {"properties": {f"k{number}": n}}}
+        for n in range(people)
+    ]
+    file = folder / "events.json"
+    file.write_text(json.dumps(events))
+    pipeline.run("import", str(file))
+
+
+def end(worker: Popen[bytes]) -> float:
+    """Ask a worker to end; the seconds that it took."""
+    began = monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(STOP) == 0
+    return monotonic() - began
+
+
+def pause_between_two_looks(seconds: float) -> None:
+    """Let time go by: an outage is nothing but that."""
+    Event().wait(seconds)
+
+
+def put_garbage(pipeline: Pipeline) -> None:
+    """On every partition a record that is no event of ours."""
+    garbage = [b"\xff\xfe", None, b"{}", b"[" * 50_000]
+    producer = Producer({"bootstrap.servers": pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]})
+    for partition in range(12):
+        producer.produce(f"{pipeline.namespace}.events", garbage[partition % 4], partition=partition)
+    assert producer.flush(30) == 0
+
+
+def log_of(pipeline: Pipeline, folder: Path, name: str) -> str:
+    return (folder / "logs" / f"{name}.log").read_text()
+
+
+def check_whole(pipeline: Pipeline) -> None:
+    assert pipeline.run("export", "graph", "--json").stdout == pipeline.run("export", "log", "--json").stdout
+    assert pipeline.json("dead-letters", "list", "--json") == []
+
+
+def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_nothing_hold_up_nobody(
+    pipeline: Pipeline, stack: local.Stack, tmp_path: Path
+) -> None:
+    pipeline.start("relay", "graph", "graph-2", "cache", "cache-2")
+    bring(pipeline, tmp_path, 0)
+    put_garbage(pipeline)
+    pipeline.wait_until_caught_up("graph", "cache")
+    with standing_still(stack, "neo4j", "redis"):
+        began = monotonic()
+        number = 0
+        while number == 0 or monotonic() - began < OUTAGE - STOP:
+            number += 1
+            bring(pipeline, tmp_path, number, 200 if number < 50 else 1)
+            pause_between_two_looks(min(OUTAGE / 20, 5))
+        for name in ("graph", "cache"):
+            seen = "sink.unavailable"
+            logs = [name, f"{name}-2"]
+            wait_until(lambda: any(seen in log_of(pipeline, tmp_path, log) for log in logs), f"{name} waits", 60)  # noqa: B023
+        # both kinds end at once though their stores do not answer, and others begin
+        took = [end(pipeline.processes.running.pop(name)) for name in ("graph", "cache")]
+        print(f"SIGTERM in the outage: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
+        pipeline.start("graph-3", "cache-3")
+        pause_between_two_looks(max(0, OUTAGE - (monotonic() - began)))
+        pipeline.processes.check()  # nobody gave up
+        print(f"outage of {monotonic() - began:.0f} s, {number} imports in it")
+    back = monotonic()
+    pipeline.wait_until_caught_up("graph", "cache", deadline=120)
+    print(f"caught up {monotonic() - back:.1f} s after the outage")
+    pipeline.processes.check()
+    check_whole(pipeline)
+    found = [json.loads(value) for values in pipeline.values("dead-letters").values() for value in values]
+    assert sorted(letter["partition"] for letter in found) == list(range(12))
+    assert all(letter["stream"] is None and "Undecodable record" in letter["reason"] for letter in found)
+    took = [end(pipeline.processes.running.pop(name)) for name in ("graph-3", "cache-3")]
+    print(f"SIGTERM when idle: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
+
+
+def test_a_worker_that_stood_still_while_others_took_its_partitions_changes_nothing(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    def sizes() -> list[int]:
+        settings = Settings.of(pipeline.environment)
+        return sorted(member.partitions for member in members(client(settings), settings.group("graph")))
+
+    pipeline.start("relay", "graph", "graph-2")
+    wait_until(lambda: sizes() == [6, 6], "both have partitions", 60)
+    bring(pipeline, tmp_path, 0)
+    zombie = pipeline.processes.running["graph"]
+    zombie.send_signal(signal.SIGSTOP)
+    try:
+        bring(pipeline, tmp_path, 1)
+        wait_until(lambda: sizes() == [12], "the other one has all", 60)
+        pipeline.wait_until_caught_up("graph")
+        whole = pipeline.run("export", "graph", "--json").stdout
+    finally:
+        zombie.send_signal(signal.SIGCONT)
+    wait_until(lambda: sizes() == [6, 6], "both have partitions again", 60)
+    assert pipeline.run("export", "graph", "--json").stdout == whole
+    bring(pipeline, tmp_path, 2)
+    pipeline.wait_until_caught_up("graph")
+    pipeline.processes.check()
+    check_whole(pipeline)
+    assert not re.search("HoleInStream|worker.failed", log_of(pipeline, tmp_path, "graph"))

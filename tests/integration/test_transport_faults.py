@@ -1,0 +1,124 @@
+"""What happens to workers: rebalances in a quiet hour, errors of the group, idleness, brokers that go away."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import local
+import streams.app
+from tests.support.waiting import wait_until
+from tests.support.worker_group import Log, Workers
+
+
+@pytest.fixture
+def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
+    return Log(kafka_bootstrap, topic_prefix)
+
+
+@pytest.fixture
+def workers(log: Log, tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(log, tmp_path)
+    yield made
+    for worker in made.running:
+        worker.kill()
+        worker.wait()
+
+
+def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
+    """A fetch that was asked for before the rebalance brings the first records after it: they must not be dropped."""
+    workers.start()
+    for members in (2, 3):
+        other = workers.start()
+        wait_until(lambda count=members: workers.members() == count, f"worker {members} has partitions")  # type: ignore[misc]
+        other.kill()
+        log.fill(transactions=1, size=40)
+        workers.wait_for_all(20)
+    assert workers.written() == log.expected
+
+
+def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> None:
+    """Nobody in Faust asks for it, and the worker would stay alive, silent, without partitions."""
+    workers.order("sync-error")
+    log.fill(transactions=1, size=40)
+    worker = workers.start()
+    workers.wait_for_all(30)
+    assert (workers.folder / "sync-error-done").exists()
+    assert "group.coordinator_error" in workers.log_text()
+    assert worker.poll() is None
+    assert workers.written() == log.expected
+
+
+def test_a_worker_whose_store_was_down_for_long_goes_on(log: Log, workers: Workers) -> None:
+    """Its buffers are full, so it asks for no records, and still it is in the group."""
+    workers.max_run = 10
+    log.fill(transactions=10, size=1000)
+    down = workers.order("down")
+    worker = workers.start()
+    wait_until(lambda: len(workers.lines("tried")) >= 7, "the store has been down for some 6 s")
+    down.unlink()
+    workers.wait_for_all(30)
+    assert workers.written() == log.expected
+    assert worker.poll() is None
+
+
+def test_with_a_poll_interval_that_ends_before_it_leaves_the_group_for_ever(log: Log, workers: Workers) -> None:
+    """Why ours is so long: this is what the usual 300 or 1,000 s would come to."""
+    assert streams.app.FOREVER >= 7 * 86_400
+    workers.order("poll-interval").write_text("2.0")
+    workers.max_run = 10
+    log.fill(transactions=10, size=1000)
+    down = workers.order("down")
+    worker = workers.start()
+    wait_until(lambda: workers.lines("tried"), "the store is down")
+    wait_until(lambda: log.members("group") == [], "the worker has left the group")
+    down.unlink()
+    with pytest.raises(AssertionError, match="not within"):
+        workers.wait_for_all(6)
+    assert worker.poll() is None  # and nobody is told
+
+
+def test_a_worker_without_partitions_takes_over(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
+    log = Log(kafka_bootstrap, topic_prefix, partitions=1)
+    workers = Workers(log, tmp_path)
+    try:
+        for _ in range(2):
+            workers.start()
+        wait_until(lambda: log.members("group") == [0, 1], "one has the partition, the other is idle")
+        for _ in range(3):
+            log.fill(transactions=4, size=10)
+            workers.wait_for_all()
+        (busy,) = {int(line[0]) for line in workers.lines("written")}
+        (killed,) = [worker for worker in workers.running if worker.pid == busy]
+        killed.kill()
+        log.fill(transactions=1, size=10)
+        workers.wait_for_all(30)
+        assert workers.written() == log.expected
+        assert len({line[0] for line in workers.lines("written")}) == 2
+    finally:
+        for worker in workers.running:
+            worker.kill()
+            worker.wait()
+
+
+def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers: Workers, stack: local.Stack) -> None:
+    log.fill(transactions=6, size=200)
+    slow = workers.order("slow")
+    started = [workers.start(), workers.start()]
+    wait_until(lambda: len(workers.lines("written")) > 5, "runs are written")
+    stack.kill("kafka")
+    try:
+        slow.unlink()
+    finally:
+        stack.start("kafka")
+    log.fill(transactions=6, size=200)
+    workers.wait_for_all()
+    for partition, count in log.expected.items():
+        assert workers.written()[partition] >= count
+    for worker in started:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(10) == 0

@@ -1,0 +1,42 @@
+"""A worker that lags and gets nowhere, on a real broker: its store neither fails nor answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local import ports
+from tests.support.scraping import Target
+from tests.support.waiting import wait_until
+from tests.support.worker_group import Log, Workers
+
+
+@pytest.fixture
+def log(kafka_bootstrap: str, topic_prefix: str) -> Log:
+    return Log(kafka_bootstrap, topic_prefix)
+
+
+def test_a_worker_that_lags_and_does_not_move_is_not_ready(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(ports.choose(["metrics"])["metrics"])
+    for name, value in {"METRICS_PORT": str(target.port), "METRICS_INTERVAL": "0.2", "READY_STALL": "1"}.items():
+        monkeypatch.setenv(f"HOLONSTREAM_{name}", value)
+    workers = Workers(log, tmp_path)
+    log.fill(transactions=3, size=40)
+    worker = workers.start()
+    try:
+        workers.wait_for_all()
+        wait_until(target.ready, f"the worker is ready: {target.get('/readyz')}")
+        assert target.scrape().value("holonstream_group_lag_events") == 0
+
+        workers.order("hang")
+        log.fill(transactions=1, size=40)
+        wait_until(lambda: target.unready("behind by 4"), f"it says why not: {target.get('/readyz')}")
+        assert (target.scrape().value("holonstream_group_lag_events") or 0) >= 40
+        assert (target.scrape().value("holonstream_group_lag_seconds") or 0) >= 1
+        assert target.get("/livez")[0] == 200
+    finally:
+        worker.kill()
+        worker.wait()

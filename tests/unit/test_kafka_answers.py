@@ -1,0 +1,46 @@
+"""Questions to the brokers are asked again while their answer is that it will pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from holonstream.kafka import PASSING, answer, answered
+from producers.errors import KafkaUnavailable
+
+
+class Brokers:
+    """Answers with these errors, one a question, and then with 7."""
+
+    def __init__(self, codes: Iterable[int]) -> None:
+        self._codes = iter(codes)
+        self.questions = 0
+
+    def ask(self) -> int:
+        self.questions += 1
+        for code in self._codes:
+            raise KafkaException(KafkaError(code))
+        return 7
+
+
+def test_an_error_that_passes_is_waited_out() -> None:
+    brokers = Brokers(PASSING)
+    assert answer(brokers.ask) == 7
+    assert brokers.questions == len(PASSING) + 1
+
+
+@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._TRANSPORT])
+def test_an_error_that_stays_is_raised_at_once(code: int) -> None:
+    brokers = Brokers([code])
+    with pytest.raises(KafkaException):
+        answer(brokers.ask)
+    assert brokers.questions == 1
+
+
+def test_an_error_that_does_not_pass_in_time_says_that_kafka_does_not_answer() -> None:
+    brokers = Brokers([KafkaError.NOT_COORDINATOR] * 1000)
+    with pytest.raises(KafkaUnavailable, match="NOT_COORDINATOR"), answered():
+        answer(brokers.ask, timeout=0.3)
+    assert 1 < brokers.questions < 10
