@@ -40,8 +40,6 @@ class FetchedRun:
     start: int
     next_offset: int
     records: Sequence[Any]
-    assignment: int = 0
-    """how many assignments had begun, with a seek of all partitions, when it was fetched"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,6 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
     _next_start: dict[TP, int]
-    assignments = 0
-    """begun so far, each with a seek of all partitions"""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         self._next_start = {}
@@ -119,9 +115,7 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             state = subscription.assignment.state_value(tp)
             start = self._next_start.get(tp)
             if start is not None and state.has_valid_position and state.position > start:
-                runs[TP(*tp)] = FetchedRun(
-                    tp.topic, tp.partition, start, state.position, fetched.get(tp, ()), self.assignments
-                )
+                runs[TP(*tp)] = FetchedRun(tp.topic, tp.partition, start, state.position, fetched.get(tp, ()))
                 self._next_start[tp] = state.position
         return runs
 
@@ -131,8 +125,7 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _seek_to_marks(self) -> dict[TP, Mark]:
         consumer = self._ensure_consumer()
-        self._next_start.clear()  # and nothing is fetched until the seek
-        self.assignments += 1
+        self._next_start.clear()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
         fresh = [tp for tp in assigned if tp not in committed or committed[tp].offset < 0]
@@ -262,14 +255,15 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         self.app.follower.begin(marks)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        generation = self.app.consumer_generation_id
         runs, _ = await self._wait_next_records(timeout)
         for tp, run in (runs or {}).items():
-            # One of an earlier assignment: this one began with a seek. (The generation in which the wait began says
-            # nothing: it may last through a rebalance and bring what comes after the seek, which is fetched only once.)
-            if self.should_stop or run.assignment != self._thread.assignments:
+            if self.should_stop:
                 return
-            if not self.flow_active:
-                # Fetched between the seek that ends a rebalance and the resumption of the flow: read it again.
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                # A rebalance came in between, and it cannot be told on which side of its seek this was fetched: read it
+                # again. Dropped without a seek it would be missing until more comes. A start that the rebalance has
+                # overtaken does not join, and the follower seeks to the one that does.
                 await self.seek_to(tp, run.start)
                 continue
             yield tp, self._message(tp, run)

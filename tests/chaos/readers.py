@@ -102,7 +102,7 @@ class Readers:
 
     async def _reader(self, read: Callable[[CachedGraphStore, Any], Awaitable[None]]) -> None:
         """One reader with a store of its own, so that its counters tell whether a read was a hit."""
-        never = asyncio.Event()
+        never, pause = asyncio.Event(), PAUSE
         redis = wiring.redis_client(self._settings, timeout=CACHE_TIMEOUT)
         connection = wiring.graph_connection(self._settings)
         graph = Neo4jGraphStore(connection, self._catalogue, self._settings.topic)
@@ -110,12 +110,14 @@ class Readers:
         try:
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(never.wait(), self._dice.uniform(0, 2 * PAUSE))
+                    await asyncio.wait_for(never.wait(), self._dice.uniform(0, 2 * pause))
+                pause = PAUSE
                 try:
                     await connection.open()
                     await read(cached, redis)
                 except (Unavailable, RedisError):
                     self.counts["unavailable"] += 1
+                    pause = 10 * PAUSE
                 except NotYetVisible:
                     self.counts["not yet visible"] += 1
                 except Exception as error:

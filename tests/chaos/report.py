@@ -35,8 +35,8 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
     """processes that ended by themselves as they may, by name and reason"""
-    stop_seconds: list[float] = field(default_factory=list)
-    """from SIGTERM to the end of a process"""
+    stop_seconds: list[tuple[float, str]] = field(default_factory=list)
+    """from SIGTERM to the end of a process, and its name"""
     checks: dict[str, Any] = field(default_factory=dict)
     evidence: str | None = None
 
@@ -71,12 +71,16 @@ class Report:
             },
             "recovery_all": {"p50": round(median(times), 2), "max": round(max(times), 2)} if times else None,
             "restarts": dict(self.restarts),
-            "stop_seconds": {"count": len(self.stop_seconds), "max": round(max(self.stop_seconds, default=0.0), 2)},
+            "stop_seconds": self._stops(),
             "checks": self.checks,
             "violations": dict(self.violations.counts),
             "violations_total": self.violations.total,
             "evidence": self.evidence,
         }
+
+    def _stops(self) -> dict[str, Any]:
+        longest, name = max(self.stop_seconds, default=(0.0, None))
+        return {"count": len(self.stop_seconds), "max": round(longest, 2), "slowest": name}
 
     def lines(self) -> list[str]:
         """In words."""
@@ -102,7 +106,9 @@ class Report:
         if self.restarts:
             lines.append(_counts("ended, restarted", self.restarts))
         stops = found["stop_seconds"]
-        lines.append(f"SIGTERM       {stops['count']} processes, the slowest in {stops['max']:.1f} s")
+        lines.append(
+            f"SIGTERM       {stops['count']} processes, the slowest ({stops['slowest']}) in {stops['max']:.1f} s"
+        )
         lines.append(_counts("checks", self.checks))
         lines.append(_counts("VIOLATIONS", self.violations.counts) if self.violations.total else "violations    none")
         if self.evidence:

@@ -53,7 +53,7 @@ class Supervisor:
         self._began: dict[str, int] = {}
         self._started_at: dict[str, float] = {}
         self.restarts: Counter[str] = Counter()
-        self.stop_seconds: list[float] = []
+        self.stop_seconds: list[tuple[float, str]] = []
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor")
 
@@ -117,7 +117,7 @@ class Supervisor:
             child.kill()
             child.wait()
         else:
-            self.stop_seconds.append(monotonic() - began)
+            self.stop_seconds.append((monotonic() - began, name))
             # One that is still importing Python dies of the signal; one that had just ended for the brokers' sake has
             # its own code.
             young = began - self._started_at[name] < YOUNG and code == -signal.SIGTERM
