@@ -33,6 +33,31 @@ class Run:
     records: Sequence[RawRecord]
     next_offset: int
 
+    def cut(self, count: int) -> tuple[Run, Run]:
+        """Its first `count` records, and the others: more than none each."""
+        first, others = self.records[:count], self.records[count:]
+        return (
+            Run(self.topic, self.partition, first, others[0].offset),
+            Run(self.topic, self.partition, others, self.next_offset),
+        )
+
+
+def first_of(runs: Sequence[Run], count: int) -> tuple[list[Run], list[Run]]:
+    """The first `count` records of some runs, and what is left of them."""
+    first: list[Run] = []
+    left: list[Run] = []
+    for run in runs:
+        if count <= 0:
+            left.append(run)
+        elif len(run.records) <= count:
+            first.append(run)
+        else:
+            head, tail = run.cut(count)
+            first.append(head)
+            left.append(tail)
+        count -= len(run.records)
+    return first, left
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

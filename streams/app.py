@@ -28,7 +28,7 @@ from streams.watchdog import watch_coordinator, watch_progress
 log = structlog.get_logger(__name__)
 
 FOREVER = 1e6  # seconds; a shorter max.poll.interval makes a worker leave the group when its store is down
-STOP_TIMEOUT = 15.0  # seconds
+STOP_TIMEOUT = 9.0  # seconds
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 
 

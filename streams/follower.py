@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from faust.types import TP
 
 from schemas.errors import Unavailable
 from schemas.incident import incident
-from sinks.base import Run, Sink, Written
+from sinks.base import Run, Sink, Written, first_of
 from sinks.errors import CheckpointMoved
 from streams.transport import FetchedRun, Mark
 
@@ -35,8 +36,9 @@ class Follower:
     """Couples one consumer to one sink.
 
     What has queued up while the sink was writing is written together, one run per partition: a transaction costs the
-    same for one event as for hundreds. Per assigned partition the follower knows the offset at which the next run must
-    start; nothing is known of it until the sink has said where its own checkpoint is.
+    same for one event as for hundreds. What the sink does not manage within `write_timeout` is tried again in smaller
+    parts, for whole it might never be written. Per assigned partition the follower knows the offset at which the next
+    run must start; nothing is known of it until the sink has said where its own checkpoint is.
     """
 
     def __init__(self, app: Any, sink: Sink, *, max_events: int, write_timeout: float) -> None:
@@ -44,6 +46,7 @@ class Follower:
         self._app = app
         self._sink = sink
         self._max_events = max_events
+        self._most = self._at_once = 2 * max_events  # what is taken from the queue is never more
         self._write_timeout = write_timeout
         self._expected: dict[TP, int] = {}
         self._positions: dict[TP, int | None] = {}
@@ -174,27 +177,30 @@ class Follower:
             await asyncio.wait({opening}, timeout=LOOK)
 
     async def _write(self, joined: Mapping[TP, FetchedRun]) -> None:
-        runs = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
-        self.in_hand = runs
+        left = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
         try:
-            results: list[Written] = await self._insist(lambda: self._sunk(runs)) if runs else []
+            while left:
+                left = await self._insist(partial(self._write_some, left))
         finally:
             self.in_hand = ()
-        for run, written in zip(runs, results, strict=True):
-            if written.position is not None:
-                self._positions[TP(run.topic, run.partition)] = written.position
         self.runs += 1
         for tp, run_ in joined.items():
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = run_.next_offset
                 self._app.consumer.written(tp, Mark(run_.next_offset, self._positions.get(tp)))
 
-    async def _sunk(self, runs: Sequence[Run]) -> list[Written]:
+    async def _write_some(self, runs: Sequence[Run]) -> list[Run]:
+        """Write as much of runs as the sink has lately managed in time; what is left."""
         began = monotonic()
-        results = await self._sink.write_runs(runs)
+        self.in_hand, left = first_of(runs, self._at_once)
+        results = await self._sink.write_runs(self.in_hand)
+        for run, written in zip(self.in_hand, results, strict=True):
+            if written.position is not None:
+                self._positions[TP(run.topic, run.partition)] = written.position
         if self.on_written is not None:
-            self.on_written(runs, results, monotonic() - began)
-        return results
+            self.on_written(self.in_hand, results, monotonic() - began)
+        self._at_once = min(2 * self._at_once, self._most)
+        return left
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again while the store is down. Raises GivenUp, or the bug that it met."""
@@ -204,6 +210,8 @@ class Follower:
             try:
                 result = await self._bounded(call)
             except (Unavailable, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    self._at_once = max(sum(len(run.records) for run in self.in_hand) // 2, 1)
                 self.retries += 1
                 self.causes[type(error).__name__] += 1
                 self.retry_reason = str(error) or repr(error)

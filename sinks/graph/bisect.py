@@ -65,12 +65,7 @@ def halves(runs: Sequence[Run]) -> list[Sequence[Run]]:
     (run,) = runs
     if len(run.records) < 2:
         return [runs]
-    middle = len(run.records) // 2
-    first, second = run.records[:middle], run.records[middle:]
-    return [
-        [Run(run.topic, run.partition, first, second[0].offset)],
-        [Run(run.topic, run.partition, second, run.next_offset)],
-    ]
+    return [[part] for part in run.cut(len(run.records) // 2)]
 
 
 async def canary(connection: GraphConnection, catalogue: Catalogue, topic: str) -> None:

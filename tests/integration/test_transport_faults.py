@@ -15,6 +15,17 @@ from tests.support.worker_group import Log, Workers, log, workers
 __all__ = ["log", "workers"]
 
 
+def test_what_a_store_does_not_manage_in_time_is_written_in_parts(log: Log, workers: Workers) -> None:
+    (workers.folder / "heavy").write_text("15")
+    log.fill(transactions=1, size=400)
+    workers.start()
+    workers.wait_for_all()
+    assert workers.written() == log.expected
+    counts = [int(line[4]) for line in workers.lines("written")]
+    assert max(counts) <= 15
+    assert max(counts) > 3  # after each that was in time, more is tried again
+
+
 def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
     """A fetch that was asked for before the rebalance brings the first records after it: they must not be dropped."""
     workers.start()
