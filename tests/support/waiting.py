@@ -12,8 +12,8 @@ T = TypeVar("T")
 _never = threading.Event()
 
 
-def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: float = 30.0) -> T:
-    """The condition's first true value; AssertionError naming `what` after `deadline` seconds."""
+def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: float = 30.0, every: float = 0.02) -> T:
+    """The condition's first true value; AssertionError naming `what` after `deadline`. Times in seconds."""
     until = monotonic() + deadline
     while True:
         value = condition()
@@ -21,4 +21,4 @@ def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: fl
             return value  # type: ignore[return-value]
         if monotonic() > until:
             raise AssertionError(f"not within {deadline:g} s: {what}")
-        _never.wait(0.02)
+        _never.wait(every)
