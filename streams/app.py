@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import ssl
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,8 @@ from streams.watchdog import watch_coordinator, watch_progress
 log = structlog.get_logger(__name__)
 
 FOREVER = 1e6  # seconds; a shorter max.poll.interval makes a worker leave the group when its store is down
-STOP_TIMEOUT = 9.0  # seconds
+STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
+LEAVE_TIMEOUT = 9.0  # seconds from being told to stop, after which the process ends all the same
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 
 
@@ -183,6 +186,21 @@ async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
     return False
 
 
+def _leave_soon(app: SinkApp, code: int) -> None:
+    """End the process in a while, whatever still holds it: clients do not let go while their brokers are down.
+
+    Nothing is lost by it: what is not written, or not committed, is read again.
+    """
+
+    def leave() -> None:
+        log.warning("worker.left", group=app.settings.group, after=LEAVE_TIMEOUT)
+        os._exit(code)
+
+    timer = threading.Timer(LEAVE_TIMEOUT, leave)
+    timer.daemon = True
+    timer.start()
+
+
 async def _run(app: SinkApp) -> int:
     keeping = asyncio.ensure_future(app.vitals.keep()) if app.settings.look_interval else None
     try:
@@ -194,8 +212,13 @@ async def _run(app: SinkApp) -> int:
 
 async def _follow(app: SinkApp) -> int:
     stop = asyncio.Event()
+
+    def told() -> None:
+        stop.set()
+        _leave_soon(app, 0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     try:
         if not await _open(app, stop):
             return 0
@@ -209,6 +232,8 @@ async def _follow(app: SinkApp) -> int:
     if done == {starting} and starting.exception() is None:
         await asyncio.wait({stopping, crashing}, return_when=asyncio.FIRST_COMPLETED)
     failure = app.crash_reason or (starting.done() and not starting.cancelled() and starting.exception()) or None
+    if failure is not None:
+        _leave_soon(app, 1)
     with contextlib.suppress(TimeoutError):  # what is not written by then is read again
         await asyncio.wait_for(app.stop(), STOP_TIMEOUT)
     for task in (starting, stopping, crashing):

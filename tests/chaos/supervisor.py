@@ -26,7 +26,7 @@ BROKER_ERRORS = (
     "ConsumerStoppedError", "CoordinatorNotAvailable", "NotCoordinatorForGroup", "GroupCoordinatorNotAvailable",
     "CoordinatorLoadInProgress", "GroupLoadInProgress", "UnrecognizedBrokerVersion", "NoBrokersAvailable",
     "StaleMetadata", "CorrelationIdError", "BrokerNotAvailable", "LeaderNotAvailable", "NotLeaderForPartition",
-    "NotEnoughReplicas",
+    "NotEnoughReplicas", "KafkaError",
 )  # fmt: skip
 
 
@@ -209,8 +209,8 @@ class Supervisor:
         """The allowed reason for which a process ended, if it is one; and the line in which it says why."""
         for line in reversed(self._lines(name)):
             if line.get("event") == "worker.failed":
-                error = str(line.get("error", ""))
-                known = next((known for known in BROKER_ERRORS if error.startswith(known)), None)
+                cause = str(line.get("cause"))
+                known = next((known for known in BROKER_ERRORS if cause.startswith(known)), None)
                 return (known if self._troubled() else None), line
         return None, None
 

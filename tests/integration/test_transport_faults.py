@@ -120,3 +120,19 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(10) == 0
+
+
+def test_a_worker_whose_brokers_are_down_ends_when_told_to(log: Log, workers: Workers, stack: local.Stack) -> None:
+    log.fill(transactions=6, size=200)
+    workers.order("slow")
+    idle, busy = workers.start(), workers.start()
+    wait_until(lambda: workers.members() == 2 and len(workers.lines("written")) > 5, "runs are written")
+    stack.kill("kafka")
+    try:
+        wait_until(lambda: "Unable connect to node" in workers.log_text(), "a worker has noticed", 60)
+        for worker in (idle, busy):
+            worker.send_signal(signal.SIGTERM)
+        for worker in (idle, busy):
+            assert worker.wait(10) == 0
+    finally:
+        stack.start("kafka")
