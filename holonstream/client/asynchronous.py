@@ -62,7 +62,12 @@ class Client(GraphQueries):
         super().__init__(graph, deadline)
         self._log, self._catalogue = log, catalogue
         self._log_calls = asyncio.Semaphore(LOG_CALLS)
-        self.metrics = ClientMetrics() if metrics is None else metrics
+        self._metrics = ClientMetrics() if metrics is None else metrics
+
+    @property
+    def metrics(self) -> ClientMetrics:
+        """What this client counts; `register` hands it to a registry of prometheus_client."""
+        return self._metrics
 
     @classmethod
     @asynccontextmanager

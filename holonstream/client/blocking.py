@@ -99,7 +99,7 @@ class SyncClient:
 
     @property
     def metrics(self) -> ClientMetrics:
-        """See `Client`."""
+        """What this client counts; `register` hands it to a registry of prometheus_client."""
         return self._client.metrics
 
     append = _blocking(Client.append)
