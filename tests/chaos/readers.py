@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,6 +34,7 @@ from sinks.cache.store import CachedGraphStore
 from sinks.errors import NotYetVisible
 from sinks.graph.store import Neo4jGraphStore
 from sinks.store import HolonPattern, Pattern, RelationshipPattern
+from tests.chaos.beside import Beside
 from tests.chaos.ledger import Acknowledged, Ledger, position_in
 from tests.chaos.topic import TopicObserver, digest
 from tests.chaos.violations import Violations
@@ -53,7 +53,7 @@ def state_digest(state: State) -> bytes:
     return digest(jsontext.encode_sorted(document))
 
 
-class Readers:
+class Readers(Beside):
     """Reads from a thread of its own until told to stop.
 
     `shown` has the digest of every state that was read, by stream and position; `hits` the highest acknowledged
@@ -69,6 +69,7 @@ class Readers:
         violations: Violations,
         seed: int,
     ) -> None:
+        super().__init__("readers")
         self._settings, self._ledger, self._topic = settings, ledger, topic
         self._acknowledged, self._violations = acknowledged, violations
         self._dice = random.Random(f"readers {seed}")
@@ -77,18 +78,9 @@ class Readers:
         self.counts: Counter[str] = Counter()
         self.shown: dict[tuple[str, int], bytes] = {}
         self.hits: dict[tuple[str, int], int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="readers")
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; stopping twice is fine."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def _go_on(self) -> None:
+        asyncio.run(self._run())
 
     async def _run(self) -> None:
         kinds = [self._read_without_token, self._read_with_token, self._read_relationships, self._read_pattern]

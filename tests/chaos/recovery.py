@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from tests.chaos.beside import Beside
 from tests.chaos.ledger import Ledger
 from tests.chaos.report import Recovery
 from tests.chaos.schedule import GROUPS, Fault
@@ -33,7 +34,7 @@ class _Open:
     target: dict[int, int] = field(default_factory=dict)
 
 
-class Recoveries:
+class Recoveries(Beside):
     """Watches groups, in a thread of its own. `acknowledged` is how far each has committed, per partition."""
 
     def __init__(
@@ -45,6 +46,7 @@ class Recoveries:
         seen: TopicObserver,
         groups: Sequence[str],
     ) -> None:
+        super().__init__("recoveries")
         self._topic, self._partitions = f"{namespace}.events", partitions
         self._ledger, self._seen = ledger, seen
         self._members = {
@@ -59,18 +61,10 @@ class Recoveries:
         self.done: list[Recovery] = []
         self._open: list[_Open] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="recoveries")
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End. What has not recovered is noted as such."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().stop()
         for member in self._members.values():
             member.close()
         with self._lock:
@@ -110,7 +104,7 @@ class Recoveries:
         """For whoever wants to know why it is waiting."""
         return {"relayed": self.relayed, "offsets": self._offsets, "last_offsets": dict(self._seen.last_offset)}
 
-    def _watch(self) -> None:
+    def _go_on(self) -> None:
         while not self._stop.wait(LOOK):
             try:
                 self._look()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
 from collections import defaultdict
 from hashlib import blake2b
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from tests.chaos.beside import Beside
 from tests.chaos.violations import Violations
 
 GARBAGE = b"garbage-"  # begins the keys of what the harness itself puts on the topic
@@ -41,7 +41,7 @@ def digest(value: bytes) -> bytes:
     return blake2b(value, digest_size=8).digest()
 
 
-class TopicObserver:
+class TopicObserver(Beside):
     """Follows all partitions from their beginning. `seen` is by event id.
 
     Promises held, at each record: an event comes once; positions rise within a partition; a stream's versions come as
@@ -49,6 +49,7 @@ class TopicObserver:
     """
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, violations: Violations) -> None:
+        super().__init__("topic-observer")
         self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
         self._violations = violations
         self.seen: dict[str, Seen] = {}
@@ -61,18 +62,6 @@ class TopicObserver:
         self._versions: dict[str, int] = {}
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         self._home: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="topic-observer")
-
-    def start(self) -> None:
-        """Begin to follow."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; stopping twice is fine."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def changed_between(self, stream: str, after: int, until: int) -> int | None:
         """The first position of a stream in (after, until], as far as it was seen."""
@@ -95,7 +84,7 @@ class TopicObserver:
             self._stop.wait(0.05)
         return True
 
-    def _follow(self) -> None:
+    def _go_on(self) -> None:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
