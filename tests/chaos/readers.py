@@ -100,7 +100,7 @@ class Readers(Beside):
         graph = Neo4jGraphStore(connection, self._catalogue, self._settings.topic)
         cached = CachedGraphStore(graph, redis, self._settings.namespace, retry_after=0.2)
         try:
-            while True:
+            while not self._stop.is_set():  # Python 3.11's wait_for, the Redis client's too, can lose a cancellation
                 with suppress(TimeoutError):
                     await asyncio.wait_for(never.wait(), self._dice.uniform(0, 2 * pause))
                 pause = PAUSE

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.event import Event
 from schemas.token import Token
-from sinks.errors import NotInitialised, NotYetVisible
+from sinks.errors import NotInitialised, NotYetVisible, PartitionsAdded
 from sinks.graph.driver import GraphConnection, GraphRefused
 from sinks.graph.freshness import Checkpoint
 from sinks.graph.schema import check, initialise
@@ -82,12 +82,17 @@ async def test_without_init_nothing_opens_and_the_error_says_what_is_missing(neo
 
 
 @in_loop
-async def test_more_partitions_keep_the_checkpoints_that_are_there(neo4j_uri: str) -> None:
+async def test_more_partitions_are_taken_only_while_nothing_is_written(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
-        await feed(sink(connection), log_of(person("a"), person("b")), partitions=1)
-        await initialise(connection, CATALOGUE, TOPIC, 3)
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
-        assert await store.checkpoints() == [Checkpoint(0, 2, 2), Checkpoint(1, 0, 0), Checkpoint(2, 0, 0)]
+        await initialise(connection, CATALOGUE, TOPIC, 2)
+        assert await store.checkpoints() == [Checkpoint(0, 0, 0), Checkpoint(1, 0, 0)]
+        await feed(sink(connection), log_of(person("a"), person("b")), partitions=2)
+        before = await store.checkpoints()
+        with pytest.raises(PartitionsAdded, match="with 2 partitions, and it has 3 now"):
+            await initialise(connection, CATALOGUE, TOPIC, 3)
+        await initialise(connection, CATALOGUE, TOPIC, 2)
+        assert await store.checkpoints() == before
 
 
 @in_loop
