@@ -46,3 +46,6 @@ class InvalidToken(BadData):
 
 class Unavailable(HolonstreamError):
     """A server cannot be reached or asks to try again."""
+
+    too_much = False
+    """whether it was asked for more than it can do at once: less may be done"""

@@ -36,9 +36,9 @@ class Follower:
     """Couples one consumer to one sink.
 
     What has queued up while the sink was writing is written together, one run per partition: a transaction costs the
-    same for one event as for hundreds. What the sink does not manage within `write_timeout` is tried again in smaller
-    parts, for whole it might never be written. Per assigned partition the follower knows the offset at which the next
-    run must start; nothing is known of it until the sink has said where its own checkpoint is.
+    same for one event as for hundreds. What the sink does not manage within `write_timeout`, or finds too much, is
+    tried again in smaller parts, for whole it might never be written. Per assigned partition the follower knows the
+    offset at which the next run must start; nothing is known of it until the sink has said where its own checkpoint is.
     """
 
     def __init__(self, app: Any, sink: Sink, *, max_events: int, write_timeout: float) -> None:
@@ -52,7 +52,8 @@ class Follower:
         self._positions: dict[TP, int | None] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._letting_go = False
-        self.runs = 0
+        self.writes = 0
+        """that succeeded, whole or in part; and runs in which there was nothing to write"""
         self.retries = 0
         self.causes: Counter[str] = Counter()
         """retries by the error's class"""
@@ -183,7 +184,7 @@ class Follower:
                 left = await self._insist(partial(self._write_some, left))
         finally:
             self.in_hand = ()
-        self.runs += 1
+        self.writes += 1
         for tp, run_ in joined.items():
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = run_.next_offset
@@ -200,6 +201,7 @@ class Follower:
         if self.on_written is not None:
             self.on_written(self.in_hand, results, monotonic() - began)
         self._at_once = min(2 * self._at_once, self._most)
+        self.writes += 1
         return left
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -210,7 +212,7 @@ class Follower:
             try:
                 result = await self._bounded(call)
             except (Unavailable, TimeoutError) as error:
-                if isinstance(error, TimeoutError):
+                if self.in_hand and (isinstance(error, TimeoutError) or error.too_much):
                     self._at_once = max(sum(len(run.records) for run in self.in_hand) // 2, 1)
                 self.retries += 1
                 self.causes[type(error).__name__] += 1

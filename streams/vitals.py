@@ -72,7 +72,7 @@ class Vitals:
             seen: object = None
             while not looking.done():
                 self.beat_at = monotonic()
-                state = (self._app.follower.runs, self.generation)
+                state = (self._app.follower.writes, self.generation)
                 if state != seen:
                     seen, self.moved_at = state, self.beat_at
                 await asyncio.wait({looking}, timeout=BEAT)

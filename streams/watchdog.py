@@ -48,13 +48,17 @@ async def watch_progress(app: SinkApp, stall_timeout: float) -> None:
         await app.sleep(max(LOOK, stall_timeout / 10))
         if app.should_stop or app._consumer is None:
             continue
-        state = (app.follower.runs, app.follower.retries, app.consumer_generation_id)
+        state = (app.follower.writes, app.follower.retries, app.consumer_generation_id)
         if state != seen or app.follower.retrying_since is not None:
             seen, moved_at = state, monotonic()
             continue
         if monotonic() - moved_at < stall_timeout:
             continue
-        lag = app.consumer.unwritten(await app.consumer.end_offsets())
+        try:
+            lag = app.consumer.unwritten(await app.consumer.end_offsets())
+        except Exception as error:  # the brokers do not answer, so nobody knows whether there is more to write
+            log.warning("watchdog.blind", group=app.settings.group, **incident(error))
+            continue
         if any(behind > 0 for behind in lag.values()):
             await app.crash(Stalled(f"nothing written for {stall_timeout:g} s while behind by {lag}"))
             return

@@ -62,6 +62,12 @@ class ExecutionFailed(GraphUnavailable):
     """as of GraphRefused"""
 
 
+class OutOfMemory(GraphUnavailable):
+    """A transaction is too large for the server's memory."""
+
+    too_much = True
+
+
 class Deadlock(GraphUnavailable):
     """Two transactions wait for each other's locks, and the server gave this one up; nothing of it is written."""
 
@@ -82,6 +88,8 @@ def neo4j_errors(address: str) -> Iterator[None]:
             raise Deadlock(text) from error
         if code == _FAILED:
             raise _detailed(ExecutionFailed(text), detail) from error
+        if "OutOfMemory" in code:
+            raise OutOfMemory(text) from error
         if code.startswith(_TRY_AGAIN) or error.is_retryable():
             raise GraphUnavailable(text) from error
         raise _detailed(GraphRefused(text), detail) from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from schemas.catalogue import Catalogue
 from schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from sinks.errors import GraphUnavailable
-from sinks.graph.driver import GraphConnection
+from sinks.graph.driver import ExecutionFailed, GraphConnection
 from sinks.graph.mapping import holon_of, relationship_of
 from sinks.graph.statements import count_statement, load_statement, text
 
@@ -19,10 +19,15 @@ class Loader:
     def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
         self._connection, self._catalogue = connection, catalogue
         self._types: set[str] | None = None
+        self._forgotten = 0
 
     def forget_types(self) -> None:
-        """Ask again which types occur: another worker may have written the first of one."""
+        """Ask again which types occur: another worker may have written the first of one.
+
+        To be called once that worker is done: after the checkpoint's lock was had.
+        """
         self._types = None
+        self._forgotten += 1
 
     def add_types(self, types: set[str]) -> None:
         """Take note of types that were written."""
@@ -32,8 +37,14 @@ class Loader:
     async def load(self, streams: Sequence[str]) -> dict[str, State]:
         """The states of some streams, in at most two queries; those that have none are left out.
 
-        Raises GraphUnavailable.
+        Raises GraphUnavailable, and nothing that would be a verdict on what is to be written.
         """
+        try:
+            return await self._load(streams)
+        except ExecutionFailed as error:
+            raise GraphUnavailable(str(error)) from error
+
+    async def _load(self, streams: Sequence[str]) -> dict[str, State]:
         holons: list[str] = []
         relationships: list[str] = []
         for stream in streams:
@@ -56,8 +67,11 @@ class Loader:
         return states
 
     async def _occurring_types(self) -> set[str]:
-        if self._types is None:
-            self._types = set(await occurring_types(self._connection, self._catalogue))
+        while self._types is None:
+            forgotten = self._forgotten
+            found = set(await occurring_types(self._connection, self._catalogue))
+            if forgotten == self._forgotten:  # else it may have been asked too early
+                self._types = found
         return self._types
 
 

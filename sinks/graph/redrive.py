@@ -21,7 +21,7 @@ A redrive, one transaction per partition and some streams of it:
 3. *go on*: fold what the log has from the position of step 1 to the one found under the lock: as a rule, nothing;
 4. *write* the states; delete the marks, or move them to the event that does not apply and say why. Commit.
 5. *settle*: a transaction is not applied at once, so a reader might see the mark gone before the states are there. The
-   marks therefore stay as ``redriven`` (or keep, as ``since``, where they were moved from): no worker heeds that, every
+   marks therefore stay as ``redriven``, and keep as ``since`` where they were moved from: no worker heeds that, every
    reader does, until whoever takes the checkpoint's lock next (this redrive, or a worker that reads the partition
    anew) tells that all is applied.
 
@@ -61,7 +61,7 @@ from schemas.errors import BadData, HolonstreamError
 from schemas.event import RecordedEvent
 from schemas.state import State
 from sinks.base import Run
-from sinks.errors import NotInitialised
+from sinks.errors import GraphUnavailable, NotInitialised
 from sinks.graph.bisect import REFUSALS, reason_of
 from sinks.graph.changes import changes, perform
 from sinks.graph.driver import Deadlock, GraphConnection, Transaction
@@ -75,6 +75,7 @@ log = structlog.get_logger(__name__)
 STREAMS = 100  # redriven in one transaction
 CHUNK = 1000  # events read from the log at a time
 DEADLOCK_ATTEMPTS = 5
+SETTLE_ATTEMPTS = 5
 DEADLOCK_PAUSE = 0.05  # seconds, times the number of the attempt
 
 
@@ -283,8 +284,18 @@ class Redriver:
                 for fold in pending:
                     fold.go_on(taken[0][1])
                 await self._write(transaction, pending, decision)
-            await self._checkpoint(partition)
+            await self._settle(partition)
         return [fold.result() for fold in folds]
+
+    async def _settle(self, partition: int) -> None:
+        """Let readers rely on what was committed; when that fails it is left to whoever takes the partition next."""
+        for attempt in range(1, SETTLE_ATTEMPTS + 1):
+            try:
+                await self._checkpoint(partition)
+                return
+            except GraphUnavailable as error:
+                log.info("redrive.not_settled", partition=partition, attempt=attempt, cause=type(error).__name__)
+                await asyncio.sleep(DEADLOCK_PAUSE * attempt)
 
     async def _write(self, transaction: Transaction, folds: Sequence[_Fold], decision: DiscardedEvent | None) -> None:
         pairs = [(f.before, f.after) for f in folds if f.after is not None and f.after is not f.before]

@@ -150,8 +150,8 @@ class GraphSink:
 
         Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
         """
-        self._loader.forget_types()
         taken = await self._read_partition(topic, partition)
+        self._loader.forget_types()
         self._partitions[topic, partition] = taken
         log.info(
             "graph.partition.taken", topic=topic, partition=partition, offset=taken.offset, parked=len(taken.parked)
@@ -231,8 +231,8 @@ class GraphSink:
             raise CheckpointMoved(run.topic, run.partition, "is not assigned to this worker")
         if taken.attempted is None:
             return taken
-        self._loader.forget_types()
         now = await self._read_partition(run.topic, run.partition)
+        self._loader.forget_types()
         if now.offset not in (taken.offset, taken.attempted):
             self.revoke(run.topic, run.partition)
             raise CheckpointMoved(
@@ -405,6 +405,7 @@ def _parked_row(run: Run, parked: Parked) -> dict[str, object]:
         "partition": run.partition,
         "offset": parked.offset,
         "reason": parked.reason,
+        "since": parked.position,
     }
 
 

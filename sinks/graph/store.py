@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from schemas.catalogue import Catalogue
 from schemas.partition import partition_of
 from schemas.state import HOLON, Holon, Relationship, State, stream_of
 from schemas.token import Token
-from sinks.errors import NotInitialised
+from sinks.errors import GraphUnavailable, NotInitialised
 from sinks.graph import freshness, schema
 from sinks.graph.driver import GraphConnection
 from sinks.graph.freshness import Checkpoint
@@ -19,10 +21,14 @@ from sinks.graph.pattern import compile_pattern, is_known, match_of
 from sinks.graph.prefilter import holon_prefilter, is_exact, relationship_prefilter
 from sinks.graph.reads import Batch, page
 from sinks.graph.statements import statement, text
-from sinks.graph.whole import read_holons, read_relationships
+from sinks.graph.whole import Moved, read_holons, read_relationships
 from sinks.store import DEADLINE, Direction, HolonFilter, Pattern, PatternMatch, Reached, RelationshipFilter
 
 EXPORT_PAGE = 2000  # states
+MOVED_ATTEMPTS = 20
+MOVED_PAUSE = 0.01  # seconds
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +239,9 @@ class Neo4jGraphStore:
         await self._reach(at_least, deadline)
         if not pattern.holons or not is_known(self._catalogue, pattern):
             return []
+        return await _asked(self._matches, pattern, limit)
+
+    async def _matches(self, pattern: Pattern, limit: int | None) -> list[PatternMatch]:
         query, parameters = compile_pattern(self._catalogue, pattern)
         matches: list[PatternMatch] = []
         aliases = len(pattern.aliases())
@@ -280,7 +289,7 @@ class Neo4jGraphStore:
             holons, _ = await read_holons(self._connection, rows)
             return Batch(len(rows), holons.values())
 
-        return await page(fetch, filters.matches if filters else _any, after, limit)
+        return await page(partial(_asked, fetch), filters.matches if filters else _any, after, limit)
 
     async def _relationships(
         self, relationship_type: str, filters: RelationshipFilter | None, after: str | None, limit: int | None
@@ -315,7 +324,7 @@ class Neo4jGraphStore:
             found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
             return Batch(len(rows), found.values())
 
-        return await page(fetch, filters.matches if filters else _any, after, limit)
+        return await page(partial(_asked, fetch), filters.matches if filters else _any, after, limit)
 
     async def _hop(
         self, ids: list[str], types: tuple[str, ...], direction: Direction, filters: RelationshipFilter | None
@@ -327,16 +336,19 @@ class Neo4jGraphStore:
             return set((await self._connection.rows(query, **parameters))[0][0])
         assert filters is not None
         query = statement("hop_relationships", self._catalogue, relationship_types=types, direction=direction)
-        rows = await self._connection.rows(query, **parameters)
         starts = set(ids)
         reached: set[str] = set()
-        for relationship in (await read_relationships(self._connection, self._catalogue, rows)).values():
+        for relationship in (await _asked(self._read_edges, query, parameters)).values():
             if filters.matches(relationship):
                 if direction != "incoming" and relationship.source in starts:
                     reached.add(relationship.target)
                 if direction != "outgoing" and relationship.target in starts:
                     reached.add(relationship.source)
         return reached
+
+    async def _read_edges(self, query: str, parameters: dict[str, Any]) -> dict[str, Relationship]:
+        rows = await self._connection.rows(query, **parameters)
+        return await read_relationships(self._connection, self._catalogue, rows)
 
     async def _existing(self, ids: list[str], limit: int | None) -> list[Holon]:
         """The first `limit` holons of these ids, in their order; ends that are no holons are left out."""
@@ -349,6 +361,18 @@ class Neo4jGraphStore:
             if limit is not None and len(found) >= limit:
                 break
         return found[:limit]
+
+
+async def _asked(ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """The answer, asked for again when an entity was made anew while it was read. Raises GraphUnavailable."""
+    for _ in range(MOVED_ATTEMPTS):
+        try:
+            return await ask(*arguments)
+        except Moved:
+            await asyncio.sleep(MOVED_PAUSE)
+    raise GraphUnavailable(
+        "Entities are made anew faster than they can be read, or damaged: `holonstream verify graph`"
+    )
 
 
 def _any(state: State) -> bool:

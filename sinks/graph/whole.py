@@ -9,7 +9,8 @@ A row that does not fit even then was changed by somebody else. It is given as i
 answer, so that no cache keeps it: `holonstream verify graph` finds it.
 
 Not guaranteed: that a query which filters finds an entity that is being written at that very moment; it is judged by
-the properties that Neo4j then shows.
+the properties that Neo4j then shows. Nor that a relationship which is made anew with other ends or another type is
+found at the moment when the one edge goes and the other comes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ DEADLOCK_ATTEMPTS = 5
 Row = Sequence[Any]
 
 
+class Moved(Exception):
+    """An entity was made anew, or half of it was not there, while it was read: ask again."""
+
+
 class DamagedEntity(HolonstreamError):
     """Somebody else has changed an entity so that it can no longer be read; `holonstream verify graph --repair`."""
 
@@ -41,7 +46,7 @@ class DamagedEntity(HolonstreamError):
 async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple[dict[str, Holon], bool]:
     """The holons of nodes that were read as (labels, properties), by id, and whether all are as they were written.
 
-    Bare ends are left out. Raises GraphUnavailable, DamagedEntity.
+    Bare ends are left out. Raises Moved, GraphUnavailable, DamagedEntity.
     """
     holons: dict[str, Holon] = {}
     torn: list[str] = []
@@ -49,7 +54,7 @@ async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple
         if is_whole(properties, labels):
             holons[properties["_id"]] = holon_of(labels, properties)
         elif not _is_bare(labels, properties):
-            torn.append(properties["_id"])
+            torn.append(_identity(properties))
     damaged = False
     for labels, properties in await _locked(connection, text("holons_locked"), torn):
         if not _is_bare(labels, properties):
@@ -63,18 +68,25 @@ async def read_relationships(
 ) -> dict[str, Relationship]:
     """The relationships of edges that were read as (source, type, target, properties), by id.
 
-    One that has gone meanwhile is left out. Raises GraphUnavailable, DamagedEntity.
+    Raises Moved (one that is made anew is another edge), GraphUnavailable, DamagedEntity.
     """
     relationships: dict[str, Relationship] = {}
     torn: defaultdict[str, list[str]] = defaultdict(list)
     for source, name, target, properties in rows:
+        if name is None or source is None or target is None:
+            raise Moved
         if is_whole(properties, (name,), source, target):
             relationships[properties["_id"]] = relationship_of(source, name, target, properties)
         else:
-            torn[name].append(properties["_id"])
+            torn[name].append(_identity(properties))
     for name, ids in torn.items():
         query = statement("relationships_locked", catalogue, relationship_types=(name,))
-        for source, _, target, properties in await _locked(connection, query, ids):
+        locked = await _locked(connection, query, ids)
+        if len(locked) < len(set(ids)):
+            raise Moved
+        for source, _, target, properties in locked:
+            if source is None or target is None:  # an end that somebody deletes
+                raise Moved
             _is_damaged(properties, (name,), source, target)
             made = _built(relationship_of, properties["_id"], source, name, target, properties)
             relationships[properties["_id"]] = made
@@ -91,6 +103,12 @@ async def _locked(connection: GraphConnection, query: str, ids: list[str]) -> li
             if attempt >= DEADLOCK_ATTEMPTS:
                 raise
     return []
+
+
+def _identity(properties: dict[str, Any]) -> str:
+    if (identity := properties.get("_id")) is None:
+        raise Moved
+    return str(identity)
 
 
 def _is_bare(labels: Sequence[str], properties: dict[str, Any]) -> bool:

@@ -266,6 +266,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
             "partition": 0,
             "offset": 4,
             "reason": letters[0].reason,
+            "since": 5,
         }
         # a reader is not told that the parked events are there
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)

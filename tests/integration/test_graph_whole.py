@@ -108,6 +108,36 @@ async def test_an_entity_that_is_being_written_is_read_as_one_of_its_versions(ne
 
 
 @in_loop
+async def test_a_relationship_that_is_made_anew_is_read_as_one_of_its_versions(neo4j_uri: str) -> None:
+    """Made anew with other ends or another type it is another edge, and the old one is deleted."""
+    async with ready(neo4j_uri, 1) as connection:
+        ends = [("p", "q", "OCCUPIES"), ("q", "p", "MEMBER_OF")]
+        log = log_of(
+            person("p"),
+            event("PositionCreated", ["q"]),
+            *(started("r", *ends[n % 2], properties={"n": n}) for n in range(VERSIONS)),
+        )
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        await write_each(connection, log[:3], 3)
+        token = Token({"relationship/r": log[2].position})
+
+        def check(found: list[Relationship]) -> None:
+            assert len(found) <= 1  # none at the very moment when the one edge goes and the other comes
+            for r in found:
+                assert (r.source, r.target, r.type) == ends[(r.version - 1) % 2]
+                assert r.version == r.properties["n"] + 1
+
+        async def edges() -> None:
+            check(await store.get_holon_relationships("q", at_least=token))
+
+        async def match() -> None:
+            for found in await store.match_pattern(pattern({"holonPatterns": [{}], "relationshipPatterns": [{}]})):
+                check(list(found.relationships))
+
+        assert await beside(write_each(connection, log, 1), [edges, edges, edges, match]) > VERSIONS
+
+
+@in_loop
 async def test_a_position_is_visible_only_when_all_that_led_to_it_is(neo4j_uri: str) -> None:
     names = [f"p{i:03}" for i in range(300)]
     rounds = 40

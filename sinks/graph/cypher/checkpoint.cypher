@@ -13,7 +13,7 @@ CALL (c) {
 }
 CALL (c) {
   MATCH (p:HolonstreamParked {topic: c.topic, partition: c.partition})
-  WHERE p.since IS NOT NULL
-  REMOVE p.since
+  WHERE p.since <> p.position
+  SET p.since = p.position
 }
 RETURN c.offset, c.epoch, c.position

@@ -8,4 +8,4 @@ WHERE n._id >= $after AND size(labels(n)) > 1
   AND all(p IN $filter.equal WHERE n[p.name] = p.value)
   AND all(name IN $filter.there WHERE n[name] IS NOT NULL)
 WITH n ORDER BY n._id LIMIT $limit
-RETURN labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN labels(n), n {.*, _id: n._id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}

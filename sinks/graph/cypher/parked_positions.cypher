@@ -2,4 +2,4 @@
 // the graph does not have.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
-RETURN p.stream, coalesce(p.since, p.position)
+RETURN p.stream, p.since
