@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.chaos.beside import Beside
 from tests.chaos.violations import Violations
@@ -97,17 +97,25 @@ class TopicObserver(Beside):
                 "reconnect.backoff.max.ms": 500,
             }
         )
-        consumer.assign([TopicPartition(self._topic, p, 0) for p in range(self._partitions)])
+        self._assign(consumer)
         try:
             while not self._stop.is_set():
                 for message in consumer.consume(500, 0.1):
                     error = message.error()
                     if error is None:
                         self._take(message.partition(), message.offset(), message.key(), message.value())
+                    elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                        self._assign(consumer)  # brokers that have just come back may not know their own ends
+                        break
                     elif not error.retriable() and error.code() >= 0:
                         self._violations.add("the topic cannot be read", error=str(KafkaException(error)))
         finally:
             consumer.close()
+
+    def _assign(self, consumer: Consumer) -> None:
+        """Read on behind what was seen."""
+        places = {p: self.last_offset.get(p, -1) + 1 for p in range(self._partitions)}
+        consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in places.items()])
 
     def _take(self, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
         last_offset = self.last_offset.get(partition, -1)
