@@ -95,9 +95,8 @@ class _Counter:
             self.rate.set_result(self._seen / (perf_counter() - self._began))
 
 
-class _CountingSink:
-    def __init__(self, counter: _Counter) -> None:
-        self._counter = counter
+class IdleSink:
+    """All of a sink but its writing, which has nothing to do."""
 
     async def open(self) -> None:
         pass
@@ -110,6 +109,11 @@ class _CountingSink:
 
     def revoke(self, topic: str, partition: int) -> None:
         pass
+
+
+class _CountingSink(IdleSink):
+    def __init__(self, counter: _Counter) -> None:
+        self._counter = counter
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
         self._counter.add(sum(len(run.records) for run in runs))

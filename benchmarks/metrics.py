@@ -23,6 +23,7 @@ from time import perf_counter, process_time
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.consume import IdleSink
 from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person, promoted
 from holonstream.figures import Figure
 from holonstream.observe.process import registry_of
@@ -185,25 +186,13 @@ def _fill(bootstrap: str, topic: str) -> None:
         producer.commit_transaction(60)
 
 
-class _SlicingSink:
+class _SlicingSink(IdleSink):
     """Counts, and begins a slice when one is full."""
 
     def __init__(self) -> None:
         self.slices: Slices | None = None
         self.done = asyncio.Event()
         self._seen = self._in_slice = 0
-
-    async def open(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
-        return None
-
-    def revoke(self, topic: str, partition: int) -> None:
-        pass
 
     async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
         assert self.slices is not None
