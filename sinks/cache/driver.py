@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -68,6 +68,10 @@ def redis_errors(doing: str) -> Iterator[None]:
         raise CacheUnavailable(f"Redis refuses while {doing}: {type(error).__name__}: {error}") from error
 
 
+Call = tuple[list[str], list[str | int]]
+"""A script's keys and arguments."""
+
+
 class Script:
     """A Lua script of the folder ``lua/``."""
 
@@ -81,6 +85,19 @@ class Script:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except exceptions.NoScriptError:
             return await client.eval(self.text, len(keys), *keys, *args)
+
+    async def run_each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
+        """Run it for each of the calls, all in one round trip; their answers. Each takes effect by itself."""
+        async with client.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.evalsha(self._sha, len(keys), *keys, *args)
+            answers = await pipeline.execute(raise_on_error=False)
+        for number, (keys, args) in enumerate(calls):
+            if isinstance(answers[number], exceptions.NoScriptError):
+                answers[number] = await self.run(client, keys, *args)
+            elif isinstance(answers[number], exceptions.RedisError):
+                raise answers[number]
+        return answers
 
 
 async def check_server(client: Redis, *, allow_persistent: bool) -> None:

@@ -15,13 +15,13 @@ from schemas.incident import incident
 from schemas.wire import decode_place
 from sinks.base import RawRecord, Run, Written
 from sinks.cache.counters import CacheCounters
-from sinks.cache.driver import Script, check_server, redis_errors
+from sinks.cache.driver import Call, Script, check_server, redis_errors
 from sinks.cache.entry import STREAM_PREFIX, Keys, position_text, slot_of
 from sinks.errors import CacheUnavailable
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 1000  # records per script: some 7 ms during which Redis serves nobody else
+CHUNK = 1000  # records per script, or per scripts sent together: some 7 ms in which Redis serves nobody else
 _TURNS_TO_SEND = 4  # turns of the loop in which redis-py gets a command onto its socket
 _invalidate = Script("invalidate")
 _floor = Script("floor")
@@ -95,46 +95,54 @@ class InvalidationSink:
         """Give a partition back."""
         self._processed.pop(partition, None)
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Invalidate every holon that the runs change; may be repeated. See `write`."""
-        return [await self.write(run) for run in runs]
-
     async def write(self, run: Run) -> Written:
-        """Invalidate every holon that the run changes; may be repeated.
+        """Invalidate every holon that one run changes; see `write_runs`."""
+        (written,) = await self.write_runs([run])
+        return written
+
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        """Invalidate every holon that the runs change; may be repeated.
 
         Raises CacheUnavailable; some of the tombstones may be written then.
         """
         if self._ticking is not None and self._ticking.done():
             self._ticking.result()  # a bug in the upkeep of floors must not go unnoticed
-        last = _last_position(run.records)
-        if last is None:
-            self._skip(run, len(run.records))
-            return Written(applied=0, skipped=len(run.records), dead=0, position=None)
-        if run.partition in self._processed:
-            # Before the first script: a floor that a tick makes between two scripts must cover the first one.
-            self._processed[run.partition] = max(last, self._processed[run.partition])
-        undecodable = 0
+        results: list[Written] = []
+        calls: list[Call] = []
+        waiting = 0
         in_flight: asyncio.Task[None] | None = None
         try:
-            # Redis works on one chunk while the next is decoded.
-            for start in range(0, len(run.records), CHUNK):
-                began = perf_counter()
-                latest, bad = _latest_positions(run.records[start : start + CHUNK])
-                undecodable += bad
-                keys, arguments = self._arguments(run.partition, latest, last)
-                self.counters.fold_seconds += perf_counter() - began
-                if in_flight is not None:
-                    await in_flight
-                in_flight = asyncio.create_task(self._invalidate(run.partition, keys, arguments))
-                for _ in range(_TURNS_TO_SEND):
-                    await asyncio.sleep(0)
-            if in_flight is not None:
-                await in_flight
+            for run in runs:
+                last = _last_position(run.records)
+                if last is None:
+                    self._skip(run, len(run.records))
+                    results.append(Written(applied=0, skipped=len(run.records), dead=0, position=None))
+                    continue
+                if run.partition in self._processed:
+                    # Before the first script: a floor that a tick makes between two scripts must cover the first one.
+                    self._processed[run.partition] = max(last, self._processed[run.partition])
+                undecodable = 0
+                for start in range(0, len(run.records), CHUNK):
+                    records = run.records[start : start + CHUNK]
+                    if waiting + len(records) > CHUNK:
+                        in_flight = await self._send(calls, in_flight)
+                        calls, waiting = [], 0
+                    began = perf_counter()
+                    latest, bad = _latest_positions(records)
+                    undecodable += bad
+                    if latest:
+                        calls.append(self._call(run.partition, latest, last))
+                        waiting += len(records)
+                    self.counters.fold_seconds += perf_counter() - began
+                self._skip(run, undecodable)
+                applied = len(run.records) - undecodable
+                results.append(Written(applied=applied, skipped=undecodable, dead=0, position=last))
+            in_flight = await self._send(calls, in_flight)
+            await in_flight
         finally:
             if in_flight is not None:
                 in_flight.cancel()  # nothing, unless this write is given up
-        self._skip(run, undecodable)
-        return Written(applied=len(run.records) - undecodable, skipped=undecodable, dead=0, position=last)
+        return results
 
     async def keep_floors(self) -> None:
         """Make the floors of the held partitions where Redis has none. Raises CacheUnavailable."""
@@ -148,17 +156,31 @@ class InvalidationSink:
             self.counters.floors += made
             log.info("cache.floors.made", count=made, held=len(held))
 
-    def _arguments(self, partition: int, latest: Mapping[str, int], last: int) -> tuple[list[str], list[str | int]]:
+    def _call(self, partition: int, latest: Mapping[str, int], last: int) -> Call:
         """Keys and arguments of the script."""
         prefix, ids = self._keys.holon, [stream[len(STREAM_PREFIX) :] for stream in latest]
         positions, slots = "".join(map(position_text, latest.values())), "".join(map(slot_of, ids))
         keys = [self._keys.fence(partition), *[prefix + i for i in ids]]
         return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._settle_ms]
 
-    async def _invalidate(self, partition: int, keys: list[str], arguments: list[str | int]) -> None:
-        if len(keys) > 1:
-            with redis_errors(f"invalidating {len(keys) - 1} holons of partition {partition}"):
-                self.counters.tombstones += await _invalidate.run(self._redis, keys, *arguments)
+    async def _send(self, calls: Sequence[Call], in_flight: asyncio.Task[None] | None) -> asyncio.Task[None]:
+        """Send calls once those in flight are through: Redis works on them while the next are decoded."""
+        if in_flight is not None:
+            await in_flight
+        sent = asyncio.create_task(self._invalidate(calls))
+        try:
+            for _ in range(_TURNS_TO_SEND):
+                await asyncio.sleep(0)
+        except BaseException:
+            sent.cancel()
+            raise
+        return sent
+
+    async def _invalidate(self, calls: Sequence[Call]) -> None:
+        if calls:
+            holons = sum(len(keys) - 1 for keys, _ in calls)
+            with redis_errors(f"invalidating {holons} holons"):
+                self.counters.tombstones += sum(await _invalidate.run_each(self._redis, calls))
 
     def _skip(self, run: Run, undecodable: int) -> None:
         if undecodable:

@@ -83,6 +83,25 @@ async def test_a_run_leaves_the_highest_position_of_each_holon_and_touches_no_re
 
 
 @in_loop
+async def test_runs_go_together_also_to_a_server_that_has_forgotten_the_script(server: RedisServer) -> None:
+    runs = [
+        run_of(("holon/p-1", 3), partition=0),
+        run_of(("relationship/r-1", 4), partition=1),
+        run_of(("holon/p-2", 5), ("holon/p-3", 6), partition=2),
+    ]
+    async with opened(server) as (sink, redis):
+        for tombstones in (3, 6):
+            await redis.flushall()
+            await redis.script_flush()
+            written = await sink.write_runs(runs)
+            assert [(w.applied, w.skipped, w.position) for w in written] == [(1, 0, 3), (1, 0, 4), (2, 0, 6)]
+            found = await redis.mget([key(name) for name in ("p-1", "p-2", "p-3")])
+            assert found == [tombstone(3), tombstone(6), tombstone(6)]  # the floor of a new fence is the end of its run
+            assert [await floor_of(redis, partition) for partition in range(3)] == [3, None, 6]
+            assert sink.counters.tombstones == tombstones
+
+
+@in_loop
 async def test_a_tombstone_is_never_lowered_and_a_newer_value_stays(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
