@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     schemas: Path | None = Field(None, description="Folder of more event schemas, beside those that ship.")
 
     relay_batch: int = Field(10_000, ge=1, description="Events of one Kafka transaction at most.")
+    relay_linger: float = Field(
+        0.02,
+        ge=0,
+        description="Seconds between the beginnings of two Kafka transactions at least, so that they hold more events; "
+        "the first one after a pause never waits, nor does a backlog.",
+    )
     run_events: int = Field(5_000, ge=1, description="Events that a worker writes at once at most.")
     session_timeout: float = Field(12.0, ge=1, description="After which a silent worker's partitions go to others.")
     commit_interval: float = Field(1.0, gt=0, description="Between two commits of a worker's offsets.")

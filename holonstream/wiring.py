@@ -112,6 +112,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
         settings.kafka_bootstrap,
         namespace=settings.namespace,
         batch_events=settings.relay_batch,
+        linger=settings.relay_linger,
         trust_topic=trust_topic,
         kafka_config=security(settings),
     )

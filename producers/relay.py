@@ -69,18 +69,21 @@ class Relay:
         namespace: str = "holonstream",
         batch_events: int = 10_000,
         batch_bytes: int = 8 * 2**20,
+        linger: float = 0.02,
         compression: str = "lz4",
         trust_topic: bool = False,
         kafka_config: Mapping[str, Any] | None = None,
         on_progress: Callable[[RelayProgress], None] | None = None,
     ) -> None:
         """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
-        and ends with the one that reaches `batch_bytes`. `trust_topic`: see `producers.recovery`. `kafka_config`:
+        and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
+        seconds apart. `trust_topic`: see `producers.recovery`. `kafka_config`:
         librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
         self._topic = f"{namespace}.events"
         self._batch_events, self._batch_bytes = batch_events, batch_bytes
+        self._linger = linger
         self._compression, self._kafka_config = compression, dict(kafka_config or {})
         self._trust_topic = trust_topic
         self.progress = Progress(on_progress)
@@ -151,7 +154,10 @@ class Relay:
                 continue
             self.progress.change(head=settled.head, frontier=settled.frontier)
             idle = SHORTEST_IDLE
+            began = monotonic()
             position = self._publish_stretch(connection, publisher, position, settled.frontier, stop)
+            # A transaction costs brokers and consumers the same for one event as for hundreds. A backlog takes longer.
+            stop.wait(max(0.0, began + self._linger - monotonic()))
 
     def _publish_stretch(
         self,

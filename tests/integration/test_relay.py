@@ -190,6 +190,17 @@ def test_backlog_and_later_events_are_published_as_the_log_has_them(place: Place
     assert relay.progress.now.state == "stopped"
 
 
+def test_what_is_committed_while_it_lingers_shares_a_transaction(place: Place) -> None:
+    relay = place.relay(linger=2.0)
+    with running(relay):
+        reaches(relay, place.append(1))
+        for _ in range(4):
+            position = place.append(1)
+        reaches(relay, position)
+        assert relay.progress.now.transactions == 2
+    place.check_published()
+
+
 def test_a_held_frontier_holds_the_relay_and_a_rollback_lets_it_pass(place: Place) -> None:
     relay = place.relay()
     with running(relay), psycopg.connect(place.dsn) as slow:
