@@ -21,7 +21,7 @@ from schemas.event import Event
 from sinks.graph.store import Neo4jGraphStore
 
 HOLONS = 5_000
-WARM_UP = 20  # seconds, for the servers to compile their hot paths
+WARM_UP = 120  # seconds; until then compiling their hot paths costs the servers as much as the load does
 SECONDS = 20
 INTERVAL = 0.01  # seconds between two appends of ten events: 1,000 events/s
 BATCH = 10
