@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-
 import click
 
 from holonstream.settings import Settings
+from holonstream.stopping import stop_on_signals
 
 
 @click.command()
@@ -23,9 +21,7 @@ def exporter(settings: Settings) -> None:
 
     if not settings.metrics_port:
         raise click.ClickException("HOLONSTREAM_METRICS_PORT is 0: an exporter without a port exports nothing")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     exporter = Exporter(settings)
     with observed(settings, lambda: exporter):
         exporter.run(stop)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 import click
 import structlog
 
 from holonstream.settings import Settings
+from holonstream.stopping import stop_on_signals
 from schemas.incident import incident
 
 log = structlog.get_logger(__name__)
@@ -27,9 +26,7 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     from holonstream.observe.process import observed
     from holonstream.observe.relay import ObservedRelay
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     relay = wiring.relay(settings, trust_topic=trust_topic)
     with observed(
         settings,

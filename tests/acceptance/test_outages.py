@@ -124,6 +124,27 @@ def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_noth
     print(f"SIGTERM when idle: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
 
 
+def test_a_relay_that_waits_for_a_kafka_that_stands_still_ends_soon_and_the_next_one_goes_on(
+    pipeline: Pipeline, stack: local.Stack, tmp_path: Path
+) -> None:
+    pipeline.start("relay")
+    bring(pipeline, tmp_path, 0)
+    pipeline.wait_until_relayed(400)
+    relay = pipeline.processes.running.pop("relay")
+    with standing_still(stack, "kafka"):
+        bring(pipeline, tmp_path, 1)
+        relay.send_signal(signal.SIGTERM)
+        assert relay.wait(STOP) == 1
+    assert "stop.overdue" in log_of(pipeline, tmp_path, "relay")
+    pipeline.start("relay-2")
+    wait_until(lambda: "relay.leading" in log_of(pipeline, tmp_path, "relay-2"), "the next one leads", 60)
+    pipeline.wait_until_relayed(800)
+    records = pipeline.records()
+    for events in records.values():
+        assert [event.position for event in events] == sorted({event.position for event in events})
+    assert sum(len(events) for events in records.values()) == 800
+
+
 def test_a_worker_that_stood_still_while_others_took_its_partitions_changes_nothing(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

@@ -121,7 +121,9 @@ class Supervisor:
             # One that is still importing Python dies of the signal; one that had just ended for the brokers' sake has
             # its own code.
             young = began - self._started_at[name] < YOUNG and code == -signal.SIGTERM
-            if code != 0 and not young and not (code == 1 and self._reason(name)[0] is not None):
+            if code == 1 and any(line.get("event") == "stop.overdue" for line in self._lines(name)):
+                self.restarts[f"{name.partition('-')[0]}: ended out of order"] += 1
+            elif code != 0 and not young and not (code == 1 and self._reason(name)[0] is not None):
                 self._violations.add("a process told to end failed", name=name, code=code, log=self._tail(name))
         return True
 

@@ -8,7 +8,6 @@ appended late comes before those that it came after, so that versions of a strea
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from typing import Any
@@ -18,6 +17,7 @@ import psycopg
 from holonstream import logs
 from holonstream.kafka import security
 from holonstream.settings import load
+from holonstream.stopping import stop_on_signals
 from producers.log_reader import Batch
 from producers.publisher import Publisher
 from producers.relay import Relay
@@ -57,8 +57,7 @@ def main(variant: str) -> None:
     """Run until SIGTERM."""
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = stop_on_signals()
     relay = BrokenRelay(
         settings.postgres_dsn.get_secret_value(),
         settings.kafka_bootstrap,
