@@ -28,7 +28,7 @@ from sinks.errors import GraphUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds
 ACQUIRE_TIMEOUT = 30.0  # seconds to wait for a free connection of the pool
-TRANSACTION_TIMEOUT = 120.0  # seconds; after it the server drops a transaction, and the locks of a worker that hangs
+TRANSACTION_TIMEOUT = 120.0  # seconds; after it the server drops a transaction, with the locks of a client that hangs
 STREAM_SIZE = 500  # rows that a stream asks for at a time
 IDLE_CHECK = 30.0  # seconds without use after which a pooled connection is tried before it is trusted
 
@@ -217,11 +217,14 @@ class GraphConnection:
                 return plan
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction that commits at the end of the block, and rolls back when the block raises."""
+    async def transaction(self, timeout: float = TRANSACTION_TIMEOUT) -> AsyncIterator[Transaction]:
+        """A transaction that commits at the end of the block, and rolls back when the block raises.
+
+        After `timeout` seconds the server drops it, should the client have gone silent.
+        """
         async with self._session() as session:
             with neo4j_errors(self.uri):
-                transaction = await session.begin_transaction(timeout=TRANSACTION_TIMEOUT)
+                transaction = await session.begin_transaction(timeout=timeout)
             try:
                 yield Transaction(transaction, self.uri)
             except asyncio.CancelledError:

@@ -65,6 +65,7 @@ log = structlog.get_logger(__name__)
 
 CACHED_STATES = 4096  # per partition
 GROUP = 1000  # entities written by one statement
+RUN_TIMEOUT = 45.0  # seconds: more than a worker gives a write; a worker that hangs holds its partitions up for so long
 DEADLOCK_ATTEMPTS = 5  # at once; after that the worker's own backoff decides
 
 
@@ -271,7 +272,7 @@ class GraphSink:
             # Loads may run ahead of the fence: what it finds unmoved was unmoved when they ran.
             if missing:
                 await loads.start(self._loader.load(missing[0]))
-            async with self._connection.transaction() as transaction:
+            async with self._connection.transaction(RUN_TIMEOUT) as transaction:
                 await self._fence(transaction, works)
                 async with Background[None]() as writes:
                     for group in ready:
