@@ -61,7 +61,7 @@ class Publisher:
         config: Mapping[str, Any],
     ) -> None:
         self._topic, self._witness = topic, witness
-        common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 3}
+        common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 2}
         self._producer = Producer(
             {**common, **PRODUCER, "transactional.id": transactional_id, "compression.type": compression}
         )
