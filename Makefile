@@ -25,7 +25,7 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 # For servers that live minutes: the JVM's second compiler costs them more than it brings.
-demo test: export JDK_JAVA_OPTIONS = -XX:TieredStopAtLevel=1
+demo test chaos: export JDK_JAVA_OPTIONS = -XX:TieredStopAtLevel=1
 
 setup: $(BIN)/.ready ## Make the Python environment
 
