@@ -24,9 +24,6 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable . --group dev; }
 	@touch $@
 
-# For servers that live minutes: the JVM's second compiler costs them more than it brings.
-demo test chaos: export JDK_JAVA_OPTIONS = -XX:TieredStopAtLevel=1
-
 setup: $(BIN)/.ready ## Make the Python environment
 
 demo: setup ## Start everything, run real events through it, print answers, stop everything (DATA=folder of congress files)
