@@ -77,8 +77,11 @@ class Cached:
 def cached(world: World, redis_url: str, redis_prefix: str) -> Iterator[Cached]:
     world.append(*EVENTS)
     world.follow()
-    with redis.Redis.from_url(redis_url) as client:
-        yield Cached(world, client, redis_url, redis_prefix.rstrip(":"))
+    url = f"{redis_url.rpartition('/')[0]}/1"  # a database of its own: keys are counted and drawn from all of it
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield Cached(world, client, url, redis_prefix.rstrip(":"))
+        client.flushdb()
 
 
 def test_a_value_that_the_log_says_is_equal(cached: Cached) -> None:
