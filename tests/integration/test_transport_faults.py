@@ -105,7 +105,8 @@ def test_a_worker_without_partitions_takes_over(kafka_bootstrap: str, topic_pref
 def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers: Workers, stack: local.Stack) -> None:
     log.fill(transactions=6, size=200)
     slow = workers.order("slow")
-    started = [workers.start(), workers.start()]
+    for _ in range(2):
+        workers.start()
     wait_until(lambda: len(workers.lines("written")) > 5, "runs are written")
     stack.kill("kafka")
     try:
@@ -113,10 +114,10 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers:
     finally:
         stack.start("kafka")
     log.fill(transactions=6, size=200)
-    workers.wait_for_all()
+    workers.wait_for_all(90, restarts=True)  # whoever found no broker for long enough has ended
     for partition, count in log.expected.items():
         assert workers.written()[partition] >= count
-    for worker in started:
+    for worker in workers.running:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(10) == 0

@@ -117,9 +117,15 @@ class Workers:
             runs[int(partition)].append((int(first), int(last)))
         return runs
 
-    def wait_for_all(self, deadline: float = 60) -> None:
-        """Wait until the group has committed everything."""
-        wait_until(lambda: self.log.lag("group") == 0, "the group has committed everything", deadline)
+    def wait_for_all(self, deadline: float = 60, *, restarts: bool = False) -> None:
+        """Wait until the group has committed everything; with `restarts`, start again who has ended."""
+
+        def complete() -> bool:
+            if restarts and all(worker.poll() is not None for worker in self.running):
+                self.start()
+            return self.log.lag("group") == 0
+
+        wait_until(complete, "the group has committed everything", deadline)
 
     def written(self) -> dict[int, int]:
         """How many records of each partition were written, repetitions counted."""
