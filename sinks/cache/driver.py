@@ -87,7 +87,10 @@ class Script:
             return await client.eval(self.text, len(keys), *keys, *args)
 
     async def run_each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
-        """Run it for each of the calls, all in one round trip; their answers. Each takes effect by itself."""
+        """Run it for each of the calls, all in one round trip; their answers, errors of Redis among them.
+
+        Each call takes effect by itself.
+        """
         async with client.pipeline(transaction=False) as pipeline:
             for keys, args in calls:
                 pipeline.evalsha(self._sha, len(keys), *keys, *args)
@@ -95,8 +98,6 @@ class Script:
         for number, (keys, args) in enumerate(calls):
             if isinstance(answers[number], exceptions.NoScriptError):
                 answers[number] = await self.run(client, keys, *args)
-            elif isinstance(answers[number], exceptions.RedisError):
-                raise answers[number]
         return answers
 
 

@@ -115,7 +115,6 @@ class InvalidationSink:
             for run in runs:
                 last = _last_position(run.records)
                 if last is None:
-                    self._skip(run, len(run.records))
                     results.append(Written(applied=0, skipped=len(run.records), dead=0, position=None))
                     continue
                 if run.partition in self._processed:
@@ -134,7 +133,6 @@ class InvalidationSink:
                         calls.append(self._call(run.partition, latest, last))
                         waiting += len(records)
                     self.counters.fold_seconds += perf_counter() - began
-                self._skip(run, undecodable)
                 applied = len(run.records) - undecodable
                 results.append(Written(applied=applied, skipped=undecodable, dead=0, position=last))
             in_flight = await self._send(calls, in_flight)
@@ -142,6 +140,8 @@ class InvalidationSink:
         finally:
             if in_flight is not None:
                 in_flight.cancel()  # nothing, unless this write is given up
+        for run, written in zip(runs, results, strict=True):
+            self._skip(run, written.skipped)
         return results
 
     async def keep_floors(self) -> None:
@@ -180,7 +180,11 @@ class InvalidationSink:
         if calls:
             holons = sum(len(keys) - 1 for keys, _ in calls)
             with redis_errors(f"invalidating {holons} holons"):
-                self.counters.tombstones += sum(await _invalidate.run_each(self._redis, calls))
+                answers = await _invalidate.run_each(self._redis, calls)
+                self.counters.tombstones += sum(answer for answer in answers if isinstance(answer, int))
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        raise answer
 
     def _skip(self, run: Run, undecodable: int) -> None:
         if undecodable:

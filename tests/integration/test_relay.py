@@ -191,7 +191,7 @@ def test_backlog_and_later_events_are_published_as_the_log_has_them(place: Place
 
 
 def test_what_is_committed_while_it_lingers_shares_a_transaction(place: Place) -> None:
-    relay = place.relay(linger=2.0)
+    relay = place.relay(linger=5.0)
     with running(relay):
         reaches(relay, place.append(1))
         for _ in range(4):
