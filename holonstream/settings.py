@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     relay_linger: float = Field(
         0.02,
         ge=0,
+        le=1,
         description="Seconds between the beginnings of two Kafka transactions at least, so that they hold more events; "
         "the first one after a pause never waits, nor does a backlog.",
     )

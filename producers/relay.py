@@ -77,7 +77,7 @@ class Relay:
     ) -> None:
         """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
         and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
-        seconds apart. `trust_topic`: see `producers.recovery`. `kafka_config`:
+        seconds apart, but for those of a backlog. `trust_topic`: see `producers.recovery`. `kafka_config`:
         librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
