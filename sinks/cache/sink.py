@@ -179,7 +179,8 @@ class InvalidationSink:
     async def _invalidate(self, calls: Sequence[Call]) -> None:
         if calls:
             holons = sum(len(keys) - 1 for keys, _ in calls)
-            with redis_errors(f"invalidating {holons} holons"):
+            partitions = ", ".join(keys[0].rpartition(":")[2] for keys, _ in calls)  # as their fences are named
+            with redis_errors(f"invalidating {holons} holons of partition {partitions}"):
                 answers = await _invalidate.run_each(self._redis, calls)
                 self.counters.tombstones += sum(answer for answer in answers if isinstance(answer, int))
                 for answer in answers:

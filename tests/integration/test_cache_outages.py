@@ -45,7 +45,7 @@ async def test_a_redis_that_is_down_costs_time_and_no_answer_and_comes_back_empt
         for _ in range(20):
             assert await store.get_holon("p-1") is graph.holons["p-1"]
         assert store.counters.errors >= 20
-        with pytest.raises(CacheUnavailable, match="invalidating 1 holons"):
+        with pytest.raises(CacheUnavailable, match="invalidating 1 holons of partition 0"):
             await sink.write(run_of(("holon/p-1", 8)))
 
         start(server)
