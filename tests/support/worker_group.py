@@ -118,7 +118,7 @@ class Workers:
         return runs
 
     def wait_for_all(self, deadline: float = 60, *, restarts: bool = False) -> None:
-        """Wait until the group has committed everything; with `restarts`, start again who has ended."""
+        """Wait until the group has committed everything; with `restarts`, start one whenever all have ended."""
 
         def complete() -> bool:
             if restarts and all(worker.poll() is not None for worker in self.running):
