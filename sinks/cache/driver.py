@@ -14,6 +14,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from sinks.errors import CacheUnavailable, NotInitialised
 
@@ -49,6 +50,8 @@ def connect(
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         max_connections=connections,
+        # Left on, the pool hands out connections that a restart of Redis has closed: the first command on each fails.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **options,
     )
 
@@ -61,11 +64,14 @@ def redis_errors(doing: str) -> Iterator[None]:
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         raise CacheUnavailable(f"Redis unavailable while {doing}: {error}") from error
     except exceptions.ResponseError as error:
-        if not isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError) and not str(error).startswith(
-            _TRANSIENT
-        ):
+        if _code(error) not in _TRANSIENT:
             raise
-        raise CacheUnavailable(f"Redis refuses while {doing}: {type(error).__name__}: {error}") from error
+        raise CacheUnavailable(f"Redis refuses while {doing}: {_code(error)} {error}") from error
+
+
+def _code(error: exceptions.RedisError) -> str:
+    """The reply's first word, which redis-py takes out of the message when it has a class for it."""
+    return error.status_code or str(error).split(" ", 1)[0]
 
 
 Call = tuple[list[str], list[str | int]]
@@ -112,7 +118,7 @@ async def check_server(client: Redis, *, allow_persistent: bool) -> None:
             for name in ("save", "appendonly", "maxmemory", "maxmemory-policy"):
                 settings |= {_text(k): _text(v) for k, v in (await client.config_get(name)).items()}
         except (exceptions.NoPermissionError, exceptions.ResponseError) as error:
-            if str(error).startswith(_TRANSIENT):
+            if _code(error) in _TRANSIENT:
                 raise
             log.warning("cache.settings.unchecked", reason=str(error), wanted=f"no persistence, {_POLICY}")
             return

@@ -119,6 +119,37 @@ async def test_assignment_and_opening_say_that_redis_is_down(server: RedisServer
 
 
 @in_loop
+async def test_a_replica_without_its_master_is_unavailable_and_takes_the_run_later(server: RedisServer) -> None:
+    """Its refusal's code is no part of redis-py's message."""
+    sink = new_sink(server)
+    await sink.open()
+    await sink.assign(TOPIC, 0, 5)
+    async with Redis.from_url(url_of(server)) as redis:
+        await redis.config_set("replica-serve-stale-data", "no")
+        await redis.replicaof("127.0.0.1", "1")
+        with pytest.raises(CacheUnavailable, match="invalidating 1 holons of partition 0: MASTERDOWN "):
+            await sink.write(run_of(("holon/p-1", 8)))
+        await redis.replicaof("NO", "ONE")
+    await sink.write(run_of(("holon/p-1", 8)))
+    await sink.close()
+
+
+@in_loop
+async def test_connections_that_a_restart_closed_are_not_used_again(server: RedisServer) -> None:
+    redis = connect(url_of(server), timeout=5)
+    await asyncio.gather(*[redis.ping() for _ in range(5)])
+    idle = [c._reader for c in redis.connection_pool._available_connections if c._reader is not None]
+    assert len(idle) > 1
+    server.kill()
+    for reader in idle:
+        while not reader.at_eof():  # the loop hears of it in its own time
+            await asyncio.wait([asyncio.create_task(reader.read(1))])
+    start(server)
+    assert await asyncio.gather(*[redis.ping() for _ in range(5)]) == [True] * 5
+    await redis.aclose()
+
+
+@in_loop
 async def test_under_memory_pressure_no_hit_is_older_than_an_acknowledged_invalidation(server: RedisServer) -> None:
     """Far more holons than memory, a graph that lags by up to 60 events, readers beside the writer."""
     rng = random.Random(11)
