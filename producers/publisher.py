@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 
-from producers.kafka import ErrorNotes, driver_errors
+from producers.kafka import ErrorNotes, call_within, driver_errors
 from producers.log_reader import Batch
 from schemas.errors import HolonstreamError
 from schemas.incident import incident
@@ -108,7 +108,13 @@ class Publisher:
                 if not number % SERVE_EVERY:
                     producer.poll(0)
             reached = [TopicPartition(name, 0, batch.position) for name in (topic, self._witness)]
-            producer.send_offsets_to_transaction(reached, self.consumer.consumer_group_metadata(), CALL_TIMEOUT)
+            members = self.consumer.consumer_group_metadata()
+            # librdkafka does not keep this call's timeout: 15 s for 3, and 10 minutes when the broker stops meanwhile.
+            call_within(
+                CALL_TIMEOUT,
+                f"adding positions to the transaction of {topic}",
+                lambda: producer.send_offsets_to_transaction(reached, members, CALL_TIMEOUT),
+            )
             self._commit()
 
     def _commit(self) -> None:
