@@ -36,7 +36,7 @@ async def test_a_redis_that_is_down_costs_time_and_no_answer_and_comes_back_empt
     sink = new_sink(server)
     await sink.open()
     await sink.assign(TOPIC, 0, 5)
-    async with HolonCache(graph, connect(url_of(server), timeout=0.5), NAMESPACE, retry_after=0) as store:
+    async with HolonCache(graph, connect(url_of(server), timeout=5), NAMESPACE, retry_after=0) as store:
         for _ in range(2):
             assert await store.get_holon("p-1") is not None
         assert store.counters.hits == 1
@@ -66,14 +66,14 @@ async def test_a_redis_that_is_down_costs_time_and_no_answer_and_comes_back_empt
 async def test_a_redis_that_hangs_is_left_alone_for_a_while(server: RedisServer) -> None:
     graph = MemoryGraph()
     graph.apply("p-1", 5)
-    async with HolonCache(graph, connect(url_of(server), timeout=0.05), NAMESPACE, retry_after=60) as store:
+    async with HolonCache(graph, connect(url_of(server), timeout=0.5), NAMESPACE, retry_after=60) as store:
         await store.get_holon("p-1")
         server.send_signal(signal.SIGSTOP)
         try:
             began = monotonic()
             for _ in range(50):
                 assert await store.get_holon("p-1") is graph.holons["p-1"]
-            assert monotonic() - began < 2, "50 ms once, and not for each of 50 reads"
+            assert monotonic() - began < 10, "half a second once, and not for each of 50 reads"
             assert store.counters.errors == 1
             assert store.counters.bypassed == 49
         finally:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from local import LocalStackError, Stack, process
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,7 @@ def kill_and_start(stack: Stack, name: str) -> None:
     stack.kill(name)
     assert state(stack, name) == "stopped"
     stack.start(name)
+    wait_until(lambda: state(stack, name) == "running", f"{name} runs")
     after = stack.status()
     assert [(row.name, row.state, row.port) for row in after] == [(row.name, row.state, row.port) for row in before]
     assert [row.name for row, old in zip(after, before, strict=True) if row.pid != old.pid] == [name]
@@ -171,7 +173,7 @@ def test_a_paused_server_is_unhealthy_until_it_is_resumed(own_stack: Stack, name
     assert state(own_stack, name) == "unhealthy"
     own_stack.resume(name)
     own_stack.start(name)  # waits until it answers
-    assert state(own_stack, name) == "running"
+    wait_until(lambda: state(own_stack, name) == "running", f"{name} runs")
 
 
 def test_down_leaves_no_process_and_up_brings_back_the_data(own_stack: Stack) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers, log, workers
+from tests.support.worker_group import STOP, Log, Workers, log, workers
 
 __all__ = ["log", "workers"]
 
@@ -24,7 +24,7 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     log.fill(transactions=2, size=40)  # it goes on when more comes
     workers.wait_for_all()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(15) == 0
+    assert worker.wait(STOP) == 0
 
     assert workers.written() == log.expected
     for runs in workers.offsets().values():
@@ -67,7 +67,7 @@ def test_an_outage_of_the_store_loses_nothing_and_does_not_hold_up_a_stop(log: L
     worker = workers.start()
     wait_until(lambda: len(workers.lines("tried")) >= 3, "the write was tried again")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(STOP) == 0
     assert workers.lines("written") == []
 
     workers.start()
@@ -82,7 +82,7 @@ def test_a_write_that_does_not_return_does_not_hold_up_a_stop(log: Log, workers:
     worker = workers.start()
     wait_until(lambda: workers.lines("hanging"), "a write hangs")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(STOP) == 0
 
 
 def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Workers) -> None:
@@ -114,8 +114,9 @@ def test_a_rebalance_with_runs_read_ahead_stalls_nobody(log: Log, workers: Worke
         wait_until(lambda: len(workers.lines("written")) > 50, "runs are written while others queue up")
         joining = workers.start()
         wait_until(lambda count=members: workers.members() == count, f"{members} workers had partitions")  # type: ignore[misc]
+        assert log.lag("group") > 0
         joining.send_signal(signal.SIGTERM)
-        assert joining.wait(15) == 0
+        assert joining.wait(STOP) == 0
     slow.unlink()
     workers.wait_for_all()
 
@@ -136,7 +137,8 @@ def _records_between(log: Log, partition: int, after: int, before: int) -> bool:
     consumer = Consumer({"bootstrap.servers": log.bootstrap, "group.id": "nobody", "enable.partition.eof": True})
     try:
         consumer.assign([TopicPartition(log.prefix + "events", partition, after + 1)])
-        message = consumer.poll(10)
-        return message is not None and message.error() is None and message.offset() < before
+        message = consumer.poll(60)
+        assert message is not None, "neither a record nor the end"
+        return message.error() is None and message.offset() < before
     finally:
         consumer.close()

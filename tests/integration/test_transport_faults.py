@@ -10,7 +10,7 @@ import pytest
 import local
 import streams.app
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers, log, workers
+from tests.support.worker_group import STOP, Log, Workers, log, workers
 
 __all__ = ["log", "workers"]
 
@@ -34,7 +34,7 @@ def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes
         wait_until(lambda count=members: workers.members() == count, f"worker {members} has partitions")  # type: ignore[misc]
         other.kill()
         log.fill(transactions=1, size=40)
-        workers.wait_for_all(20)
+        workers.wait_for_all()
     assert workers.written() == log.expected
 
 
@@ -43,7 +43,7 @@ def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> 
     workers.order("sync-error")
     log.fill(transactions=1, size=40)
     worker = workers.start()
-    workers.wait_for_all(30)
+    workers.wait_for_all()
     assert (workers.folder / "sync-error-done").exists()
     assert "group.coordinator_error" in workers.log_text()
     assert worker.poll() is None
@@ -58,7 +58,7 @@ def test_a_worker_whose_store_was_down_for_long_goes_on(log: Log, workers: Worke
     worker = workers.start()
     wait_until(lambda: len(workers.lines("tried")) >= 7, "the store has been down for some 6 s")
     down.unlink()
-    workers.wait_for_all(30)
+    workers.wait_for_all()
     assert workers.written() == log.expected
     assert worker.poll() is None
 
@@ -76,6 +76,7 @@ def test_with_a_poll_interval_that_ends_before_it_leaves_the_group_for_ever(log:
     down.unlink()
     with pytest.raises(AssertionError, match="not within"):
         workers.wait_for_all(6)
+    assert log.members("group") == []
     assert worker.poll() is None  # and nobody is told
 
 
@@ -93,7 +94,7 @@ def test_a_worker_without_partitions_takes_over(kafka_bootstrap: str, topic_pref
         (killed,) = [worker for worker in workers.running if worker.pid == busy]
         killed.kill()
         log.fill(transactions=1, size=10)
-        workers.wait_for_all(30)
+        workers.wait_for_all()
         assert workers.written() == log.expected
         assert int(workers.lines("written")[-1][0]) != busy
     finally:
@@ -114,13 +115,13 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers:
     finally:
         stack.start("kafka")
     log.fill(transactions=6, size=200)
-    workers.wait_for_all(90, restarts=True)  # whoever found no broker for long enough has ended
+    workers.wait_for_all(240, restarts=True)  # whoever found no broker for long enough has ended
     for partition, count in log.expected.items():
         assert workers.written()[partition] >= count
     for worker in workers.running:
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(10) == 0
+            assert worker.wait(STOP) == 0
 
 
 def test_a_worker_whose_brokers_are_down_ends_when_told_to(log: Log, workers: Workers, stack: local.Stack) -> None:
@@ -134,6 +135,6 @@ def test_a_worker_whose_brokers_are_down_ends_when_told_to(log: Log, workers: Wo
         for worker in (idle, busy):
             worker.send_signal(signal.SIGTERM)
         for worker in (idle, busy):
-            assert worker.wait(10) == 0
+            assert worker.wait(STOP) == 0
     finally:
         stack.start("kafka")

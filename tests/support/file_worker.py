@@ -105,7 +105,7 @@ if __name__ == "__main__":
         topic=prefix + "events",
         dead_letter_topic=prefix + "dead-letters",
         max_run=int(max_run),
-        session_timeout=3.0,
+        session_timeout=6.0,
         heartbeat_interval=0.5,
         commit_interval=0.2,
         write_timeout=0.5 if (Path(folder) / "heavy").exists() else 30.0,

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _never = threading.Event()
 
 
-def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: float = 30.0, every: float = 0.02) -> T:
+def wait_until(condition: Callable[[], T | bool | None], what: str, deadline: float = 120.0, every: float = 0.02) -> T:
     """The condition's first true value; AssertionError naming `what` after `deadline`. Times in seconds."""
     until = monotonic() + deadline
     while True:
