@@ -127,6 +127,17 @@ class Pipeline:
         return found
 
 
+def offsets(uri: str, namespace: str) -> int:
+    """How far a graph's checkpoints are, all together."""
+
+    async def ask() -> int:
+        async with GraphConnection(uri) as connection:
+            query = "MATCH (c:HolonstreamCheckpoint {topic: $topic}) RETURN coalesce(sum(c.offset), 0)"
+            return int((await connection.rows(query, topic=f"{namespace}.events"))[0][0])
+
+    return asyncio.run(ask())
+
+
 @pytest.fixture
 def pipeline(
     stack: local.Stack, postgres_dsn: str, topic_prefix: str, neo4j_uri: str, redis_prefix: str, tmp_path: Path

@@ -83,8 +83,8 @@ def test_poison_is_told_by_its_place_and_cause(
     assert (parked["holon/poor"]["position"], parked["holon/poor"]["version"]) == (3, 3)
     assert parked["holon/poor"]["cause"] == "CannotApply"
     assert parked["holon/ghost"]["cause"] == "InvalidEvent"
-    (undecodable,) = logged.lines("cache.records.undecodable")
-    assert (undecodable["partition"], undecodable["count"], undecodable["cause"]) == (0, 1, "InvalidEvent")
+    undecodable = logged.lines("cache.records.undecodable")  # more than one if the run came again
+    assert {(line["partition"], line["count"], line["cause"]) for line in undecodable} == {(0, 1, "InvalidEvent")}
     assert MARKER not in logged.text()
     assert SECRET not in logged.text()
     assert MARKER in pipeline.run("dead-letters", "show", "holon/poor").stdout  # that is where an operator finds it

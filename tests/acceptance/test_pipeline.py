@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from holonstream.processes import Processes
-from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
+from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline, offsets
 from tests.support.event_log import append, envelope
 from tests.support.waiting import wait_until
 
@@ -24,15 +24,17 @@ def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
     events.write_text(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
     total = len(json.loads(events.read_text()))
     pipeline.environment["HOLONSTREAM_RELAY_BATCH"] = "500"  # many transactions, so that the kill falls among them
-    pipeline.environment["HOLONSTREAM_RUN_EVENTS"] = "300"
+    pipeline.environment["HOLONSTREAM_RUN_EVENTS"] = "30"
     pipeline.start("relay", "relay-standby", "graph", "graph-2", "cache")
     pipeline.run("import", str(events))
 
     pipeline.wait_until_relayed(1)
     pipeline.processes.kill("relay")
-    wait_until(lambda: any(_checkpoints(pipeline).values()), "the graph has begun", 120)
+    graph_uri = pipeline.environment["HOLONSTREAM_NEO4J_URI"]
+    wait_until(lambda: offsets(graph_uri, pipeline.namespace), "the graph has begun")
     pipeline.processes.kill("graph")
     pipeline.processes.kill("cache")
+    assert offsets(graph_uri, pipeline.namespace) < total
     pipeline.start("relay", "graph", "cache")
     pipeline.wait_until_caught_up("graph", "cache")
 
@@ -54,11 +56,6 @@ def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
     assert sum(holon["type"] == "Person" for holon in state["holons"]) == 537
     assert sum(r["type"] == "OCCUPIES" for r in state["relationships"]) == 2_792
     assert sum(r["id"].startswith("place/") for r in state["relationships"]) == 3_879
-
-
-def _checkpoints(pipeline: Pipeline) -> dict[int, int | None]:
-    group = pipeline.json("status", "--json")["groups"][f"{pipeline.namespace}-graph"]
-    return {p["partition"]: p["position"] for p in group["partitions"]}
 
 
 @pytest.mark.parametrize("case", sorted(file.name for file in EXAMPLES.glob("*.json")))
@@ -137,7 +134,8 @@ def test_a_trace_is_kept_from_the_append_to_the_record_the_dead_letter_and_the_l
     records = [event for events in pipeline.records().values() for event in events]
     assert [event.traceparent for event in records] == [trace(0), trace(1), trace(2)]
     letters = [json.loads(value) for values in pipeline.values("dead-letters").values() for value in values]
-    assert [(letter["version"], letter["traceparent"]) for letter in letters] == [(2, trace(1)), (3, trace(2))]
+    # an attempt that was not committed has sent them already
+    assert {(letter["version"], letter["traceparent"]) for letter in letters} == {(2, trace(1)), (3, trace(2))}
     lines = (tmp_path / "json" / "graph.log").read_text().splitlines()
     (parked,) = [line for line in map(json.loads, lines) if line["event"] == "graph.stream.parked"]
     assert (parked["stream"], parked["version"], parked["traceparent"]) == ("holon/m", 2, trace(1))

@@ -64,6 +64,7 @@ class Report:
             "reads": self.reads,
             "faults": self.faults(),
             "faults_total": len(self.recoveries),
+            "faults_open": sum(recovery.seconds is None for recovery in self.recoveries),
             "faults_skipped": dict(self.skipped),
             "recovery": {
                 name: {"p50": round(middle, 2), "max": round(longest, 2)}
@@ -94,6 +95,7 @@ class Report:
             _counts("transactions", self.transactions),
             _counts("reads", self.reads),
             f"faults        {found['faults_total']:,} survived"
+            + (f", {found['faults_open']} not recovered from" if found["faults_open"] else "")
             + (f", {sum(self.skipped.values())} skipped" if self.skipped else ""),
         ]
         recovered = self.recovered()

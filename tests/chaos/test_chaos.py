@@ -38,7 +38,7 @@ def test_no_promise_is_broken_under_fire(tmp_path: Path) -> None:
     assert report["events"]["committed"] == report["events"]["on the topic"] > 2_000
     assert report["events"]["rolled back"] > 100
     assert report["faults_total"] >= 10
-    assert report["recovery_all"]["max"] < 120
+    assert report["faults_open"] == 0
     assert report["reads"]["get_holon with token"] > 50
     assert report["reads"]["of these hits"] > 20
     assert report["checks"]["states read"] > 100
@@ -52,7 +52,7 @@ def test_no_promise_is_broken_under_fire(tmp_path: Path) -> None:
     ],
 )
 def test_a_relay_without_the_frontier_is_found_out(tmp_path: Path, variant: str, found: str) -> None:
-    code, report = chaos(tmp_path, "--seed", "1", "--duration", "10", "--variant", variant)
+    code, report = chaos(tmp_path, "--seed", "1", "--duration", "10", "--rate", "300", "--variant", variant)
     assert code == 1
     assert report["violations"][found] > 0
     assert "the run itself failed" not in report["violations"]
