@@ -102,6 +102,11 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
     """A prefix for the test's own keys; keys that begin with it are deleted afterwards."""
     prefix = f"test-{uuid.uuid4().hex}:"
     yield prefix
+    unlink_keys(redis_url, prefix)
+
+
+def unlink_keys(redis_url: str, prefix: str) -> None:
+    """Delete the keys that begin with the prefix."""
     with redis.Redis.from_url(redis_url) as client:
         for key in client.scan_iter(match=f"{prefix}*", count=10_000):
             client.unlink(key)

@@ -25,6 +25,7 @@ from producers.status import log_status
 from schemas import wire
 from schemas.event import RecordedEvent
 from sinks.graph.driver import GraphConnection
+from tests.fix_stack import unlink_keys
 from tests.support.waiting import wait_until
 
 SHARED = Path(os.environ.get("HOLONSTREAM_TEST_SHARED", Path(__file__).parents[3] / "shared"))
@@ -140,7 +141,7 @@ def offsets(uri: str, namespace: str) -> int:
 
 @pytest.fixture
 def pipeline(
-    stack: local.Stack, postgres_dsn: str, topic_prefix: str, neo4j_uri: str, redis_prefix: str, tmp_path: Path
+    stack: local.Stack, postgres_dsn: str, topic_prefix: str, neo4j_uri: str, redis_url: str, tmp_path: Path
 ) -> Iterator[Pipeline]:
     """A pipeline with nothing in it and nothing running."""
     environment = {
@@ -155,6 +156,7 @@ def pipeline(
         made = Pipeline(environment, processes)
         made.run("init")
         yield made
+    unlink_keys(redis_url, f"{made.namespace}:")
 
 
 @pytest.fixture(scope="module")
