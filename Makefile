@@ -19,9 +19,9 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@echo "setup: Python environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holonstream needs Python 3.11 or later")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable . --group dev 2>/dev/null \
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all]" --group dev 2>/dev/null \
 	  || { $(BIN)/pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1" \
-	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable . --group dev; }
+	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all]" --group dev; }
 	@touch $@
 
 setup: $(BIN)/.ready ## Make the Python environment
@@ -39,14 +39,14 @@ fmt: setup ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: setup ## Measure every path against its bare client, on servers of its own
-	@$(BIN)/holonstream bench all
+	@$(BIN)/python -m benchmarks all
 
 chaos: setup ## Run the pipeline under load and faults against an oracle: SEED=n DURATION=seconds, or an hour over six seeds
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
 
 scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group moves by itself
-	@$(BIN)/holonstream bench scaling --strict
+	@$(BIN)/python -m benchmarks scaling --strict
 
 checkov: ## Look for mistakes in terraform/, with checkov in an environment of its own
 	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --disable-pip-version-check --quiet checkov==3.3.30; }

@@ -1,10 +1,10 @@
 """Every path of the pipeline, measured beside its bare client in the same run, and how the groups scale.
 
 A module has one public function, ``measure(settings) -> list[Figure]``, and takes the servers for itself: the graph is
-emptied, the log is filled. `holonstream bench` starts servers of its own for it.
+emptied, the log is filled. `python -m benchmarks` starts servers of its own for it.
 """
 
-from holonstream.settings import PREFIX, Settings
+from holonstream.ops.settings import PREFIX, Settings
 
 NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics", "scaling")
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import psycopg
 
-from holonstream.figures import Figure
-from holonstream.settings import Settings
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
-from schemas.event import parse_events
+from benchmarks.figures import Figure
+from holonstream.ops.settings import Settings
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import parse_events
 
 EVENTS = 1_000
 ROUNDS = 40

@@ -15,13 +15,13 @@ from time import perf_counter
 import msgspec
 from redis.asyncio import Redis
 
-from holonstream.figures import Figure
-from holonstream.settings import Settings
-from schemas.state import Holon
-from sinks.base import Run
-from sinks.cache import HolonCache, InvalidationSink, connect
-from sinks.cache.driver import Script
-from sinks.cache.entry import Keys, position_text, slot_of
+from benchmarks.figures import Figure
+from holonstream.ops.settings import Settings
+from holonstream.schemas.state import Holon
+from holonstream.sinks.base import Run
+from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
+from holonstream.sinks.cache.driver import Script
+from holonstream.sinks.cache.entry import Keys, position_text, slot_of
 
 NAMESPACE = "bench"
 READS, READ_ROUNDS = 4_000, 5

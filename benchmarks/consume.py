@@ -20,10 +20,10 @@ import faust
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.figures import Figure
-from holonstream.settings import Settings
-from sinks.base import Run, Written
-from streams.app import GroupSettings, SinkApp
+from benchmarks.figures import Figure
+from holonstream.ops.settings import Settings
+from holonstream.sinks.base import Run, Written
+from holonstream.streams.app import GroupSettings, SinkApp
 
 RECORDS = 400_000
 STOCK_RECORDS = 30_000

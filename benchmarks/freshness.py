@@ -9,16 +9,16 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import environment
-from holonstream import wiring
-from holonstream.commands.init import initialise
+from benchmarks.figures import Figure
 from holonstream.demo.freshness import Latency
 from holonstream.demo.freshness import measure as measure_latencies
-from holonstream.figures import Figure
-from holonstream.processes import Processes
-from holonstream.settings import Settings
-from schemas import instant
-from schemas.event import Event
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.ops import wiring
+from holonstream.ops.commands.init import initialise
+from holonstream.ops.processes import Processes
+from holonstream.ops.settings import Settings
+from holonstream.schemas import instant
+from holonstream.schemas.event import Event
+from holonstream.sinks.graph.store import Neo4jGraphStore
 
 HOLONS = 5_000
 WARM_UP = 120  # seconds; until then compiling their hot paths costs the servers as much as the load does

@@ -17,18 +17,18 @@ from typing import Any
 import msgspec
 from neo4j import AsyncDriver, AsyncGraphDatabase
 
-from holonstream.figures import Figure
-from holonstream.settings import Settings
-from schemas.catalogue import Catalogue
-from schemas.event import Event, RecordedEvent
-from schemas.projection import apply, recorded
-from schemas.state import Holon, State
-from sinks.base import Run
-from sinks.graph.driver import GraphConnection
-from sinks.graph.mapping import holon_row, relationship_row
-from sinks.graph.schema import initialise
-from sinks.graph.sink import GraphSink
-from sinks.graph.statements import text
+from benchmarks.figures import Figure
+from holonstream.ops.settings import Settings
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.projection import apply, recorded
+from holonstream.schemas.state import Holon, State
+from holonstream.sinks.base import Run
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.mapping import holon_row, relationship_row
+from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.statements import text
 from tests.support.records import Record, records_of
 
 TOPIC = "bench.events"

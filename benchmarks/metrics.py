@@ -24,20 +24,20 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.consume import IdleSink
+from benchmarks.figures import Figure
 from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person, promoted
-from holonstream.figures import Figure
-from holonstream.observe.process import registry_of
-from holonstream.observe.server import MetricsServer
-from holonstream.observe.worker import ObservedWorker
-from holonstream.settings import Settings
-from local import ports
-from sinks.base import Run, Written
-from sinks.cache import connect
-from sinks.graph.driver import GraphConnection
-from sinks.graph.schema import initialise
-from streams.app import GroupSettings, SinkApp
-from streams.cache import cache_app
-from streams.graph import graph_app
+from holonstream.local import ports
+from holonstream.ops.observe.process import registry_of
+from holonstream.ops.observe.server import MetricsServer
+from holonstream.ops.observe.worker import ObservedWorker
+from holonstream.ops.settings import Settings
+from holonstream.sinks.base import Run, Written
+from holonstream.sinks.cache import connect
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.schema import initialise
+from holonstream.streams.app import GroupSettings, SinkApp
+from holonstream.streams.cache import cache_app
+from holonstream.streams.graph import graph_app
 from tests.support.records import Record, records_of
 
 RUN = 2_500  # events of a write
@@ -113,7 +113,7 @@ async def _fed(app: SinkApp, name: str, path: str, run: Callable[[], Run]) -> li
     for _ in range(2 * PAIRS[name]):
         made = run()
         slices.begin()
-        await app.follower._sunk([made])
+        assert not await app.follower._write_some([made])
         slices.end(len(made.records))
     scrape = Figure(path=f"a scrape of {name}", value=slices.close(), unit="ms of processor")
     return [figure(path, slices.costs), scrape]

@@ -10,11 +10,11 @@ import uuid
 import psycopg
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.figures import Figure
-from holonstream.settings import Settings
-from producers.relay import Relay
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
+from benchmarks.figures import Figure
+from holonstream.ops.settings import Settings
+from holonstream.producers.relay import Relay
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
 
 EVENTS = 200_000
 ROUNDS = 3

@@ -26,17 +26,17 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from benchmarks import environment
-from holonstream import wiring
-from holonstream.commands.init import initialise
+from benchmarks.figures import Figure
 from holonstream.demo.writers import Ledger
-from holonstream.figures import Figure
-from holonstream.kafka import answered, client, describe
-from holonstream.processes import Processes
-from holonstream.settings import PREFIX, Settings
-from holonstream.status import TopicStatus
-from producers.event_store import PostgresEventStore
-from schemas import instant, wire
-from schemas.event import Event
+from holonstream.ops import wiring
+from holonstream.ops.commands.init import initialise
+from holonstream.ops.kafka import answered, client, describe
+from holonstream.ops.processes import Processes
+from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.schemas import instant, wire
+from holonstream.schemas.event import Event
 
 HOLONS = 10_000
 BATCH = 500  # events of one append

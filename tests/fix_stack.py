@@ -19,8 +19,8 @@ import redis
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
-import local
-from local.temporary import temporary_stack
+from holonstream import local
+from holonstream.local.temporary import temporary_stack
 
 
 def pytest_report_header() -> list[str]:

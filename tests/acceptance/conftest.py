@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-import local
-from holonstream.kafka import client
-from holonstream.processes import Processes
-from holonstream.settings import Settings
-from holonstream.status import TopicStatus
-from local.temporary import temporary_stack
-from producers.status import log_status
-from schemas import wire
-from schemas.event import RecordedEvent
-from sinks.graph.driver import GraphConnection
+from holonstream import local
+from holonstream.local.temporary import temporary_stack
+from holonstream.ops.kafka import client
+from holonstream.ops.processes import Processes
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.producers.status import log_status
+from holonstream.schemas import wire
+from holonstream.schemas.event import RecordedEvent
+from holonstream.sinks.graph.driver import GraphConnection
 from tests.fix_stack import unlink_keys
 from tests.support.waiting import wait_until
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from holonstream.client import Event, SyncClient
-from holonstream.kafka import client
-from holonstream.processes import Processes
-from holonstream.settings import Settings
+from holonstream.ops.kafka import client
+from holonstream.ops.processes import Processes
+from holonstream.ops.settings import Settings
 from tests.acceptance.conftest import CONGRESS, Pipeline
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from holonstream.processes import Processes
+from holonstream.ops.processes import Processes
 from tests.acceptance.conftest import Pipeline
 from tests.acceptance.test_replay import envelope
 from tests.support.waiting import wait_until

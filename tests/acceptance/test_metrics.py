@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
-import local
+from holonstream import local
 from holonstream.client import NotYetVisible, SyncClient, Token
-from holonstream.observe.catalogue import METRICS
-from holonstream.processes import Processes
-from holonstream.settings import Settings
-from local import ports
+from holonstream.local import ports
+from holonstream.ops.observe.catalogue import METRICS
+from holonstream.ops.processes import Processes
+from holonstream.ops.settings import Settings
 from tests.acceptance.conftest import Pipeline
 from tests.acceptance.test_replay import POISON, Envelope, envelope
 from tests.support.event_log import append, person

@@ -18,10 +18,10 @@ from time import monotonic
 
 from confluent_kafka import Producer
 
-import local
-from holonstream.kafka import client
-from holonstream.replay.group import members
-from holonstream.settings import Settings
+from holonstream import local
+from holonstream.ops.kafka import client
+from holonstream.ops.replay.group import members
+from holonstream.ops.settings import Settings
 from tests.acceptance.conftest import Pipeline
 from tests.support.waiting import wait_until
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from holonstream.processes import Processes
+from holonstream.ops.processes import Processes
 from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline, offsets
 from tests.support.event_log import append, envelope
 from tests.support.waiting import wait_until

@@ -19,8 +19,8 @@ import holonstream.client.asynchronous
 import holonstream.client.blocking
 from holonstream import client as front_door
 from holonstream.client import Client, RelationshipFilter, SyncClient, as_of
-from holonstream.datasets.congress import TAKEN_ON
-from sinks.requests import ask, ids
+from holonstream.demo.datasets.congress import TAKEN_ON
+from holonstream.sinks.requests import ask, ids
 from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline
 from tests.conformance.graph_store import in_loop
 

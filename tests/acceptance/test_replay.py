@@ -9,15 +9,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from holonstream import wiring
-from holonstream.kafka import client
-from holonstream.processes import Processes
-from holonstream.replay.group import members
-from holonstream.replay.progress import Estimate
-from holonstream.settings import Settings
-from sinks.cache.store import CachedGraphStore
-from sinks.graph.driver import GraphConnection
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.ops import wiring
+from holonstream.ops.kafka import client
+from holonstream.ops.processes import Processes
+from holonstream.ops.replay.group import members
+from holonstream.ops.replay.progress import Estimate
+from holonstream.ops.settings import Settings
+from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.acceptance.conftest import CONGRESS, Pipeline, offsets
 from tests.integration.test_redrive import NEWER
 from tests.support.waiting import wait_until

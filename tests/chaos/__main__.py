@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from holonstream import logs
+from holonstream.ops import logs
 from tests.chaos.report import summary
 from tests.chaos.run import Run
 from tests.chaos.variants import QUERIES

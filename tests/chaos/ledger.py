@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.partition import partition_of
-from schemas.token import Token
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.token import Token
 from tests.chaos.workload import CREATING, Envelope
 
 RECENT = 400  # tokens that readers choose from

@@ -16,16 +16,16 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
-from holonstream import wiring
-from holonstream.kafka import client
-from holonstream.status import TopicStatus
-from schemas import wire
-from schemas.catalogue import Catalogue
-from schemas.errors import BadData
-from schemas.partition import partition_of
-from schemas.projection import apply
-from schemas.state import State, stream_of
-from sinks.graph import freshness
+from holonstream.ops import wiring
+from holonstream.ops.kafka import client
+from holonstream.ops.status import TopicStatus
+from holonstream.schemas import wire
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import BadData
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.projection import apply
+from holonstream.schemas.state import State, stream_of
+from holonstream.sinks.graph import freshness
 from tests.chaos.ledger import Ledger
 from tests.chaos.readers import state_digest
 from tests.chaos.schedule import GROUPS

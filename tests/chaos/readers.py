@@ -22,18 +22,26 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from holonstream import wiring
-from holonstream.settings import Settings
-from schemas import jsontext
-from schemas.catalogue import Catalogue
-from schemas.errors import Unavailable
-from schemas.partition import partition_of
-from schemas.state import HOLON, RELATIONSHIP, Holon, State, holon_document, relationship_document, stream_of
-from sinks.cache.entry import Keys, slot_of
-from sinks.cache.store import CachedGraphStore
-from sinks.errors import NotYetVisible
-from sinks.graph.store import Neo4jGraphStore
-from sinks.store import HolonPattern, Pattern, RelationshipPattern
+from holonstream.ops import wiring
+from holonstream.ops.settings import Settings
+from holonstream.schemas import jsontext
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import Unavailable
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.state import (
+    HOLON,
+    RELATIONSHIP,
+    Holon,
+    State,
+    holon_document,
+    relationship_document,
+    stream_of,
+)
+from holonstream.sinks.cache.entry import Keys, slot_of
+from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.errors import NotYetVisible
+from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.store import HolonPattern, Pattern, RelationshipPattern
 from tests.chaos.beside import Beside
 from tests.chaos.ledger import Acknowledged, Ledger, position_in
 from tests.chaos.topic import TopicObserver, digest

@@ -14,7 +14,7 @@ from time import monotonic
 import psycopg
 import structlog
 
-from holonstream.settings import Settings
+from holonstream.ops.settings import Settings
 from tests.chaos import oracle
 from tests.chaos.faults import Faults
 from tests.chaos.ledger import Acknowledged, Ledger

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from holonstream.processes import Processes
+from holonstream.ops.processes import Processes
 from tests.chaos.violations import Violations
 
 STOP_LIMIT = 20.0  # seconds from SIGTERM, beyond which a process hangs

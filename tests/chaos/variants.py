@@ -14,13 +14,13 @@ from typing import Any
 
 import psycopg
 
-from holonstream import logs
-from holonstream.kafka import security
-from holonstream.settings import load
-from holonstream.stopping import stop_on_signals
-from producers.log_reader import Batch
-from producers.publisher import Publisher
-from producers.relay import Relay
+from holonstream.ops import logs
+from holonstream.ops.kafka import security
+from holonstream.ops.settings import load
+from holonstream.ops.stopping import stop_on_signals
+from holonstream.producers.log_reader import Batch
+from holonstream.producers.publisher import Publisher
+from holonstream.producers.relay import Relay
 
 BY_POSITION = """
     SELECT e.position, e.stream, holonstream.cloud_event(e), e.position FROM holonstream.events e

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-import local
-from holonstream.commands.init import initialise
-from holonstream.settings import Settings
-from holonstream.topics import make_topics
-from local.temporary import temporary_stack
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
+from holonstream import local
+from holonstream.local.temporary import temporary_stack
+from holonstream.ops.commands.init import initialise
+from holonstream.ops.settings import Settings
+from holonstream.ops.topics import make_topics
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
 from tests.chaos.schedule import PROXIED
 from tests.support.proxy import FaultProxy
 

@@ -16,14 +16,14 @@ from typing import Any, ParamSpec
 
 import pytest
 
-from schemas.catalogue import Catalogue
-from schemas.event import Event, RecordedEvent, parse_event, parse_events
-from schemas.projection import fold, recorded
-from schemas.state import Holon, Relationship, State
-from schemas.token import Token
-from sinks.errors import NotYetVisible
-from sinks.requests import ask, ids, pattern
-from sinks.store import HolonFilter, PatternMatch, RelationshipFilter, SemanticGraphStore
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import Event, RecordedEvent, parse_event, parse_events
+from holonstream.schemas.projection import fold, recorded
+from holonstream.schemas.state import Holon, Relationship, State
+from holonstream.schemas.token import Token
+from holonstream.sinks.errors import NotYetVisible
+from holonstream.sinks.requests import ask, ids, pattern
+from holonstream.sinks.store import HolonFilter, PatternMatch, RelationshipFilter, SemanticGraphStore
 
 P = ParamSpec("P")
 EXAMPLES = Path(__file__).parents[1] / "cases"

@@ -13,10 +13,10 @@ from typing import ParamSpec
 
 import msgspec
 
-from local import ports
-from local.redis_server import RedisServer
-from schemas.state import Holon
-from sinks.base import Run
+from holonstream.local import ports
+from holonstream.local.redis_server import RedisServer
+from holonstream.schemas.state import Holon
+from holonstream.sinks.base import Run
 
 P = ParamSpec("P")
 TOPIC = "cache-test.events"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from schemas.event import Event, RecordedEvent
-from schemas.partition import partition_of
-from schemas.state import State
-from sinks.base import DeadLetter, Written
-from sinks.graph.driver import GraphConnection
-from sinks.graph.schema import initialise
-from sinks.graph.sink import GraphSink
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.state import State
+from holonstream.sinks.base import DeadLetter, Written
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, log_of
 from tests.support.records import Record, records_of, runs_of
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from local.redis_server import RedisServer
-from schemas.event import Event
-from sinks.cache import CachedGraphStore, InvalidationSink, connect
-from sinks.memory import MemoryGraphStore
-from sinks.store import SemanticGraphStore
+from holonstream.local.redis_server import RedisServer
+from holonstream.schemas.event import Event
+from holonstream.sinks.cache import CachedGraphStore, InvalidationSink, connect
+from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.sinks.store import SemanticGraphStore
 from tests.conformance.graph_store import GraphStoreContract, in_loop, log_of, person, states_of
 from tests.integration.cache_kit import TOPIC, Read, Record, own_redis, record, run_of, url_of
 

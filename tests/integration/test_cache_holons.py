@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pytest
 from redis.asyncio import Redis
 
-from local.redis_server import RedisServer
-from schemas.errors import InvalidToken
-from schemas.token import Token
-from sinks.cache import HolonCache, InvalidationSink, connect
-from sinks.errors import GraphUnavailable, NotYetVisible
+from holonstream.local.redis_server import RedisServer
+from holonstream.schemas.errors import InvalidToken
+from holonstream.schemas.token import Token
+from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
+from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
 from tests.integration.cache_kit import TOPIC, MemoryGraph, Read, holon, in_loop, own_redis, run_of, url_of
 
 NAMESPACE = "store-test"

@@ -16,13 +16,13 @@ from typing import Protocol, cast
 import pytest
 from redis.asyncio import Redis
 
-from local.redis_server import RedisServer
-from schemas.state import Holon
-from schemas.token import Token
-from sinks.base import Run
-from sinks.cache import CacheCounters, HolonCache, InvalidationSink, connect
-from sinks.cache.entry import Keys, decode_value, encode_value, position_of
-from sinks.errors import NotYetVisible
+from holonstream.local.redis_server import RedisServer
+from holonstream.schemas.state import Holon
+from holonstream.schemas.token import Token
+from holonstream.sinks.base import Run
+from holonstream.sinks.cache import CacheCounters, HolonCache, InvalidationSink, connect
+from holonstream.sinks.cache.entry import Keys, decode_value, encode_value, position_of
+from holonstream.sinks.errors import NotYetVisible
 from tests.integration.cache_kit import TOPIC, Read, holon, in_loop, own_redis, run_of, url_of
 
 NAMESPACE = "interleaved"

@@ -11,9 +11,9 @@ from time import monotonic
 import pytest
 from redis.asyncio import Redis
 
-from local.redis_server import RedisServer
-from sinks.cache import HolonCache, InvalidationSink, connect
-from sinks.errors import CacheUnavailable
+from holonstream.local.redis_server import RedisServer
+from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
+from holonstream.sinks.errors import CacheUnavailable
 from tests.integration.cache_kit import TOPIC, MemoryGraph, in_loop, own_redis, run_of, start, url_of
 
 NAMESPACE = "outage-test"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from local.redis_server import RedisServer
-from sinks.cache import HolonCache, InvalidationSink, UnsafeRedis, connect
-from sinks.cache.driver import Script
-from sinks.cache.entry import encode_value, position_text, slot_of
-from sinks.errors import CacheUnavailable
+from holonstream.local.redis_server import RedisServer
+from holonstream.sinks.cache import HolonCache, InvalidationSink, UnsafeRedis, connect
+from holonstream.sinks.cache.driver import Script
+from holonstream.sinks.cache.entry import encode_value, position_text, slot_of
+from holonstream.sinks.errors import CacheUnavailable
 from tests.integration.cache_kit import TOPIC, MemoryGraph, Record, holon, in_loop, own_redis, record, run_of, url_of
 
 NAMESPACE = "sink-test"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import local
+from holonstream import local
 from holonstream.client import (
     Appended,
     Client,
@@ -28,17 +28,17 @@ from holonstream.client import (
     new_event_id,
 )
 from holonstream.client.asynchronous import LOG_CALLS, PAGE
-from holonstream.settings import PREFIX, Settings
-from producers.errors import LogUnavailable, WrongExpectedVersion
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
-from schemas.errors import CannotApply, InvalidEvent, InvalidToken
-from schemas.event import parse_events
-from schemas.projection import fold, modifications
-from schemas.state import HOLON
-from sinks.errors import GraphUnavailable, NotYetVisible
-from sinks.memory import MemoryGraphStore
+from holonstream.ops.settings import PREFIX, Settings
+from holonstream.producers.errors import LogUnavailable, WrongExpectedVersion
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import CannotApply, InvalidEvent, InvalidToken
+from holonstream.schemas.event import parse_events
+from holonstream.schemas.projection import fold, modifications
+from holonstream.schemas.state import HOLON
+from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
+from holonstream.sinks.memory import MemoryGraphStore
 from tests.support.event_log import person
 
 CATALOGUE = Catalogue.load()

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
 from holonstream.client import Client, SyncClient
-from producers.event_store import PostgresEventStore
-from schemas.event import Event
-from schemas.state import State
-from sinks.memory import MemoryGraphStore
-from sinks.store import SemanticGraphStore
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.schemas.event import Event
+from holonstream.schemas.state import State
+from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.sinks.store import SemanticGraphStore
 from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, log_of, states_of
 
 NOBODY = "postgresql://postgres@127.0.0.1:9/none"  # the contract never asks the log

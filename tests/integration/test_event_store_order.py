@@ -19,9 +19,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from producers.frontier import read_frontier
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
+from holonstream.producers.frontier import read_frontier
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
 from tests.support.event_log import append, envelope
 
 WRITERS = 8

@@ -11,11 +11,11 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from producers.frontier import frontier_status, read_frontier
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
-from schemas.token import Token
-from schemas.wire import decode
+from holonstream.producers.frontier import frontier_status, read_frontier
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.token import Token
+from holonstream.schemas.wire import decode
 from tests.support.event_log import append, envelope
 
 CATALOGUE = Catalogue.load()

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from schemas.event import Event, RecordedEvent
-from sinks.base import Run
-from sinks.errors import GraphUnavailable, NotInitialised
-from sinks.graph.bisect import canary, halves
-from sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused, Transaction
-from sinks.graph.load import Loader
-from sinks.graph.sink import GraphSink
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.sinks.base import Run
+from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.graph.bisect import canary, halves
+from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused, Transaction
+from holonstream.sinks.graph.load import Loader
+from holonstream.sinks.graph.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, in_loop, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, Letters, feed, graph, partitioned, ready, sink
 from tests.support.records import Record, records_of

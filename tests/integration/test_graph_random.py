@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.event import Event
-from schemas.state import State
-from sinks.graph.store import Neo4jGraphStore
-from sinks.memory import MemoryGraphStore
-from sinks.requests import ask
-from sinks.store import SemanticGraphStore, equal
+from holonstream.schemas.event import Event
+from holonstream.schemas.state import State
+from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.sinks.requests import ask
+from holonstream.sinks.store import SemanticGraphStore, equal
 from tests.conformance.graph_store import CATALOGUE, event, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, feed, graph, ready, sink
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.event import RecordedEvent, parse_events
-from schemas.projection import fold
-from schemas.token import Token
-from sinks.base import DeadLetter, Run
-from sinks.errors import CheckpointMoved, GraphUnavailable, NotInitialised, NotYetVisible
-from sinks.graph.driver import GraphConnection
-from sinks.graph.freshness import Checkpoint
-from sinks.graph.run import HoleInStream
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.schemas.event import RecordedEvent, parse_events
+from holonstream.schemas.projection import fold
+from holonstream.schemas.token import Token
+from holonstream.sinks.base import DeadLetter, Run
+from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotInitialised, NotYetVisible
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.freshness import Checkpoint
+from holonstream.sinks.graph.run import HoleInStream
+from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import (
     CATALOGUE,
     EXAMPLES,

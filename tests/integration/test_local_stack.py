@@ -16,7 +16,7 @@ import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from local import LocalStackError, Stack, process
+from holonstream.local import LocalStackError, Stack, process
 from tests.support.waiting import wait_until
 
 
@@ -246,7 +246,7 @@ def test_a_port_taken_by_another_program_is_named(tmp_path: Path) -> None:
 
 def test_a_temporary_stack_goes_with_its_owner_even_at_sigkill() -> None:
     script = """
-from local.temporary import temporary_stack
+from holonstream.local.temporary import temporary_stack
 with temporary_stack(services=["redis", "postgres"]) as stack:
     print(stack.data_dir, *(row.pid for row in stack.status()), flush=True)
     input()

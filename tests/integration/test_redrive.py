@@ -17,23 +17,23 @@ from typing import Any
 import psycopg
 import pytest
 
-from holonstream.replay.stream_log import PostgresStreamLog
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
-from schemas.event import Event, RecordedEvent
-from schemas.partition import partition_of
-from schemas.projection import fold
-from schemas.state import Holon
-from sinks.base import DeadLetter, Run, Written
-from sinks.errors import GraphUnavailable, NotInitialised
-from sinks.graph import rebuild
-from sinks.graph.driver import GraphConnection, Transaction
-from sinks.graph.redrive import NotParked, Redriven, Redriver
-from sinks.graph.schema import initialise
-from sinks.graph.sink import GraphSink
-from sinks.graph.statements import text
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.ops.replay.stream_log import PostgresStreamLog
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.projection import fold
+from holonstream.schemas.state import Holon
+from holonstream.sinks.base import DeadLetter, Run, Written
+from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.graph import rebuild
+from holonstream.sinks.graph.driver import GraphConnection, Transaction
+from holonstream.sinks.graph.redrive import NotParked, Redriven, Redriver
+from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.statements import text
+from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink
 from tests.support.records import Record, records_of, runs_of

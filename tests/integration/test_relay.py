@@ -18,18 +18,18 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from producers.errors import LogBehind, NotInitialised, ProducerFenced, TopicBehind
-from producers.event_store import PostgresEventStore
-from producers.log_reader import Batch
-from producers.progress import RelayProgress
-from producers.publisher import Publisher
-from producers.relay import Relay
-from producers.schema import apply_schema
-from producers.topic_tail import last_event
-from schemas import wire
-from schemas.catalogue import Catalogue
-from schemas.event import RecordedEvent
-from schemas.partition import partition_of
+from holonstream.producers.errors import LogBehind, NotInitialised, ProducerFenced, TopicBehind
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log_reader import Batch
+from holonstream.producers.progress import RelayProgress
+from holonstream.producers.publisher import Publisher
+from holonstream.producers.relay import Relay
+from holonstream.producers.schema import apply_schema
+from holonstream.producers.topic_tail import last_event
+from holonstream.schemas import wire
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.partition import partition_of
 from tests.support.event_log import person
 from tests.support.waiting import wait_until
 

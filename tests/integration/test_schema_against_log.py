@@ -7,12 +7,12 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from holonstream.commands.schemas import schemas
-from holonstream.settings import Settings
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.catalogue import Catalogue
-from schemas.event import Event
+from holonstream.ops.commands.schemas import schemas
+from holonstream.ops.settings import Settings
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import Event
 from tests.unit.test_schema_versions import FIRST, SECOND, write
 
 

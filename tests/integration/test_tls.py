@@ -17,14 +17,14 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from holonstream import wiring
-from holonstream.settings import Settings
-from local import ports
-from local.temporary import temporary_stack
-from producers.errors import LogUnavailable
-from producers.postgres import connect
-from sinks.cache.driver import redis_errors
-from sinks.errors import CacheUnavailable, GraphUnavailable
+from holonstream.local import ports
+from holonstream.local.temporary import temporary_stack
+from holonstream.ops import wiring
+from holonstream.ops.settings import Settings
+from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.postgres import connect
+from holonstream.sinks.cache.driver import redis_errors
+from holonstream.sinks.errors import CacheUnavailable, GraphUnavailable
 from tests.integration.cache_kit import in_loop
 from tests.support.waiting import wait_until
 

@@ -10,15 +10,15 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from holonstream.verify import cache as module
-from holonstream.verify.cache import CacheVerifier
-from holonstream.verify.log import LogReader
-from schemas.event import RecordedEvent
-from schemas.partition import partition_of
-from schemas.projection import fold
-from schemas.state import Holon
-from sinks.cache.driver import connect
-from sinks.cache.entry import Keys, encode_value, position_text, slot_of
+from holonstream.ops.verify import cache as module
+from holonstream.ops.verify.cache import CacheVerifier
+from holonstream.ops.verify.log import LogReader
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.partition import partition_of
+from holonstream.schemas.projection import fold
+from holonstream.schemas.state import Holon
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.entry import Keys, encode_value, position_text, slot_of
 from tests.conformance.graph_store import CATALOGUE
 from tests.integration.graph_kit import PARTITIONS, TOPIC
 from tests.integration.test_verify_graph import EVENTS, World, modified, person, world

@@ -15,16 +15,16 @@ import pytest
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
-from holonstream.commands.verify import verify
-from holonstream.settings import Settings
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.event import Event, RecordedEvent
-from schemas.partition import partition_of
-from sinks.graph.driver import GraphConnection
-from sinks.graph.run import HoleInStream
-from sinks.graph.schema import initialise
-from sinks.graph.sink import GraphSink
+from holonstream.ops.commands.verify import verify
+from holonstream.ops.settings import Settings
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.partition import partition_of
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.run import HoleInStream
+from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
 from tests.support.event_log import append
@@ -447,8 +447,8 @@ def test_much_damage_at_once_is_counted_whole_and_listed_up_to_a_limit(world: Wo
 
 def test_a_graph_that_is_ahead_of_the_settled_position_is_no_difference(world: World) -> None:
     """The graph applies events while the log is read: here they come after the position was taken."""
-    from holonstream.verify.graph import GraphVerifier
-    from holonstream.verify.log import LogReader
+    from holonstream.ops.verify.graph import GraphVerifier
+    from holonstream.ops.verify.log import LogReader
 
     class Overtaken(LogReader):
         def settled(self) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from holonstream.verify import log as module
-from holonstream.verify.log import LogReader
-from producers.event_store import PostgresEventStore
-from producers.schema import apply_schema
-from schemas.projection import fold
+from holonstream.ops.verify import log as module
+from holonstream.ops.verify.log import LogReader
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.schema import apply_schema
+from holonstream.schemas.projection import fold
 from tests.conformance.graph_store import CATALOGUE, event
 from tests.support.event_log import person
 

@@ -10,12 +10,12 @@ import neo4j
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
-from holonstream import wiring
-from holonstream.commands.verify import verify
-from holonstream.settings import Settings
-from producers.event_store import PostgresEventStore
-from sinks.cache.store import CachedGraphStore
-from sinks.graph.store import Neo4jGraphStore
+from holonstream.ops import wiring
+from holonstream.ops.commands.verify import verify
+from holonstream.ops.settings import Settings
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.acceptance.conftest import Pipeline, pipeline
 from tests.conformance.graph_store import CATALOGUE, event, started
 from tests.support.waiting import wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local import ports
+from holonstream.local import ports
 from tests.support.scraping import Target
 from tests.support.waiting import wait_until
 from tests.support.worker_group import Log, Workers, log

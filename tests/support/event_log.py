@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
-from schemas.event import Event
+from holonstream.schemas.event import Event
 
 APPEND = "SELECT id::text, stream, version, position, token FROM holonstream.append_events(%s, %s)"
 

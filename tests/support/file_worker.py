@@ -21,14 +21,14 @@ from typing import Any
 
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
-import streams.app
-from holonstream import logs
-from holonstream.observe.process import observed
-from holonstream.observe.worker import ObservedWorker
-from holonstream.settings import load
-from schemas.errors import Unavailable
-from sinks.base import Run, Written
-from streams.app import GroupSettings, SinkApp, run_worker
+from holonstream.ops import logs
+from holonstream.ops.observe.process import observed
+from holonstream.ops.observe.worker import ObservedWorker
+from holonstream.ops.settings import load
+from holonstream.schemas.errors import Unavailable
+from holonstream.sinks.base import Run, Written
+from holonstream.streams import app as streams_app
+from holonstream.streams.app import GroupSettings, SinkApp, run_worker
 
 
 class FileSink:
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     configured = load()
     break_sync(Path(folder))
     if (Path(folder) / "poll-interval").exists():
-        streams.app.FOREVER = float((Path(folder) / "poll-interval").read_text())
+        streams_app.FOREVER = float((Path(folder) / "poll-interval").read_text())
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,

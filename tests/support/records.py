@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas import jsontext
-from schemas.event import RecordedEvent
-from schemas.wire import dataschema
-from sinks.base import Run
+from holonstream.schemas import jsontext
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.wire import dataschema
+from holonstream.sinks.base import Run
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.replay.group import members
+from holonstream.ops.replay.group import members
 from tests.support.waiting import wait_until
 
 PARTITIONS = 4

@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.catalogue import Catalogue, vocabulary
-from schemas.event import RecordedEvent, ValidityWindow
-from schemas.fields import declared_fields, fields_read
-from schemas.state import HOLON, Holon, Relationship
+from holonstream.schemas.catalogue import Catalogue, vocabulary
+from holonstream.schemas.event import RecordedEvent, ValidityWindow
+from holonstream.schemas.fields import declared_fields, fields_read
+from holonstream.schemas.state import HOLON, Holon, Relationship
 
 AT = "2024-03-01T08:00:00.000Z"
 LATER = "2024-03-02T08:00:00.000Z"

@@ -7,8 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.state import Holon
-from sinks.cache.entry import SLOTS, decode_value, encode_value, position_of, position_text, slot_of
+from holonstream.schemas.state import Holon
+from holonstream.sinks.cache.entry import SLOTS, decode_value, encode_value, position_of, position_text, slot_of
 
 json_values = st.recursive(
     st.none()

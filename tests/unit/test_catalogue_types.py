@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from schemas.catalogue import Catalogue, InvalidCatalogue, vocabulary
-from schemas.catalogue_page import catalogue_page
-from schemas.check import check
-from schemas.errors import InvalidEvent, UnknownEventType
-from schemas.event import Event
-from schemas.projection import fold, recorded
-from schemas.state import Holon
+from holonstream.schemas.catalogue import Catalogue, InvalidCatalogue, vocabulary
+from holonstream.schemas.catalogue_page import catalogue_page
+from holonstream.schemas.check import check
+from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.event import Event
+from holonstream.schemas.projection import fold, recorded
+from holonstream.schemas.state import Holon
 from tests.unit.schema_support import catalogue, payloads
 
 TYPES = sorted(catalogue().types)

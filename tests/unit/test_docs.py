@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from holonstream.cli import cli
-from holonstream.commands.settings import page
-from holonstream.settings import PREFIX, SECRETS, Settings
+from holonstream.ops.cli import cli
+from holonstream.ops.commands.settings import page
+from holonstream.ops.settings import PREFIX, SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import instant
-from schemas.errors import CannotApply
-from schemas.state import Holon, Relationship
-from sinks.graph.mapping import (
+from holonstream.schemas import instant
+from holonstream.schemas.errors import CannotApply
+from holonstream.schemas.state import Holon, Relationship
+from holonstream.sinks.graph.mapping import (
     check_ids,
     holon_of,
     holon_row,

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from schemas.event import Event
-from schemas.token import Token
-from sinks.memory import MemoryGraphStore
-from sinks.store import SemanticGraphStore
+from holonstream.schemas.event import Event
+from holonstream.schemas.token import Token
+from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.sinks.store import SemanticGraphStore
 from tests.conformance.graph_store import GraphStoreContract, in_loop, log_of, person, states_of
 
 

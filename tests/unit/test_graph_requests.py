@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import BadData
-from sinks.memory import MemoryGraphStore
-from sinks.requests import ask, holon_filter, ids, pattern, relationship_filter
-from sinks.store import HolonFilter, RelationshipFilter
+from holonstream.schemas.errors import BadData
+from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.sinks.requests import ask, holon_filter, ids, pattern, relationship_filter
+from holonstream.sinks.store import HolonFilter, RelationshipFilter
 from tests.conformance.graph_store import in_loop, log_of, person, started, states_of
 
 

@@ -7,9 +7,9 @@ import gc
 
 import pytest
 
-from sinks.graph.background import Background, collection_paused
-from sinks.graph.cache import StateCache
-from sinks.graph.reads import Batch, floor, page
+from holonstream.sinks.graph.background import Background, collection_paused
+from holonstream.sinks.graph.cache import StateCache
+from holonstream.sinks.graph.reads import Batch, floor, page
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
 
 

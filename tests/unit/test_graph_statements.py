@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from schemas.catalogue import Catalogue
-from sinks.graph.pattern import compile_pattern
-from sinks.graph.statements import UnknownType, count_statement, load_statement, names, statement, text
-from sinks.requests import pattern
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.sinks.graph.pattern import compile_pattern
+from holonstream.sinks.graph.statements import UnknownType, count_statement, load_statement, names, statement, text
+from holonstream.sinks.requests import pattern
 
 CATALOGUE = Catalogue.load()
 

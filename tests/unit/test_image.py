@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from holonstream import probe
-from holonstream.settings import PREFIX, Settings
+from holonstream.ops import probe
+from holonstream.ops.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,8 @@ def test_what_is_built_with_does_not_come_along(instructions: list[tuple[str, st
 
 def test_it_holds_every_package_and_nothing_else(instructions: list[tuple[str, str]]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    folders = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    packages = {folder.removesuffix("/holonstream") for folder in folders}
     sources = copied(instructions)
     assert sources == packages | {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
     for source in sources:

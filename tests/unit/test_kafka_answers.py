@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from holonstream.kafka import PASSING, answer, answered
-from producers.errors import KafkaUnavailable
+from holonstream.ops.kafka import PASSING, answer, answered
+from holonstream.producers.errors import KafkaUnavailable
 
 
 class Brokers:

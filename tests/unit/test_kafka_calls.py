@@ -7,8 +7,8 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from producers.errors import KafkaUnavailable, ProducerFenced
-from producers.kafka import call_within, driver_errors
+from holonstream.producers.errors import KafkaUnavailable, ProducerFenced
+from holonstream.producers.kafka import call_within, driver_errors
 
 
 def test_a_call_that_does_not_return_is_left_to_itself() -> None:

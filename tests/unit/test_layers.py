@@ -16,38 +16,57 @@ ALLOWED = {
     "producers": {"schemas"},
     "sinks": {"schemas"},
     "streams": {"schemas", "sinks"},
-    "holonstream": {"schemas", "producers", "sinks", "streams", "local"},
+    "client": {"schemas", "producers", "sinks", "ops"},
+    "ops": {"schemas", "producers", "sinks", "streams", "client", "local", "demo"},
+    "demo": {"schemas", "producers", "sinks", "streams", "client", "ops", "local"},
 }
 
 
+def _files(package: str) -> list[Path]:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    return files
+
+
 def _imports(file: Path) -> Iterator[str]:
+    """Every module that a file imports, by its whole name."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
-            yield node.module or ""
+            if node.module == "holonstream":
+                yield from (f"holonstream.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
 
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    for file in files:
-        ours = {name.split(".")[0] for name in _imports(file)} & (ALLOWED.keys() | {"tests", "benchmarks"})
+    for file in _files(package):
+        names = list(_imports(file))
+        assert not {"tests", "benchmarks"} & {name.split(".")[0] for name in names}, file
+        ours = {name.split(".")[1] for name in names if name.startswith("holonstream.")}
         assert ours <= ALLOWED[package] | {package}, f"{file.relative_to(ROOT)} imports {ours - ALLOWED[package]}"
+
+
+def test_nothing_stands_where_the_namespace_is() -> None:
+    """An ``__init__.py`` in one portion would hide the others."""
+    for package in ALLOWED:
+        assert not (ROOT / package / "holonstream" / "__init__.py").exists()
+        assert not list((ROOT / package).glob("*.py"))
 
 
 def test_faust_stays_in_streams() -> None:
     for package in ALLOWED.keys() - {"streams"}:
-        for file in (ROOT / package).rglob("*.py"):
+        for file in _files(package):
             assert not {"faust", "mode", "aiokafka"} & {name.split(".")[0] for name in _imports(file)}, file
 
 
 def test_statements_stay_in_their_files() -> None:
     statement = re.compile(r'f"{1,3}[^"]*\b(SELECT|INSERT|UPDATE|DELETE|MATCH|MERGE|UNWIND)\s')
     for package in ALLOWED:
-        for file in (ROOT / package).rglob("*.py"):
+        for file in _files(package):
             assert not statement.search(file.read_text()), file
 
 
@@ -60,4 +79,4 @@ def test_no_test_sleeps_skips_or_mocks() -> None:
 
 def test_every_package_is_typed() -> None:
     for package in ALLOWED:
-        assert (ROOT / package / "py.typed").exists()
+        assert (ROOT / package / "holonstream" / package / "py.typed").exists()

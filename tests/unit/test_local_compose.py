@@ -15,10 +15,10 @@ import click
 import pytest
 import yaml
 
-from holonstream import probe
-from holonstream.commands import COMMANDS
-from holonstream.settings import PREFIX, Settings
-from local import jars
+from holonstream.local import jars
+from holonstream.ops import probe
+from holonstream.ops.commands import COMMANDS
+from holonstream.ops.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from local import ports
+from holonstream.local import ports
 
 
 def test_chosen_ports_are_distinct_free_and_below_the_ephemeral_range() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local import process
-from local.process import Command, Process
+from holonstream.local import process
+from holonstream.local.process import Command, Process
 
 FOREVER = ("tail", "-f", "/dev/null")
 

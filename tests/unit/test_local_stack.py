@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from local import LocalStackError, Stack, default_data_dir, jars, ports
-from local.cli import env_text, local
+from holonstream.local import LocalStackError, Stack, default_data_dir, jars, ports
+from holonstream.local.cli import env_text, local
 
 
 def test_env_names_every_server(tmp_path: Path) -> None:

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from holonstream.commands.metrics import metrics
-from holonstream.observe.catalogue import METRICS
-from holonstream.observe.client import ClientMetrics
-from holonstream.observe.exporter import Exporter
-from holonstream.observe.families import BUILD_INFO, Buckets, family
-from holonstream.observe.page import page
-from holonstream.observe.process import registry_of
-from holonstream.observe.relay import ObservedRelay
-from holonstream.observe.server import CannotServe, MetricsServer
-from holonstream.observe.worker import SAMPLES, observe_ages
-from holonstream.settings import Settings
-from local import ports
-from producers.progress import Progress
-from schemas import instant
+from holonstream.local import ports
+from holonstream.ops.commands.metrics import metrics
+from holonstream.ops.observe.catalogue import METRICS
+from holonstream.ops.observe.client import ClientMetrics
+from holonstream.ops.observe.exporter import Exporter
+from holonstream.ops.observe.families import BUILD_INFO, Buckets, family
+from holonstream.ops.observe.page import page
+from holonstream.ops.observe.process import registry_of
+from holonstream.ops.observe.relay import ObservedRelay
+from holonstream.ops.observe.server import CannotServe, MetricsServer
+from holonstream.ops.observe.worker import SAMPLES, observe_ages
+from holonstream.ops.settings import Settings
+from holonstream.producers.progress import Progress
+from holonstream.schemas import instant
 from tests.support.records import Record
 from tests.support.scraping import Target, scrape
 

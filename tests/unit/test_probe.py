@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from holonstream.probe import main
-from local.ports import choose
+from holonstream.local.ports import choose
+from holonstream.ops.probe import main
 
 PAGES = {"/livez": (200, b"ok"), "/readyz": (503, b"graph: lags, and does not move")}
 
@@ -58,7 +58,7 @@ def test_one_without_a_port_is_not_asked(environment: dict[str, str]) -> None:
 
 
 def test_it_imports_nothing_that_takes_long() -> None:
-    script = "import sys, holonstream.probe; print([name for name in sys.modules if name.split('.')[0] in {%s}])"
+    script = "import sys, holonstream.ops.probe; print([name for name in sys.modules if name.split('.')[0] in {%s}])"
     heavy = "'click', 'pydantic', 'faust', 'neo4j', 'confluent_kafka'"
     done = subprocess.run([sys.executable, "-c", script % heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

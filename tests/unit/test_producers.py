@@ -11,14 +11,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-import producers
-from producers.errors import LogUnavailable
-from producers.event_store import encode_events, new_event_id
-from producers.lease import leader_key
-from producers.postgres import parse_queries, query, translate
-from producers.progress import Progress, RelayProgress
-from schemas.catalogue import Catalogue
-from schemas.errors import InvalidEvent, UnknownEventType
+from holonstream import producers
+from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.event_store import encode_events, new_event_id
+from holonstream.producers.lease import leader_key
+from holonstream.producers.postgres import parse_queries, query, translate
+from holonstream.producers.progress import Progress, RelayProgress
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import InvalidEvent, UnknownEventType
 from tests.support.event_log import person
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from schemas import instant
-from schemas.event import parse_events
-from schemas.projection import fold, modifications, recorded
-from schemas.state import Holon, Relationship
+from holonstream.schemas import instant
+from holonstream.schemas.event import parse_events
+from holonstream.schemas.projection import fold, modifications, recorded
+from holonstream.schemas.state import Holon, Relationship
 from tests.unit.schema_support import catalogue
 
 CASES = sorted((Path(__file__).parent.parent / "cases").glob("*.json"))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import CannotApply, InvalidEvent
-from schemas.event import RecordedEvent
-from schemas.projection import apply, fold, modifications
-from schemas.state import HOLON, State
+from holonstream.schemas.errors import CannotApply, InvalidEvent
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.projection import apply, fold, modifications
+from holonstream.schemas.state import HOLON, State
 from tests.unit.schema_support import catalogue, event, holon, payloads, relationship
 
 TYPES = sorted(catalogue().types)

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.errors import CannotApply
-from schemas.event import ValidityWindow
-from schemas.projection import apply, fold, modifications
-from schemas.state import Holon, Relationship
+from holonstream.schemas.errors import CannotApply
+from holonstream.schemas.event import ValidityWindow
+from holonstream.schemas.projection import apply, fold, modifications
+from holonstream.schemas.state import Holon, Relationship
 from tests.unit.schema_support import AT, LATER, catalogue, event, holon, relationship
 
 NOT_PRESENT: list[Any] = [None, False, 0, 0.0, ""]

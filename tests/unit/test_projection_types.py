@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.projection import apply
-from schemas.state import Holon, Relationship
+from holonstream.schemas.projection import apply
+from holonstream.schemas.state import Holon, Relationship
 from tests.unit.schema_support import AT, LATER, catalogue, event, holon, relationship
 
 OLD = {"kept": 1, "name": "old"}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holonstream.commands.schemas import schemas
-from holonstream.settings import Settings
-from schemas.catalogue import shipped_events
-from schemas.errors import BadData
+from holonstream.ops.commands.schemas import schemas
+from holonstream.ops.settings import Settings
+from holonstream.schemas.catalogue import shipped_events
+from holonstream.schemas.errors import BadData
 from tests.unit.test_schema_versions import FIRST, SECOND, write
 
 SHIPPED = Path(str(shipped_events()))

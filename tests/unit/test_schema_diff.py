@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.compatibility import compatible, differences
-from schemas.jsonschemas import Checker
+from holonstream.schemas.compatibility import compatible, differences
+from holonstream.schemas.jsonschemas import Checker
 from tests.unit.schema_support import NESTED, SCALARS, catalogue
 
 SHARED = "urn:holonstream:schema:vocabulary#/$defs/"

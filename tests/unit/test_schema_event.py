@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import BadData, InvalidEvent
-from schemas.event import Event, ValidityWindow, parse_event, parse_events
+from holonstream.schemas.errors import BadData, InvalidEvent
+from holonstream.schemas.event import Event, ValidityWindow, parse_event, parse_events
 
 ENVELOPE: dict[str, Any] = {
     "id": "01F077B0-8EDC-4E54-AE86-9B927F3EC734",

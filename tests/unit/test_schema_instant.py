@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas import instant
-from schemas.catalogue import vocabulary
-from schemas.errors import InvalidEvent
+from holonstream.schemas import instant
+from holonstream.schemas.catalogue import vocabulary
+from holonstream.schemas.errors import InvalidEvent
 
 PATTERN = re.compile(vocabulary()["$defs"]["instant"]["pattern"])
 

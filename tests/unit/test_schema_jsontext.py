@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import BadData
-from schemas.jsontext import decode, encode, encode_sorted
+from holonstream.schemas.errors import BadData
+from holonstream.schemas.jsontext import decode, encode, encode_sorted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.partition import murmur2, partition_of
+from holonstream.schemas.partition import murmur2, partition_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import InvalidToken
-from schemas.token import Token
+from holonstream.schemas.errors import InvalidToken
+from holonstream.schemas.token import Token
 
 TOKENS = st.builds(Token, st.dictionaries(st.text(max_size=8), st.integers(0, 2**62), max_size=4))
 

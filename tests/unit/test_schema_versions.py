@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from schemas.catalogue import Catalogue, InvalidCatalogue
-from schemas.check import check, refused
-from schemas.errors import InvalidEvent, UnknownEventType
-from schemas.event import Event, RecordedEvent
-from schemas.projection import apply, fold, recorded
-from schemas.state import Holon
-from schemas.upcast import Default, Move, Remove, Rename, Set, lift
+from holonstream.schemas.catalogue import Catalogue, InvalidCatalogue
+from holonstream.schemas.check import check, refused
+from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.projection import apply, fold, recorded
+from holonstream.schemas.state import Holon
+from holonstream.schemas.upcast import Default, Move, Remove, Rename, Set, lift
 
 FIRST: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import InvalidEvent
-from schemas.event import RecordedEvent, ValidityWindow
-from schemas.wire import Place, dataschema, decode, decode_place, decode_traceparent
+from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.event import RecordedEvent, ValidityWindow
+from holonstream.schemas.wire import Place, dataschema, decode, decode_place, decode_traceparent
 
 RECORD: dict[str, Any] = {
     "specversion": "1.0",

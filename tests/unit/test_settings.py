@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from holonstream.kafka import security
-from holonstream.settings import SECRETS, InvalidSettings, Settings, load
+from holonstream.ops.kafka import security
+from holonstream.ops.settings import SECRETS, InvalidSettings, Settings, load
 
 SECRET = "s3cret-Marker"
 

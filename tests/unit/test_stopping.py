@@ -13,7 +13,7 @@ import pytest
 PROCESS = """
 import sys
 from threading import Event
-from holonstream import stopping
+from holonstream.ops import stopping
 
 stopping.STOP_TIME = float(sys.argv[2])
 stop = stopping.stop_on_signals()

@@ -22,11 +22,11 @@ import click
 import hcl2
 import pytest
 
-from holonstream import probe
-from holonstream.commands import COMMANDS
-from holonstream.settings import PREFIX, Settings
-from holonstream.status import GroupStatus
-from producers.frontier import FrontierHolder, FrontierStatus
+from holonstream.ops import probe
+from holonstream.ops.commands import COMMANDS
+from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.status import GroupStatus
+from holonstream.producers.frontier import FrontierHolder, FrontierStatus
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "terraform"
@@ -228,7 +228,7 @@ def test_values_are_evicted_from_redis_before_tombstones() -> None:
 
 def report_fields() -> set[str]:
     """Paths of the numbers and objects in what `holonstream status --json` prints; the namespace is left open."""
-    module = importlib.import_module("holonstream.commands.status")  # its name in the package is the command's
+    module = importlib.import_module("holonstream.ops.commands.status")  # its name in the package is the command's
     printed: dict[str, ast.expr] = {}
     for call in ast.walk(ast.parse(Path(str(module.__file__)).read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "print_json":

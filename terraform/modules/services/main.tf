@@ -114,7 +114,7 @@ locals {
   pages = { HOLONSTREAM_METRICS_PORT = "9464" }
 
   health_check = {
-    command     = ["CMD", "python", "-m", "holonstream.probe", "livez"]
+    command     = ["CMD", "python", "-m", "holonstream.ops.probe", "livez"]
     interval    = 15 # seconds
     timeout     = 5
     retries     = 3

@@ -1,0 +1,31 @@
+"""What makes a question shorter to write."""
+
+from __future__ import annotations
+
+from holonstream.producers.event_store import Appended
+from holonstream.schemas import instant
+from holonstream.schemas.token import Token
+from holonstream.sinks.store import RelationshipFilter
+
+
+def as_of(at: str) -> RelationshipFilter:
+    """The relationships that held at an instant, ended since or not; both ends of a relationship's time belong to it.
+
+    Raises InvalidEvent when `at` is no instant.
+
+    >>> as_of("2001-06-01").effective_at
+    '2001-06-01T00:00:00.000Z'
+    """
+    return RelationshipFilter(effective_at=instant.canonical(at), include_ended=True)
+
+
+def merge_tokens(*tokens: Token | str | Appended) -> Token:
+    """One token that asks for everything that any of these asks for, also for what was appended.
+
+    Raises InvalidToken when a text is no token.
+
+    >>> merged = merge_tokens(Token({"holon/a": 7}), Token({"holon/a": 4, "holon/b": 9}))
+    >>> merged == Token({"holon/a": 7, "holon/b": 9})
+    True
+    """
+    return Token().merge(*(token.token if isinstance(token, Appended) else Token.of(token) for token in tokens))

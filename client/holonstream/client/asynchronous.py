@@ -1,0 +1,206 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from holonstream.client.graph import GraphQueries
+from holonstream.client.history import At, modifications_at, state_at
+from holonstream.ops import wiring
+from holonstream.ops.observe.client import ClientMetrics
+from holonstream.ops.settings import Settings, load
+from holonstream.producers.event_store import Appended, EventStore
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
+from holonstream.schemas.token import Token
+from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.store import DEADLINE, SemanticGraphStore
+
+T = TypeVar("T")
+
+LOG_CALLS = 4  # at a time; each has a connection and a thread
+PAGE = 1_000  # events that `get_events` holds
+
+
+class Client(GraphQueries):
+    """The log, the graph and the cache behind one set of methods. One client serves any number of tasks of a loop.
+
+    >>> import asyncio
+    >>> async def hire_and_promote() -> None:
+    ...     async with Client.from_settings() as client:
+    ...         fact = {"actor": "hr", "subjects": ("ada",), "source_system": "hr"}
+    ...         (hired, promoted) = await client.append([
+    ...             Event(type="PersonCreated", occurred_at="2024-03-01", payload={"rank": "O-3"}, **fact),
+    ...             Event(type="PersonModified", occurred_at="2025-03-01", payload={"diff": {"rank": "O-4"}}, **fact),
+    ...         ])
+    ...         now = await client.get_holon("ada", at_least=promoted.token)  # waits until it shows the write
+    ...         then = await client.get_holon("ada", at="2024-12-31")
+    ...         print(now.properties, then.properties, now.last_modified)
+    >>> asyncio.run(hire_and_promote())
+    {'rank': 'O-4'} {'rank': 'O-3'} 2025-03-01T00:00:00.000Z
+    """
+
+    def __init__(
+        self,
+        graph: SemanticGraphStore,
+        log: EventStore,
+        catalogue: Catalogue,
+        *,
+        deadline: float = DEADLINE,
+        metrics: ClientMetrics | None = None,
+    ) -> None:
+        """Over stores that stay their maker's to close; `deadline`, in seconds, is for reads that name none.
+
+        `metrics` are those that the stores report to.
+        """
+        super().__init__(graph, deadline)
+        self._log, self._catalogue = log, catalogue
+        self._log_calls = asyncio.Semaphore(LOG_CALLS)
+        self._metrics = ClientMetrics() if metrics is None else metrics
+
+    @property
+    def metrics(self) -> ClientMetrics:
+        """What this client counts; `register` hands it to a registry of prometheus_client."""
+        return self._metrics
+
+    @classmethod
+    @asynccontextmanager
+    async def from_settings(cls, settings: Settings | None = None) -> AsyncIterator[Client]:
+        """A client that is open inside the ``async with``; settings come from the environment unless given.
+
+        Raises InvalidSettings; LogUnavailable, GraphUnavailable or NotInitialised when the log or the graph cannot be
+        used. From then on each call needs only what it asks: reads of the present go on without the log, the log
+        without the graph, both without the cache.
+        """
+        settings = load() if settings is None else settings
+        known = wiring.catalogue(settings)
+        metrics = ClientMetrics()
+        async with AsyncExitStack() as stack:
+            log = await asyncio.to_thread(
+                wiring.event_store, settings, known, max_connections=LOG_CALLS, on_append=metrics.appended
+            )
+            stack.push_async_callback(asyncio.to_thread, log.close)
+            graph = Neo4jGraphStore(wiring.graph_connection(settings), known, settings.topic)
+            stack.push_async_callback(graph.close)
+            await graph.open()
+            redis = wiring.redis_client(settings, timeout=wiring.READ_TIMEOUT)
+            cached = await stack.enter_async_context(
+                CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=metrics.cache)
+            )
+            yield cls(cached, log, known, deadline=settings.read_deadline, metrics=metrics)
+
+    async def append(self, events: Sequence[Event], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
+        """Append events, all or none; where each is in the log, with its token, in the order given.
+
+        `expected` maps streams (``holon/ada``) to the version that they must be at, 0 for one that must not exist.
+        An event whose id is in the log with the same content is not written again: its place is returned. Whoever
+        means to repeat an append after LogUnavailable, or after cancelling one, therefore gives the events ids
+        (`new_event_id`). To append in a transaction of your own, use PostgresEventStore or the SQL function.
+
+        Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
+        """
+        return await self._in_thread(lambda: self._log.append(events, expected=expected))
+
+    async def get_holon(
+        self,
+        holon_id: str,
+        *,
+        at_least: Token | str | None = None,
+        deadline: float | None = None,
+        at: At | None = None,
+    ) -> Holon | None:
+        """The holon, of any status; None when there is none.
+
+        With `at` it is the state as of an instant (all events that occurred up to and at it, in log order, and their
+        validityWindows held against it) or as of a log position (what was known then), folded from the log at a cost
+        that grows with the events of the holon. The log has every token's write, so that `at_least` then changes
+        nothing.
+
+        Raises NotYetVisible, InvalidToken, GraphUnavailable; with `at` InvalidEvent when it is no instant, CannotApply
+        when an event of the holon does not fit, LogUnavailable.
+        """
+        if at is None:
+            return await self._graph.get_holon(holon_id, at_least=at_least, deadline=self._patience(deadline))
+        state = await self._in_thread(lambda: state_at(self._log, self._catalogue, stream_of(HOLON, holon_id), at))
+        return state if isinstance(state, Holon) else None
+
+    async def get_relationship(self, relationship_id: str, *, at: At | None = None) -> Relationship | None:
+        """The relationship, ended or not; None when there is none. Always read from the log, so never behind it.
+
+        `at` and errors as for `get_holon`.
+        """
+        stream = stream_of(RELATIONSHIP, relationship_id)
+        state = await self._in_thread(lambda: state_at(self._log, self._catalogue, stream, at))
+        return state if isinstance(state, Relationship) else None
+
+    async def get_holon_modifications(self, holon_id: str, *, at: At | None = None) -> tuple[str, ...]:
+        """The ids of the events that reached the holon, from its last create on, in log order; read from the log.
+
+        `at` and errors as for `get_holon`.
+        """
+        stream = stream_of(HOLON, holon_id)
+        return await self._in_thread(lambda: modifications_at(self._log, self._catalogue, stream, at))
+
+    async def get_relationship_modifications(self, relationship_id: str, *, at: At | None = None) -> tuple[str, ...]:
+        """The same of a relationship."""
+        stream = stream_of(RELATIONSHIP, relationship_id)
+        return await self._in_thread(lambda: modifications_at(self._log, self._catalogue, stream, at))
+
+    async def get_event(self, event_id: str) -> RecordedEvent | None:
+        """The event of that id, None when there is none. Raises InvalidEvent when it is no UUID, LogUnavailable."""
+        return await self._in_thread(lambda: self._log.get_event(event_id))
+
+    async def get_events(
+        self,
+        *,
+        type: str | Iterable[str] | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        actor: str | None = None,
+        subjects: Iterable[str] | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> AsyncIterator[RecordedEvent]:
+        """Events that satisfy every filter given, in log order, as far as the log is settled.
+
+        Of one of the types; occurred from `start_time` to `end_time` (inclusive); by the actor; about any of the
+        subjects; beyond the position `after`. Read in pages, so that neither memory nor a connection is held meanwhile.
+
+        Raises InvalidEvent when a time is no instant, LogUnavailable.
+        """
+        types = type if type is None or isinstance(type, str) else list(type)
+        about = None if subjects is None else list(subjects)
+
+        def read(after: int, size: int) -> list[RecordedEvent]:
+            return list(
+                self._log.get_events(
+                    type=types,
+                    start_time=start_time,
+                    end_time=end_time,
+                    actor=actor,
+                    subjects=about,
+                    after=after,
+                    limit=size,
+                )
+            )
+
+        left = limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = await self._in_thread(partial(read, after, size))
+            for event in page:
+                yield event
+            if len(page) < size:
+                return
+            after = page[-1].position
+            left = None if left is None else left - size
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        async with self._log_calls:
+            return await asyncio.to_thread(call)

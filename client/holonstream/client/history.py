@@ -1,0 +1,67 @@
+"""States as of an instant or of a log position: the fold of one stream, read from the log.
+
+- An instant (ISO-8601 text) asks what was so *then, by all that is known now*: events that occurred later have no part,
+  late entries have, and a validityWindow is held against the asked instant.
+- A position asks what was known *when the log had come so far*: the state that the graph held at that position. It is
+  final as soon as the log is settled up to there.
+
+``version`` and ``position`` of the state are those of the last event that has a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+
+from holonstream.producers.event_store import EventStore
+from holonstream.schemas import instant
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.projection import apply, modifications
+from holonstream.schemas.state import State
+
+At = str | int
+
+
+def state_at(log: EventStore, catalogue: Catalogue, stream: str, at: At | None) -> State | None:
+    """The state of a stream's entity; by all of the log when `at` is None. None when there was none.
+
+    Raises InvalidEvent when `at` is no instant, CannotApply, LogUnavailable.
+    """
+    moment = _moment(at)
+    state: State | None = None
+    with _events(log, stream, at) as events:
+        for event in events:
+            state = apply(catalogue, state, event, at=moment)
+    return state
+
+
+def modifications_at(log: EventStore, catalogue: Catalogue, stream: str, at: At | None) -> tuple[str, ...]:
+    """The ids of the events that reached a stream's entity, from its last create on, in log order.
+
+    Errors as for `state_at`.
+    """
+    with _events(log, stream, at) as events:
+        return modifications(catalogue, events, at=_moment(at)).get(stream, ())
+
+
+def _moment(at: At | None) -> str | None:
+    return instant.canonical(at) if isinstance(at, str) else None
+
+
+@contextmanager
+def _events(log: EventStore, stream: str, at: At | None) -> Iterator[Iterator[RecordedEvent]]:
+    """The events of the stream that have a part."""
+    moment = None if not isinstance(at, str) else instant.parse(at)
+    events = log.read_stream(stream)
+    try:
+        if moment is not None:
+            yield (event for event in events if instant.parse(event.occurred_at) <= moment)
+        elif isinstance(at, int):
+            yield takewhile(lambda event: event.position <= at, events)
+        else:
+            yield events
+    finally:
+        if isinstance(events, Generator):  # else an error's traceback would keep its connection out of the pool
+            events.close()

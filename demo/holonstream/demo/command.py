@@ -1,0 +1,97 @@
+"""``holonstream demo``: everything, once, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from time import monotonic
+
+import click
+
+from holonstream.demo.data import DataSet, load
+from holonstream.ops.settings import Settings
+
+DEADLINE = 600.0  # seconds for everything to arrive
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of congress files.  [default: ../shared/data/congress if it is there, else a made-up organisation]",
+)
+@click.option(
+    "--persons", default=20_000, show_default=True, type=click.IntRange(1), help="Size of the made-up organisation."
+)
+@click.option("--seed", default=1, show_default=True, help="Of the made-up organisation.")
+@click.option(
+    "--writers", default=4, show_default=True, type=click.IntRange(1, 32), help="Services that append at once."
+)
+@click.option(
+    "--batch", default=20, show_default=True, type=click.IntRange(1), help="Events that a service appends at once."
+)
+def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -> None:
+    """Start real servers, a relay and workers in a folder of their own, run events through them, and ask.
+
+    Takes what is missing on the machine from the package registries. Leaves nothing running and nothing behind.
+    """
+    from holonstream.local.temporary import temporary_stack
+
+    began = monotonic()
+    chosen = load(data, persons, seed)
+    click.echo("servers")
+    with temporary_stack(progress=lambda line: click.echo(f"  {line}")) as stack:
+        environment = stack.env()
+        _run(Settings.of(environment), environment, chosen, stack.data_dir / "logs", writers, batch)
+        click.echo("\nstopping")
+    click.echo(f"done after {monotonic() - began:.0f} s; nothing is left running")
+
+
+def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: Path, writers: int, batch: int) -> None:
+    from holonstream.demo.answers import answer
+    from holonstream.demo.progress import Progress
+    from holonstream.demo.writers import Ledger, write
+    from holonstream.ops import wiring
+    from holonstream.ops.commands.init import initialise
+    from holonstream.ops.processes import Processes
+
+    click.echo("\npipeline")
+    initialise(settings)
+    known = wiring.catalogue(settings)
+    with Processes(environment, logs) as processes:
+        processes.start("relay", "relay")
+        processes.start("standby", "relay")
+        processes.start("worker-graph", "worker", "graph")
+        processes.start("worker-cache", "worker", "cache")
+        click.echo(
+            "  relay, its standby, a graph worker and a cache worker\n\n"
+            f"{len(data.events):,} events: {data.name}, {writers} writers"
+        )
+        ledger = Ledger(settings.partitions)
+        progress = Progress(settings, ledger, len(data.events))
+        with wiring.event_store(settings, known, max_connections=writers) as store:
+            failure: list[BaseException] = []
+
+            def append_all() -> None:
+                try:
+                    write([store.append] * writers, known, data.events, ledger, batch)
+                except BaseException as error:
+                    failure.append(error)
+
+            def check() -> None:
+                processes.check()
+                if failure:
+                    raise failure[0]
+
+            writing = threading.Thread(target=append_all)
+            writing.start()
+            try:
+                progress.follow(check, DEADLINE)
+            finally:
+                writing.join()
+        click.echo("\nthroughput, from the first append until a part had everything (4 parts at once on this machine)")
+        for name, seconds in progress.finished.items():
+            click.echo(f"  {name:9} {len(data.events) / seconds:>10,.0f} events/s")
+        asyncio.run(answer(settings, data))
+        processes.check()

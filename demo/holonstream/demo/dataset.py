@@ -1,0 +1,42 @@
+"""``holonstream dataset``: example events as JSON, to import or to fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from holonstream.demo.datasets import congress, organisation
+from holonstream.schemas import jsontext
+from holonstream.schemas.event import Event
+
+
+@click.group()
+def dataset() -> None:
+    """Print example events as a JSON list of envelopes, to `import` or to `fold`."""
+
+
+@dataset.command("congress")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def print_congress(folder: Path) -> None:
+    """Members, seats, terms and committees of the United States Congress, from the three files in FOLDER."""
+    _print(congress.read(folder))
+
+
+@dataset.command("organisation")
+@click.option("--persons", default=20_000, show_default=True, type=click.IntRange(1), help="How many persons it has.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same events.")
+def print_organisation(persons: int, seed: int) -> None:
+    """A made-up organisation: units, positions, and persons who come, move and leave."""
+    _print(organisation.generate(persons, seed))
+
+
+def _print(events: Iterable[Event]) -> None:
+    click.echo("[")
+    separator = ""
+    for event in events:
+        click.echo(separator + jsontext.encode(msgspec.to_builtins(event)).decode(), nl=False)
+        separator = ",\n"
+    click.echo("\n]")

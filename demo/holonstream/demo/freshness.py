@@ -1,0 +1,150 @@
+"""How long events take from their commit to the topic, to the cache's tombstone, and into the graph."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+from time import perf_counter
+
+from confluent_kafka import Consumer, TopicPartition
+from redis.asyncio import Redis
+
+from holonstream.ops import wiring
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.producers.event_store import PostgresEventStore
+from holonstream.schemas import wire
+from holonstream.schemas.event import Event
+from holonstream.schemas.partition import partition_of
+from holonstream.sinks.cache.entry import Keys, position_of
+from holonstream.sinks.graph.store import Neo4jGraphStore
+
+LOOK = 0.005  # seconds between two looks at a view; half of it is in every latency
+DEADLINE = 120.0  # seconds
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds from commit to view."""
+
+    view: str
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An event on its way."""
+
+    stream: str
+    partition: int
+    position: int
+    at: float
+    """perf_counter seconds when its append was committed"""
+
+
+Visible = Callable[[Sequence[Sent]], Awaitable[set[int]]]
+"""Of some events, the positions of those that the view shows."""
+
+
+async def measure(
+    settings: Settings, log: PostgresEventStore, graph: Neo4jGraphStore, batches: Sequence[list[Event]], interval: float
+) -> list[Latency]:
+    """Append a batch every `interval` seconds and watch each view for its events; these must change holons.
+
+    Raises TimeoutError when one does not show them.
+    """
+    partitions = len(await graph.checkpoints())
+    sent: list[Sent] = []
+    all_sent = asyncio.Event()
+
+    async def send() -> None:
+        began = perf_counter()
+        for number, batch in enumerate(batches):
+            await asyncio.sleep(began + number * interval - perf_counter())
+            appended = await asyncio.to_thread(log.append, batch)
+            now = perf_counter()
+            sent.extend(Sent(a.stream, partition_of(a.stream, partitions), a.position, now) for a in appended)
+        all_sent.set()
+
+    async def in_graph(pending: Sequence[Sent]) -> set[int]:
+        reached = {c.partition: c.position for c in await graph.checkpoints()}
+        return {event.position for event in pending if reached[event.partition] >= event.position}
+
+    redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+    consumer = _tail(settings, partitions)
+    views = {
+        "on the topic": _on_topic(consumer),
+        "invalidated": _in_cache(redis, Keys(settings.namespace)),
+        "in the graph": in_graph,
+    }
+    try:
+        latencies, _ = await asyncio.gather(
+            asyncio.gather(*(_watch(name, visible, sent, all_sent) for name, visible in views.items())), send()
+        )
+    finally:
+        consumer.close()
+        await redis.aclose()
+    return latencies
+
+
+def _tail(settings: Settings, partitions: int) -> Consumer:
+    """A consumer of what comes from now on."""
+    consumer = Consumer(
+        {
+            **client(settings),
+            "group.id": settings.group("freshness"),
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 100,
+        }
+    )
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(settings.topic, p))[1] for p in range(partitions)}
+    consumer.assign([TopicPartition(settings.topic, p, end) for p, end in ends.items()])
+    return consumer
+
+
+def _on_topic(consumer: Consumer) -> Visible:
+    arrived: set[int] = set()
+
+    async def visible(pending: Sequence[Sent]) -> set[int]:
+        for message in await asyncio.to_thread(consumer.consume, 1000, 0.001):
+            if message.error() is None:
+                arrived.add(wire.decode_place(message.value()).position)
+        return {event.position for event in pending if event.position in arrived}
+
+    return visible
+
+
+def _in_cache(redis: Redis, keys: Keys) -> Visible:
+    async def visible(pending: Sequence[Sent]) -> set[int]:
+        entries = await redis.mget([keys.holon + event.stream.partition("/")[2] for event in pending])
+        known = [position_of(entry) if isinstance(entry, bytes) else 0 for entry in entries]
+        return {event.position for event, reached in zip(pending, known, strict=True) if reached >= event.position}
+
+    return visible
+
+
+async def _watch(name: str, visible: Visible, sent: Sequence[Sent], all_sent: asyncio.Event) -> Latency:
+    """Watch one view until it shows every event of `sent`, which grows until `all_sent` is set."""
+    taken = 0
+    pending: list[Sent] = []
+    latencies: list[float] = []
+    until = perf_counter() + DEADLINE
+    while True:
+        complete = all_sent.is_set()
+        pending += sent[taken:]
+        taken = len(latencies) + len(pending)
+        if not pending and complete:
+            break
+        shown = await visible(pending) if pending else set()
+        now = perf_counter()
+        latencies += [(now - event.at) * 1000 for event in pending if event.position in shown]
+        pending = [event for event in pending if event.position not in shown]
+        if now > until:
+            raise TimeoutError(f"{name}: {len(pending)} of {taken} events not visible after {DEADLINE:g} s")
+        await asyncio.sleep(LOOK)
+    cuts = quantiles(latencies, n=100, method="inclusive")
+    return Latency(name, round(cuts[49], 2), round(cuts[98], 2))

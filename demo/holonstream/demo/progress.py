@@ -1,0 +1,95 @@
+"""Live progress of the demo, counted in events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+import click
+
+from holonstream.demo.writers import Ledger
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
+
+INTERVAL = 1.0  # seconds between two lines
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events that have come so far."""
+
+    appended: int
+    relayed: int
+    graph: int
+    cache: int
+
+    def complete(self, total: int) -> bool:
+        """Whether every part has all events."""
+        return min(self.appended, self.relayed, self.graph, self.cache) >= total
+
+
+class Progress:
+    """Counts what each part has reached, and when it had everything."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, total: int) -> None:
+        self._settings, self._ledger, self._total = settings, ledger, total
+        self._began = monotonic()
+        self.finished: dict[str, float] = {}
+        """seconds from the start until a part had everything"""
+
+    def follow(self, check: Callable[[], None], deadline: float) -> Counts:
+        """Print a line a second until everything is everywhere; `check` raises when a process has died.
+
+        Raises TimeoutError after `deadline` seconds.
+        """
+        pause = threading.Event()
+        with TopicStatus(client(self._settings), self._settings.topic) as topic:
+            ends = topic.ends()
+            printed = float("-inf")
+            while True:
+                check()
+                counts = self._count(topic, ends)
+                now = monotonic()
+                for name, count in vars_of(counts).items():
+                    if count >= self._total:
+                        self.finished.setdefault(name, now - self._began)
+                done = counts.complete(self._total)
+                if done or now - printed >= INTERVAL:
+                    printed = now
+                    self._print(counts, now - self._began)
+                if done:
+                    return counts
+                if now - self._began > deadline:
+                    raise TimeoutError(f"not everything arrived within {deadline:g} s")
+                pause.wait(0.1)
+
+    def _count(self, topic: TopicStatus, ends: dict[int, int]) -> Counts:
+        appended = self._ledger.count
+        relay, graph, cache = (
+            {
+                p.partition: p.offset if name == "relay" else p.position
+                for p in topic.group(self._settings.group(name), ends, seconds=False).partitions
+            }
+            for name in ("relay", "graph", "cache")
+        )
+        return Counts(
+            appended,
+            self._ledger.reached_everywhere(relay[0] or 0),  # the relay keeps its position as the offset of partition 0
+            self._ledger.reached(graph),
+            self._ledger.reached(cache),
+        )
+
+    def _print(self, counts: Counts, seconds: float) -> None:
+        click.echo(
+            f"  {seconds:6.1f} s   appended {counts.appended:>9,}   relayed {counts.relayed:>9,}   "
+            f"in the graph {counts.graph:>9,}   invalidated {counts.cache:>9,}   "
+            f"lag {counts.appended - min(counts.graph, counts.cache):>9,}"
+        )
+
+
+def vars_of(counts: Counts) -> dict[str, int]:
+    """The counts by name."""
+    return {"appended": counts.appended, "relayed": counts.relayed, "graph": counts.graph, "cache": counts.cache}

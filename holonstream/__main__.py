@@ -1,5 +1,0 @@
-"""``python -m holonstream``."""
-
-from holonstream.cli import main
-
-main()

@@ -1,7 +1,0 @@
-"""`python -m local`: the command group without the rest of holonstream."""
-
-from __future__ import annotations
-
-from local.cli import local
-
-local(prog_name="local")

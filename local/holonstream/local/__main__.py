@@ -1,0 +1,7 @@
+"""`python -m local`: the command group without the rest of holonstream."""
+
+from __future__ import annotations
+
+from holonstream.local.cli import local
+
+local(prog_name="local")

@@ -1,0 +1,102 @@
+"""The command group `local`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from holonstream.local.errors import LocalStackError
+from holonstream.local.stack import SERVICES, Stack, default_data_dir
+
+
+class _Group(click.Group):
+    """Turns our one error into one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LocalStackError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group("local", cls=_Group)
+@click.option(
+    "--dir",
+    "data_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data folder. Defaults to $HOLONSTREAM_LOCAL_DIR, else ./.local-stack.",
+)
+@click.pass_context
+def local(context: click.Context, data_dir: Path | None) -> None:
+    """PostgreSQL, Kafka, Neo4j and Redis on this machine, without Docker."""
+    context.obj = data_dir or default_data_dir()
+
+
+@local.command()
+@click.option("--service", "services", multiple=True, type=click.Choice(SERVICES), help="Only this one; repeatable.")
+@click.option("--fsync/--no-fsync", default=True, help="Whether PostgreSQL survives a crash of the machine.")
+@click.pass_obj
+def up(data_dir: Path, services: tuple[str, ...], fsync: bool) -> None:
+    """Install what is missing, start the servers and wait until they answer."""
+    began = time.monotonic()
+    stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync)
+    stack.up()
+    click.echo(f"up after {time.monotonic() - began:.1f} s in {stack.data_dir}", err=True)
+
+
+@local.command()
+@click.option("--wipe", is_flag=True, help="Also delete the data folder.")
+@click.pass_obj
+def down(data_dir: Path, wipe: bool) -> None:
+    """Stop the servers."""
+    began = time.monotonic()
+    Stack(data_dir, progress=_progress()).down(wipe=wipe)
+    click.echo(f"down after {time.monotonic() - began:.1f} s", err=True)
+
+
+@local.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@click.pass_obj
+def status(data_dir: Path, as_json: bool) -> None:
+    """Show each server's state, pid, port and version."""
+    rows = Stack(data_dir).status()
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        pid = "-" if row.pid is None else str(row.pid)
+        click.echo(f"{row.name:<9} {row.state:<10} pid {pid:<8} port {row.port:<6} {row.version or ''}".rstrip())
+
+
+@local.command()
+@click.option("--export", is_flag=True, help="Lines for eval in a shell.")
+@click.pass_obj
+def env(data_dir: Path, export: bool) -> None:
+    """Print the settings with which our processes find the servers."""
+    click.echo(env_text(Stack(data_dir).env(), export=export))
+
+
+def env_text(settings: dict[str, str], *, export: bool) -> str:
+    """NAME=value lines, quoted for a shell and prefixed with `export ` if so asked."""
+    if export:
+        return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+    return "\n".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _progress() -> Callable[[str], None]:
+    """Progress goes to stderr, with the seconds since the command began; stdout stays for results."""
+    began = time.monotonic()
+
+    def show(line: str) -> None:
+        # One write a line: print writes the newline apart, and the servers start in threads.
+        sys.stderr.write(f"[{time.monotonic() - began:5.1f} s] {line}\n")
+        sys.stderr.flush()
+
+    return show

@@ -1,0 +1,219 @@
+"""The four servers together: the front door of this package."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+from holonstream.local import install, jars, ports
+from holonstream.local.errors import LocalStackError
+from holonstream.local.kafka_server import KafkaServer
+from holonstream.local.neo4j_server import Neo4jServer
+from holonstream.local.postgres_server import PostgresServer
+from holonstream.local.redis_server import RedisServer
+from holonstream.local.server import Server, Status
+
+SERVICES = ("postgres", "kafka", "neo4j", "redis")
+
+
+def default_data_dir() -> Path:
+    """`$HOLONSTREAM_LOCAL_DIR`, else `.local-stack` in the working folder."""
+    return Path(os.environ.get("HOLONSTREAM_LOCAL_DIR") or ".local-stack")
+
+
+def versions() -> dict[str, str]:
+    """The version of each server that a stack would run here; "not installed" where the program is missing."""
+    folder = install.postgres_bin()
+    redis = _told(["redis-server", "--version"], 2) if install.REDIS.is_present() else "not installed"
+    return {
+        "postgres": _told([str(folder / "postgres"), "--version"], 2) if folder else "not installed",
+        "kafka": jars.version("kafka"),
+        "neo4j": jars.version("neo4j"),
+        "redis": redis.removeprefix("v="),
+    }
+
+
+class Stack:
+    """
+    PostgreSQL, Kafka, Neo4j and Redis as child processes, with everything of theirs in one data folder.
+
+    Ports are chosen at the first start and kept, so that addresses survive a restart; stacks in different folders do
+    not meet. What is asked twice is done once: up of a running stack and down of a stopped one do nothing. `fsync`
+    False makes PostgreSQL faster and unsafe against a crash of the machine (not of the process); each start decides it.
+
+    Used as a context manager, it is up inside and down, data kept, afterwards.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        services: Sequence[str] = SERVICES,
+        progress: Callable[[str], None] = lambda line: None,
+        fsync: bool = True,
+    ) -> None:
+        unknown = sorted(set(services) - set(SERVICES))
+        if unknown:
+            raise LocalStackError(f"no such service: {', '.join(unknown)}; there are {', '.join(SERVICES)}")
+        self.data_dir = data_dir.absolute()
+        self.services = tuple(services)
+        self._progress = progress
+        self._fsync = fsync
+
+    def up(self) -> None:
+        """
+        Install and download what is missing, start the servers that do not run, and wait until all answer.
+
+        If one fails, those that this call started are stopped again. Raises LocalStackError.
+        """
+        with self._locked(create=True):
+            classes = [_CLASSES[name] for name in self.services]
+            programs = [program for one in classes for program in one.needs]
+            wanted_jars = [one.name for one in classes if one.jars]
+            if not all(jars.is_fetched(name) for name in wanted_jars):
+                programs.append(install.MAVEN)
+            install.require(programs, self._progress)
+            for name in wanted_jars:
+                jars.fetch(name, self._progress)
+            names = [port for one in classes for port in one.port_names()]
+            kept = ports.load_or_choose(self._state_file, names)
+            self._start([self._make(name, kept) for name in self.services])
+
+    def down(self, *, wipe: bool = False) -> None:
+        """
+        Stop the servers, and with `wipe` delete the data folder.
+
+        Nothing if there is no stack in the folder. Raises LocalStackError if `wipe` meets a folder that is not ours.
+        """
+        if not self._state_file.exists():
+            if wipe and self.data_dir.exists():
+                self._refuse_foreign_folder()
+            return
+        with self._locked(create=False):
+            # All of them, also those that this object was not asked to serve: a wiped folder leaves no process behind.
+            kept = ports.load(self._state_file)
+            servers = [self._make(name, kept) for name in (SERVICES if wipe else self.services) if name in kept]
+            self._stop(servers)
+            if wipe:
+                for server in servers:
+                    server.wipe()
+                shutil.rmtree(self.data_dir)
+                self._progress(f"deleted {self.data_dir}")
+
+    def status(self) -> list[Status]:
+        """The state of each service; raises LocalStackError if there is no stack in the folder."""
+        servers = self._servers()
+        with ThreadPoolExecutor(len(servers)) as pool:
+            return list(pool.map(Server.status, servers))
+
+    def env(self) -> dict[str, str]:
+        """The settings with which a process finds the servers; raises LocalStackError if there is no stack yet."""
+        return {name: value for server in self._servers() for name, value in server.env().items()}
+
+    def start(self, name: str) -> None:
+        """Start one service that was started before, and wait until it answers."""
+        with self._locked(create=False):
+            self._start([self._server(name)])
+
+    def stop(self, name: str) -> None:
+        """Stop one service in good order."""
+        with self._locked(create=False):
+            self._server(name).stop(self._progress)
+
+    def kill(self, name: str) -> None:
+        """End one service by SIGKILL, as a crash would."""
+        self._server(name).kill()
+
+    def pause(self, name: str) -> None:
+        """Freeze one service by SIGSTOP: its connections stay open and nothing answers."""
+        self._server(name).send_signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a paused service go on."""
+        self._server(name).send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    @property
+    def _state_file(self) -> Path:
+        return self.data_dir / "stack.json"
+
+    def _servers(self) -> list[Server]:
+        return [self._server(name) for name in self.services]
+
+    def _server(self, name: str) -> Server:
+        if name not in self.services:
+            raise LocalStackError(f"no such service in this stack: {name}; there are {', '.join(self.services)}")
+        kept = ports.load(self._state_file)
+        if name not in kept:
+            raise LocalStackError(f"no local stack with {name} in {self.data_dir}; start one: holonstream local up")
+        return self._make(name, kept)
+
+    def _make(self, name: str, kept: dict[str, int]) -> Server:
+        if name == "postgres":
+            return PostgresServer(self.data_dir, kept, fsync=self._fsync)
+        return _CLASSES[name](self.data_dir, kept)
+
+    def _start(self, servers: Sequence[Server]) -> None:
+        ours = [server for server in servers if server.running() is None]
+        cancelled = Event()
+        with ThreadPoolExecutor(len(servers)) as pool:
+            starts = [pool.submit(server.start, self._progress, cancelled) for server in servers]
+            try:
+                wait(starts, return_when=FIRST_EXCEPTION)
+                failures = [start.exception() for start in starts if start.done() and start.exception() is not None]
+                if failures and failures[0] is not None:
+                    raise failures[0]
+            except BaseException:  # KeyboardInterrupt too: no server may stay behind a start that did not succeed
+                cancelled.set()
+                wait(starts)
+                self._stop(ours)
+                raise
+
+    def _stop(self, servers: Sequence[Server]) -> None:
+        if servers:
+            with ThreadPoolExecutor(len(servers)) as pool:
+                list(pool.map(lambda server: server.stop(self._progress), servers))
+
+    @contextmanager
+    def _locked(self, *, create: bool) -> Iterator[None]:
+        """Hold the folder's lock, so that two commands at once act one after the other."""
+        if create:
+            if self.data_dir.exists() and not self._state_file.exists():
+                self._refuse_foreign_folder()
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        elif not self._state_file.exists():
+            raise LocalStackError(f"no local stack in {self.data_dir}; start one: holonstream local up")
+        with (self.data_dir / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _refuse_foreign_folder(self) -> None:
+        # Also at up: what is put here is deleted by a later wipe, with all that lies beside it.
+        if any(entry.name != "lock" for entry in self.data_dir.iterdir()):
+            raise LocalStackError(f"{self.data_dir} holds other things than a local stack; name another folder")
+
+
+_CLASSES: dict[str, type[Server]] = {one.name: one for one in (PostgresServer, KafkaServer, Neo4jServer, RedisServer)}
+
+
+def _told(argv: list[str], word: int) -> str:
+    words = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    return words[word] if len(words) > word else "unknown"

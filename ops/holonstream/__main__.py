@@ -1,0 +1,5 @@
+"""``python -m holonstream``."""
+
+from holonstream.ops.cli import main
+
+main()

@@ -1,0 +1,47 @@
+"""One module per command. What is slow to import is imported when the command runs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import click
+
+from holonstream.local.cli import local
+from holonstream.ops.commands.dead_letters import dead_letters
+from holonstream.ops.commands.export import export
+from holonstream.ops.commands.exporter import exporter
+from holonstream.ops.commands.fold import fold
+from holonstream.ops.commands.import_ import import_
+from holonstream.ops.commands.init import init
+from holonstream.ops.commands.metrics import metrics
+from holonstream.ops.commands.relay import relay
+from holonstream.ops.commands.replay import replay
+from holonstream.ops.commands.schemas import schemas
+from holonstream.ops.commands.settings import settings
+from holonstream.ops.commands.status import status
+from holonstream.ops.commands.verify import verify
+from holonstream.ops.commands.worker import worker
+
+COMMANDS: list[click.Command] = [
+    local,
+    init,
+    relay,
+    worker,
+    exporter,
+    import_,
+    export,
+    fold,
+    status,
+    verify,
+    replay,
+    dead_letters,
+    schemas,
+    settings,
+    metrics,
+]
+
+if find_spec("holonstream.demo"):  # only in a checkout
+    from holonstream.demo.command import demo
+    from holonstream.demo.dataset import dataset
+
+    COMMANDS += [dataset, demo]

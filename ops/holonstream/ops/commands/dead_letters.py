@@ -1,0 +1,157 @@
+"""``holonstream dead-letters``: the streams that the graph has parked, and what to do about them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holonstream.ops.output import print_json, print_table
+from holonstream.ops.settings import Settings
+
+if TYPE_CHECKING:
+    from holonstream.ops.replay.stream_log import PostgresStreamLog
+    from holonstream.schemas.state import State
+    from holonstream.sinks.graph.redrive import Redriven, Redriver
+
+ANY_POSITION = 2**63 - 1
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """List, show, redrive or discard what the graph could not apply.
+
+    An event that cannot be applied parks its stream: it and all later events of that stream are left out of the graph,
+    in their order, while other streams go on. Mend the cause (as a rule: deploy the schemas that the event needs), then
+    redrive. These commands are safe while workers run.
+    """
+
+
+@dead_letters.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.pass_obj
+def list_command(settings: Settings, as_json: bool) -> None:
+    """List the parked streams: from which version, why, and how many later events of each wait in the log."""
+    rows = asyncio.run(_list(settings))
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["stream", "version", "position", "partition", "waiting", "reason"]
+    print_table(f"{len(rows):,} parked streams", columns, [[row[name] for name in columns] for row in rows])
+
+
+@dead_letters.command("show")
+@click.argument("stream")
+@click.pass_obj
+def show_command(settings: Settings, stream: str) -> None:
+    """Print why STREAM is parked, the guilty event, and the state that it met, as JSON.
+
+    STREAM is holon/<id> or relationship/<id>.
+    """
+    print_json(asyncio.run(_show(settings, stream)))
+
+
+@dead_letters.command("redrive")
+@click.argument("streams", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every parked stream.")
+@click.pass_obj
+def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -> None:
+    """Read STREAMS again from the log, apply what could not be applied before, and unpark them.
+
+    A stream whose event still does not apply stays parked, at that event and with its reason. Uses the event schemas of
+    this installation: workers that still have older ones may park the stream again at the next such event. Exits with 1
+    when a stream stays parked.
+    """
+    if bool(streams) == every:
+        raise click.UsageError("Name the streams, or say --all")
+    done = asyncio.run(_redrive(settings, streams))
+    still = sum(1 for redriven in done if redriven.parked is not None)
+    applied = sum(redriven.applied for redriven in done)
+    click.echo(f"{len(done) - still:,} streams unparked, {applied:,} events applied, {still:,} still parked", err=True)
+    if still:
+        raise click.exceptions.Exit(1)
+
+
+@dead_letters.command("discard")
+@click.argument("stream")
+@click.option("--version", required=True, type=click.IntRange(1), help="Of the event, as `list` and `show` say it.")
+@click.option("--note", help="Why, for those who come after; kept with the decision.")
+@click.pass_obj
+def discard_command(settings: Settings, stream: str, version: int, note: str | None) -> None:
+    """Leave the event that parks STREAM out of the graph for good, then redrive the rest.
+
+    The decision is recorded in the graph, and `verify` leaves out what it names. The log keeps the event.
+    """
+
+    async def discard() -> Redriven:
+        async with _opened(settings) as (redriver, _):
+            return await redriver.discard(stream, version, note)
+
+    done = asyncio.run(discard())
+    _tell(done)
+    if done.parked is not None:
+        raise click.exceptions.Exit(1)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, PostgresStreamLog]]:
+    from holonstream.ops import wiring
+    from holonstream.ops.replay.stream_log import PostgresStreamLog
+    from holonstream.sinks.graph.redrive import Redriver
+
+    with PostgresStreamLog(settings.log_dsn) as log:
+        async with wiring.graph_connection(settings) as connection:
+            yield Redriver(connection, wiring.catalogue(settings), settings.topic, log), log
+
+
+async def _list(settings: Settings) -> list[dict[str, Any]]:
+    async with _opened(settings) as (redriver, log):
+        parked = await redriver.parked()
+        ends = log.versions([mark.stream for mark in parked])
+        return [{**asdict(mark), "waiting": max(ends.get(mark.stream, 0) - mark.version, 0)} for mark in parked]
+
+
+async def _show(settings: Settings, stream: str) -> dict[str, Any]:
+    from holonstream.schemas import jsontext
+
+    async with _opened(settings) as (redriver, log):
+        mark = await redriver.find(stream)
+        events = log.read(stream, mark.version - 1, ANY_POSITION, 1)
+        return {
+            **asdict(mark),
+            "waiting": max(log.versions([stream]).get(stream, 0) - mark.version, 0),
+            # none: the record was put on the topic by somebody else
+            "event": jsontext.decode(events[0].value) if events and events[0].version == mark.version else None,
+            "state": _document(await redriver.state(stream)),
+        }
+
+
+async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[Redriven]:
+    done = []
+    async with _opened(settings) as (redriver, _):
+        for stream in streams:
+            await redriver.find(stream)  # says so when it is not parked
+        async for redriven in redriver.redrive(streams or [mark.stream for mark in await redriver.parked()]):
+            _tell(redriven)
+            done.append(redriven)
+    return done
+
+
+def _tell(done: Redriven) -> None:
+    became = (
+        "unparked" if done.parked is None else f"still parked at version {done.parked.version}: {done.parked.reason}"
+    )
+    left_out = f", {done.discarded:,} discarded" if done.discarded else ""
+    click.echo(f"{done.stream}: {done.applied:,} events applied{left_out}, {became}")
+
+
+def _document(state: State | None) -> dict[str, Any] | None:
+    from holonstream.schemas.state import Holon, holon_document, relationship_document
+
+    if state is None:
+        return None
+    return holon_document(state) if isinstance(state, Holon) else relationship_document(state)

@@ -1,0 +1,30 @@
+"""``holonstream fold``: the state that a file of events leads to, by the pure fold alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from holonstream.ops.output import print_graph
+from holonstream.ops.settings import Settings
+from holonstream.ops.wiring import catalogue, read_events
+from holonstream.schemas.projection import fold as fold_events
+from holonstream.schemas.projection import recorded
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
+@click.option("--at", metavar="INSTANT", help="Fold as of an instant: only events that occurred until then.")
+@click.pass_obj
+def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> None:
+    """Print the state that the events of FILE lead to, without servers.
+
+    FILE holds a JSON list of envelopes, or an object with one. The state is canonical JSON, sorted by id, the same as
+    `holonstream export graph --json` after `holonstream import FILE`.
+    """
+    known = catalogue(settings)
+    events = recorded(known, read_events(file, events_key))
+    states = fold_events(known, events, at=at, report=lambda line: click.echo(f"note: {line}", err=True))
+    print_graph(states.values())

@@ -1,0 +1,34 @@
+"""``holonstream init``: make what the pipeline needs in each store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from holonstream.ops.settings import Settings
+
+
+@click.command()
+@click.pass_obj
+def init(settings: Settings) -> None:
+    """Make the log's schema, the topics, and the graph's constraints and checkpoints. May be repeated.
+
+    Run it again after an upgrade or with new event types.
+    """
+    initialise(settings)
+
+
+def initialise(settings: Settings) -> None:
+    """Make what the pipeline needs, telling what was done on standard error."""
+    from holonstream.ops import wiring
+    from holonstream.ops.topics import make_topics
+    from holonstream.producers.schema import apply_schema
+
+    known = wiring.catalogue(settings)
+    changed = apply_schema(settings.log_dsn, known)
+    click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
+    partitions = make_topics(settings)
+    click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)
+    asyncio.run(wiring.initialise_graph(settings, known, partitions))
+    click.echo("graph: constraints and checkpoints", err=True)

@@ -1,0 +1,41 @@
+"""``holonstream relay``: from the log to Kafka."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import structlog
+
+from holonstream.ops.settings import Settings
+from holonstream.ops.stopping import stop_on_signals
+from holonstream.schemas.incident import incident
+
+log = structlog.get_logger(__name__)
+
+
+@click.command()
+@click.option("--trust-topic", is_flag=True, help="Go on from where the topic ends, though more was published before.")
+@click.pass_obj
+def relay(settings: Settings, trust_topic: bool) -> None:
+    """Put what is committed to the log onto Kafka, each event once and in order, until SIGTERM.
+
+    Start a second one as a standby: it waits for the leader lock and takes over when the leader's session ends.
+    """
+    from holonstream.ops import wiring
+    from holonstream.ops.observe.process import observed
+    from holonstream.ops.observe.relay import ObservedRelay
+
+    stop = stop_on_signals()
+    relay = wiring.relay(settings, trust_topic=trust_topic)
+    with observed(
+        settings,
+        lambda: ObservedRelay(
+            relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
+        ),
+    ):
+        try:
+            relay.run(stop)
+        except Exception as error:  # what trying again cannot help, or a bug
+            log.error("relay.failed", position=relay.progress.now.position, **incident(error))
+            sys.exit(1)

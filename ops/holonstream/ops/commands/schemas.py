@@ -1,0 +1,168 @@
+"""``holonstream schemas``: the event schemas, checked, compared and documented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from holonstream.ops.settings import Settings
+from holonstream.ops.wiring import catalogue, event_store
+from holonstream.schemas.catalogue import Catalogue, read_document, shipped_events
+from holonstream.schemas.errors import BadData
+
+if TYPE_CHECKING:
+    from holonstream.schemas.compatibility import Finding
+
+PAGES = ("catalogue.md", "asyncapi.yaml")
+
+
+@click.group("schemas")
+def schemas() -> None:
+    """Check, compare and document the event schemas, or start a new one."""
+
+
+@schemas.command("check")
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--against-log", is_flag=True, help="Also check every event of the log by the schemas of today.")
+@click.pass_obj
+def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bool) -> None:
+    """Check the schemas that ship, and those of FOLDERS (by default the one in the settings).
+
+    Prints a line for each fault, file#pointer: message, and exits with 1 when there are any.
+    """
+    from holonstream.schemas.check import check
+
+    extra = folders or ((settings.schemas,) if settings.schemas else ())
+    faults = check(shipped_events(), *extra)
+    for fault in faults:
+        click.echo(str(fault))
+    if faults:
+        click.echo(f"{len(faults)} faults", err=True)
+        raise click.exceptions.Exit(1)
+    known = Catalogue.load(*extra)
+    click.echo(f"{len(known.types)} event types: no faults")
+    if against_log:
+        _check_log(settings, known)
+
+
+def _check_log(settings: Settings, known: Catalogue) -> None:
+    from holonstream.schemas.check import refused
+
+    count = 0
+    with event_store(settings, known) as store:
+        for refusal in refused(known, store.read(after_position=0)):
+            count += 1
+            event = refusal.event
+            click.echo(f"position {event.position} {event.stream} version {event.version}: {refusal.reason}")
+    if count:
+        click.echo(f"{count} events of the log would be refused", err=True)
+        raise click.exceptions.Exit(1)
+    click.echo("no event of the log would be refused")
+
+
+@schemas.command("diff")
+@click.argument("old", type=click.Path(exists=True, path_type=Path))
+@click.argument("new", type=click.Path(exists=True, path_type=Path))
+def diff_command(old: Path, new: Path) -> None:
+    """Say whether NEW would refuse an event that OLD accepted, and where.
+
+    OLD and NEW are files, or folders of which the files of the same name are compared; a vocabulary.schema.json beside
+    their folder counts for them. Exits with 1 unless everything that was accepted certainly still is.
+    """
+    from holonstream.schemas.compatibility import compatible
+
+    findings = list(_differences(old, new))
+    for name, finding in findings:
+        click.echo(f"{name}: {finding}")
+    if not compatible([finding for _, finding in findings]):
+        click.echo("not compatible", err=True)
+        raise click.exceptions.Exit(1)
+    click.echo("compatible")
+
+
+def _differences(old: Path, new: Path) -> Iterator[tuple[str, Finding]]:
+    from holonstream.schemas.compatibility import differences, removed
+
+    if old.is_dir() != new.is_dir():
+        raise BadData(f"Cannot compare a folder with a file: {old}, {new}")
+    folders = old.is_dir()
+    for file in sorted(old.glob("*.json")) if folders else [old]:
+        other = new / file.name if folders else new
+        if not other.exists():
+            yield file.name, removed(file.name)
+            continue
+        found = differences(
+            read_document(file), read_document(other), old_shared=_vocabulary(file), new_shared=_vocabulary(other)
+        )
+        for finding in found:
+            yield other.name, finding
+
+
+def _vocabulary(file: Path) -> dict[str, object] | None:
+    beside = file.resolve().parent.parent / "vocabulary.schema.json"
+    return read_document(beside) if beside.exists() else None
+
+
+@schemas.command("docs")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit with 1 when a page is not current.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("docs"),
+    show_default=True,
+    help="Where the pages are.",
+)
+@click.pass_obj
+def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
+    """Make the pages catalogue.md (for people) and asyncapi.yaml (for tools) from the schemas."""
+    from holonstream.schemas.asyncapi import asyncapi_page
+    from holonstream.schemas.catalogue_page import catalogue_page
+
+    makers: tuple[Callable[[Catalogue], str], ...] = (catalogue_page, asyncapi_page)
+    known = catalogue(settings)
+    stale = []
+    for name, maker in zip(PAGES, makers, strict=True):
+        page, text = folder / name, maker(known)
+        if page.exists() and page.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(page)
+        if not only_check:
+            folder.mkdir(parents=True, exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+    for page in stale:
+        click.echo(f"{page}: {'not current: run `holonstream schemas docs`' if only_check else 'written'}")
+    if only_check and stale:
+        raise click.exceptions.Exit(1)
+
+
+@schemas.command("new")
+@click.argument("name")
+@click.option(
+    "--stream",
+    type=click.Choice(["holon", "relationship"]),
+    default="holon",
+    show_default=True,
+    help="What events of a new type change.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write; by default the folder in the settings, or that of the schemas that ship.",
+)
+@click.pass_obj
+def new_command(settings: Settings, name: str, stream: str, folder: Path | None) -> None:
+    """Write a valid file to start from: a new event type NAME, or the next version of the one that has this name."""
+    from holonstream.schemas.skeleton import file_name, next_version, skeleton
+
+    folder = folder or settings.schemas or Path(str(shipped_events()))
+    known = catalogue(settings)
+    version, text = next_version(known, name) if name in known.types else (1, skeleton(name, stream))
+    file = folder / file_name(name, version)
+    if file.exists():
+        raise BadData(f"{file} exists already")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    click.echo(f"{file}: written; edit it, then run `holonstream schemas check` and `holonstream schemas docs`")

@@ -1,0 +1,77 @@
+"""``holonstream status``: how far every part has come."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from holonstream.ops.kafka import client
+from holonstream.ops.output import print_json, print_table
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import GroupStatus, TopicStatus
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def status(settings: Settings, as_json: bool) -> None:
+    """Show the log's head and frontier, the relay's place, and each group's place and lag on every partition.
+
+    Lag in offsets counts transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
+    oldest event that is not handled. The frontier is how far the log is settled: a transaction that has appended and
+    stays open holds it, and is named.
+    """
+    from holonstream.producers.status import log_status
+
+    with TopicStatus(client(settings), settings.topic) as topic:
+        # In the order of flow: what is relayed after it was looked at must not be missing from the ends, or a group
+        # would seem to have handled everything too early.
+        relayed = topic.relayed(settings.group("relay"))
+        log = log_status(settings.log_dsn, settings.namespace, relayed)
+        ends = topic.ends()
+        groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]
+    frontier, leader = log.frontier, log.leader
+    if as_json:
+        print_json(
+            {
+                "log": asdict(frontier),
+                "relay": {
+                    "position": relayed,
+                    "lag": log.lag,
+                    "lag_seconds": log.lag_seconds,
+                    "leader": leader and asdict(leader),
+                },
+                "groups": {group.name: _group(group) for group in groups},
+            }
+        )
+        return
+    click.echo(f"log      head {frontier.head:,}, settled up to {frontier.frontier:,}")
+    if frontier.holder is not None:
+        held = frontier.holder
+        age = "unknown age" if held.age_seconds is None else f"open for {held.age_seconds:.1f} s"
+        click.echo(
+            f"         held at {held.position:,} by pid {held.pid} ({held.application_name}, {held.state}, {age})"
+        )
+    click.echo(f"relay    position {relayed:,}, {log.lag:,} events to go, the oldest {log.lag_seconds:.3f} s old")
+    click.echo(
+        "         nobody leads: start `holonstream relay`"
+        if leader is None
+        else f"         led by pid {leader.pid} ({leader.application_name}, {leader.address})"
+    )
+    for group in groups:
+        title = f"{group.name}: {group.state}, {group.members} workers, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
+        rows = [[p.partition, p.offset, p.end, p.lag, p.position, p.lag_seconds] for p in group.partitions]
+        click.echo()
+        print_table(title, ["partition", "offset", "end", "lag", "position", "seconds"], rows)
+
+
+def _group(group: GroupStatus) -> dict[str, Any]:
+    return {
+        "state": group.state,
+        "members": group.members,
+        "lag": group.lag,
+        "lag_seconds": group.lag_seconds,
+        "partitions": [asdict(partition) for partition in group.partitions],
+    }

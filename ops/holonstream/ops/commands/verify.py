@@ -1,0 +1,240 @@
+"""``holonstream verify``: the log folded anew, held against the graph and the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from holonstream.ops.output import print_json
+from holonstream.ops.settings import Settings
+
+if TYPE_CHECKING:
+    from holonstream.ops.verify.cache_finding import CacheTally
+    from holonstream.ops.verify.finding import Finding, Tally
+    from holonstream.ops.verify.graph import GraphVerifier
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+_limit = click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Findings that are listed at most; all are counted.",
+)
+
+
+@click.group()
+def verify() -> None:
+    """Prove that the graph, or the cache, holds what the log says.
+
+    Both are safe while everything runs. What differs is examined twice before it is reported, so that nothing that was
+    only overtaken is.
+    """
+
+
+@verify.command("graph")
+@_json
+@_limit
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Put entities that differ into the state that the log gives them, and delete what the log does not have.",
+)
+@click.option(
+    "--deadline",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds that the graph may take to reach the events that it is compared with.",
+)
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Compare the graph where it stands: for one whose workers cannot go on because of the damage.",
+)
+@click.option(
+    "--sample",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Compare the streams of N random events at a time, again and again, instead of everything once.",
+)
+@click.option("--interval", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds between samples.")
+@click.option("--rounds", default=0, type=click.IntRange(0), help="Samples to take; 0, the default, until SIGTERM.")
+@click.pass_obj
+def graph_command(
+    settings: Settings,
+    as_json: bool,
+    limit: int,
+    repair: bool,
+    deadline: float,
+    no_wait: bool,
+    sample: int | None,
+    interval: float,
+    rounds: int,
+) -> None:
+    """Compare every entity of the graph with the fold of the log.
+
+    Reads the log up to where it is settled, waits for the graph's checkpoints to reach it, and compares labels, ends
+    and every property. Each entity that differs is named with both values and with the first event of its stream after
+    which log and graph differ. Parked streams are listed and are no difference.
+
+    Exits with 1 when anything differs, repaired or not: run it again to see that all is well. A sample (--sample) draws
+    from the log, so it finds nothing that only the graph has. With --json a sample prints a line of JSON each round.
+    """
+    if sample is None and rounds:
+        raise click.UsageError("--rounds goes with --sample")
+
+    def found(finding: Finding) -> None:
+        if not as_json:
+            click.echo(finding.line())
+
+    async def run() -> bool:
+        async with _verifier(settings, None if no_wait else deadline, repair, found) as verifier:
+            if sample is not None:
+                return await _samples(verifier, sample, interval, rounds, limit, as_json)
+            tally = await verifier.whole(limit)
+            if as_json:
+                print_json(tally.document())
+            else:
+                _print(tally)
+            return tally.diverging > 0
+
+    if asyncio.run(run()):
+        raise click.exceptions.Exit(1)
+
+
+@verify.command("cache")
+@_json
+@_limit
+@click.option("--sample", metavar="N", default=1_000, show_default=True, type=click.IntRange(1), help="Random entries.")
+@click.option("--all", "every", is_flag=True, help="Every entry instead of a sample.")
+@click.option("--repair", is_flag=True, help="Delete the entries that break a promise: always safe.")
+@click.pass_obj
+def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, every: bool, repair: bool) -> None:
+    """Hold cached holons against the log and the graph, and say what each is.
+
+    equal, lagging (older than the log, by events that the cache group has not acknowledged), tombstone, awaited (a
+    tombstone that the graph has not reached), foreign (no entry of this release); and as violations: stale (older than
+    an acknowledged event), altered (not what the log said at its position), ahead (beyond the end of the log). Ages are
+    seconds since the first event that is lacking was recorded.
+
+    Exits with 1 when there is a violation, deleted or not.
+    """
+    tally = asyncio.run(_cache(settings, None if every else sample, limit, repair, as_json))
+    if as_json:
+        print_json(tally.document())
+    else:
+        click.echo(tally.line())
+        if tally.unlisted:
+            click.echo(f"{tally.unlisted:,} findings are not listed (--limit)", err=True)
+    if tally.violations:
+        raise click.exceptions.Exit(1)
+
+
+@asynccontextmanager
+async def _verifier(
+    settings: Settings, deadline: float | None, repair: bool, found: Callable[[Finding], None]
+) -> AsyncIterator[GraphVerifier]:
+    from holonstream.ops import wiring
+    from holonstream.ops.verify.graph import GraphVerifier
+    from holonstream.ops.verify.log import LogReader
+    from holonstream.sinks.graph import schema
+
+    known = wiring.catalogue(settings)
+    with LogReader(settings.log_dsn, known) as log:
+        async with wiring.graph_connection(settings) as connection:
+            await schema.check(connection, known, settings.topic)
+            yield GraphVerifier(
+                log,
+                connection,
+                known,
+                settings.topic,
+                deadline=deadline,
+                repairs=repair,
+                found=found,
+                progress=_progress,
+            )
+
+
+async def _samples(
+    verifier: GraphVerifier, count: int, interval: float, rounds: int, limit: int, as_json: bool
+) -> bool:
+    """Sample until told to stop; whether anything differed."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    differed = False
+    taken = 0
+    while not stop.is_set():
+        tally = await verifier.sample(count, limit)
+        taken += 1
+        differed = differed or tally.diverging > 0
+        if as_json:
+            click.echo(json.dumps(tally.document(), ensure_ascii=False))
+        else:
+            _print(tally)
+        if taken == rounds:
+            break
+        try:
+            async with asyncio.timeout(interval):
+                await stop.wait()
+        except TimeoutError:
+            continue
+    return differed
+
+
+async def _cache(settings: Settings, count: int | None, limit: int, repair: bool, as_json: bool) -> CacheTally:
+    from holonstream.ops import wiring
+    from holonstream.ops.kafka import client
+    from holonstream.ops.status import TopicStatus
+    from holonstream.ops.verify.cache import CacheVerifier
+    from holonstream.ops.verify.cache_finding import CacheFinding
+    from holonstream.ops.verify.log import LogReader
+
+    def found(finding: CacheFinding) -> None:
+        if not as_json:
+            click.echo(finding.line())
+
+    def committed(topic: TopicStatus) -> dict[int, int]:
+        group = topic.group(settings.group("cache"), topic.ends(), seconds=False)
+        return {place.partition: place.position or 0 for place in group.partitions}
+
+    known = wiring.catalogue(settings)
+    redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+    try:
+        with (
+            LogReader(settings.log_dsn, known) as log,
+            TopicStatus(client(settings), settings.topic) as topic,
+        ):
+            async with wiring.graph_connection(settings) as connection:
+                verifier = CacheVerifier(
+                    redis,
+                    settings.namespace,
+                    log,
+                    connection,
+                    known,
+                    settings.topic,
+                    lambda: asyncio.to_thread(committed, topic),
+                    repairs=repair,
+                    found=found,
+                )
+                return await verifier.verify(count, limit)
+    finally:
+        await redis.aclose()
+
+
+def _print(tally: Tally) -> None:
+    click.echo(tally.line())
+    if unlisted := sum(tally.kinds.values()) - len(tally.listed):
+        click.echo(f"{unlisted:,} findings are not listed (--limit)", err=True)
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

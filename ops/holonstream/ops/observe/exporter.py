@@ -1,0 +1,126 @@
+"""The pipeline seen from outside: lags and places, also when no worker and no relay is alive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+
+from holonstream.ops.kafka import client
+from holonstream.ops.observe.families import Family, family
+from holonstream.ops.observe.health import Observed, stale
+from holonstream.ops.observe.log import frontier_families
+from holonstream.ops.observe.sampler import Sampler
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import GroupStatus, TopicStatus
+from holonstream.producers.status import LogPlace, LogStatus, log_place, log_status
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.incident import incident
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+GROUPS = ("graph", "cache")
+HANGS = 120.0  # seconds; beyond the time limits of all questions of one look
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look; None for what did not answer."""
+
+    log: LogStatus | LogPlace | None
+    groups: dict[str, GroupStatus] | None
+
+
+class Exporter(Observed):
+    """Asks brokers and log every `metrics_interval` seconds. Ready while both answer."""
+
+    process = "exporter"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dsn = settings.log_dsn
+        self._topic: TopicStatus | None = None
+        self._failing: dict[str, str] = {}
+        self._sampler = Sampler(self._look, settings.metrics_interval)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop."""
+        try:
+            self._sampler.run(stop)
+        finally:
+            self._leave_topic()
+
+    def _look(self) -> Seen:
+        # In the order of flow, as `status` does: what is relayed meanwhile must not be missing from the ends.
+        relayed = self._ask("kafka", self._relayed)
+        place = self._ask("log", lambda: self._log_place(relayed))
+        groups = None if relayed is None else self._ask("kafka", self._group_status)
+        return Seen(place, groups)
+
+    def _ask(self, source: str, question: Callable[[], T]) -> T | None:
+        """The answer; None, and one log line for each incident, when there is none."""
+        try:
+            answer = question()
+        except HolonstreamError as error:
+            if source not in self._failing:
+                log.warning("exporter.unavailable", source=source, **incident(error))
+            self._failing[source] = str(error)
+            if source == "kafka":
+                self._leave_topic()
+            return None
+        if self._failing.pop(source, None) is not None:
+            log.info("exporter.available", source=source)
+        return answer
+
+    def _relayed(self) -> int:
+        if self._topic is None:
+            self._topic = TopicStatus(client(self._settings), self._settings.topic)
+        return self._topic.relayed(self._settings.group("relay"))
+
+    def _group_status(self) -> dict[str, GroupStatus]:
+        assert self._topic is not None
+        ends = self._topic.ends()
+        return {name: self._topic.group(self._settings.group(name), ends) for name in GROUPS}
+
+    def _log_place(self, relayed: int | None) -> LogStatus | LogPlace:
+        if relayed is None:
+            return log_place(self._dsn, 0)
+        return log_status(self._dsn, self._settings.namespace, relayed)
+
+    def _leave_topic(self) -> None:
+        topic, self._topic = self._topic, None
+        if topic is not None:
+            topic.close()
+
+    def collect(self) -> Iterator[Family]:
+        seen = self._sampler.answer
+        if seen is None:
+            return
+        up = {("log",): float(seen.log is not None), ("kafka",): float(seen.groups is not None)}
+        yield family("holonstream_exporter_source_up", up)
+        if seen.log is not None:
+            yield from frontier_families(seen.log.frontier)
+        if isinstance(seen.log, LogStatus):
+            yield family("holonstream_relay_lag_events", seen.log.lag)
+            yield family("holonstream_relay_lag_seconds", max(seen.log.lag_seconds, 0.0))
+        if seen.groups is not None:
+            groups = seen.groups.items()
+            yield family("holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups})
+            yield family("holonstream_consumer_group_lag_seconds", {(n,): group.lag_seconds for n, group in groups})
+            yield family("holonstream_consumer_group_members", {(name,): group.members for name, group in groups})
+
+    def dead(self) -> str | None:
+        return stale("last looked", monotonic() - self._sampler.looked_at, HANGS)
+
+    def unready(self) -> str | None:
+        if self._sampler.answer is None:
+            return "has not looked yet"
+        if failing := dict(self._failing):
+            return "; ".join(f"{source} does not answer: {reason}" for source, reason in failing.items())
+        return self.dead()

@@ -1,0 +1,44 @@
+"""Whether a process lives and makes progress, as reasons why not."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from holonstream.ops.observe.families import Shown
+
+
+class Health(Protocol):
+    """What `/livez` and `/readyz` ask; a reason holds no secret and nothing of an event."""
+
+    def dead(self) -> str | None:
+        """Why the process should be started anew; None while it lives."""
+
+    def unready(self) -> str | None:
+        """Why the process makes no progress; None while it does, or has nothing to do."""
+
+
+class Observed(Shown):
+    """A process's metrics and health."""
+
+    @abstractmethod
+    def dead(self) -> str | None:
+        """See `Health`."""
+
+    @abstractmethod
+    def unready(self) -> str | None:
+        """See `Health`."""
+
+    def close(self) -> None:
+        """Let go of what looks were made with."""
+
+
+def stale(what: str, age: float, limit: float) -> str | None:
+    """The reason when something happened too long ago; both in seconds."""
+    return f"{what} {age:.1f} s ago, the limit is {limit:g} s" if age > limit else None
+
+
+def first(*questions: Callable[[], str | None]) -> str | None:
+    """The first reason that there is."""
+    return next((reason for question in questions if (reason := question()) is not None), None)

@@ -1,0 +1,65 @@
+"""A relay's metrics and health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+
+from holonstream.ops.observe.families import Family, family
+from holonstream.ops.observe.health import Observed, stale
+from holonstream.ops.observe.log import frontier_families
+from holonstream.ops.observe.sampler import Sampler
+from holonstream.producers.progress import Progress
+from holonstream.producers.status import LogPlace, log_place
+
+HANGS = 120.0  # seconds; beyond every time limit of the relay's own calls
+
+
+class ObservedRelay(Observed):
+    """Reads a relay's progress, and asks the log every `interval` seconds how far it is.
+
+    Ready is a standby, and a leader whose thread gets on within `stall` seconds: it looks at the log all the time.
+    """
+
+    process = "relay"
+
+    def __init__(self, progress: Progress, dsn: str, *, interval: float, stall: float) -> None:
+        self._progress = progress
+        self._dsn = dsn
+        self._stall = stall
+        self._log = Sampler(self._look, interval)
+        self._log.start()
+
+    def _look(self) -> tuple[LogPlace, bool]:
+        now = self._progress.now
+        return log_place(self._dsn, now.position), now.state == "leader"
+
+    def close(self) -> None:
+        self._log.close()
+
+    def collect(self) -> Iterator[Family]:
+        now = self._progress.now
+        yield family("holonstream_relay_leading", float(now.state == "leader"))
+        yield family("holonstream_relay_events_total", now.relayed)
+        yield family("holonstream_relay_transactions_total", now.transactions)
+        yield family("holonstream_relay_bytes_total", now.bytes)
+        yield family("holonstream_relay_position", now.position)
+        causes = {("unavailable",): now.unavailable, ("fenced",): now.fenced}
+        yield family("holonstream_relay_interruptions_total", causes)
+        if (answer := self._log.answer) is not None:
+            place, leading = answer
+            yield from frontier_families(place.frontier)
+            if leading:  # a standby does not know what is published
+                yield family("holonstream_relay_lag_seconds", place.lag_seconds)
+
+    def dead(self) -> str | None:
+        return stale("the relay's thread last got on", self._age(), HANGS)
+
+    def unready(self) -> str | None:
+        now = self._progress.now
+        if now.state not in ("leader", "standby"):
+            return f"{now.state}: {now.error}" if now.error else now.state
+        return stale(f"{now.state}: the relay's thread last got on", self._age(), self._stall)
+
+    def _age(self) -> float:
+        return monotonic() - self._progress.turned_at

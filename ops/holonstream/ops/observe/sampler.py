@@ -1,0 +1,43 @@
+"""Asking a server every few seconds, in a thread of its own, so that a scrape never waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+from holonstream.schemas.errors import HolonstreamError
+
+T = TypeVar("T")
+
+
+class Sampler(Generic[T]):
+    """Keeps the last answer of `look`, which may raise HolonstreamError. `interval` is in seconds."""
+
+    def __init__(self, look: Callable[[], T], interval: float) -> None:
+        self._look = look
+        self._interval = interval
+        self._stop = threading.Event()
+        self.answer: T | None = None
+        """None before the first answer, and when the last look failed"""
+        self.looked_at = monotonic()
+        """when the last look ended, in monotonic seconds"""
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop."""
+        while not stop.is_set():
+            try:
+                self.answer = self._look()
+            except HolonstreamError:
+                self.answer = None
+            self.looked_at = monotonic()
+            stop.wait(self._interval)
+
+    def start(self) -> None:
+        """Look in a daemon thread until `close`."""
+        threading.Thread(target=self.run, args=(self._stop,), name="holonstream-sampler", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._stop.set()

@@ -1,0 +1,241 @@
+"""Making the graph anew with worker processes (what may be interrupted where: `ops.replay`)."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from holonstream.ops import wiring
+from holonstream.ops.kafka import client
+from holonstream.ops.processes import Processes
+from holonstream.ops.replay.group import members, set_offsets
+from holonstream.ops.replay.progress import Estimate
+from holonstream.ops.replay.stream_log import PostgresStreamLog
+from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.schemas.errors import HolonstreamError, Unavailable
+from holonstream.sinks.graph import rebuild
+from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
+from holonstream.sinks.graph.freshness import checkpoints
+from holonstream.sinks.graph.redrive import DiscardedEvent, Redriver
+from holonstream.sinks.graph.schema import initialise
+
+FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago
+LOOK = 0.5  # seconds between two looks at the group
+INTERVAL = 1.0  # seconds between two lines of progress
+
+Say = Callable[[str], None]
+Confirm = Callable[[str], None]
+"""Asks the operator; raises when the answer is no."""
+
+
+class WorkersRun(HolonstreamError):
+    """Workers of the group are at work, so that its graph cannot be wiped."""
+
+
+class NotAReplay(HolonstreamError):
+    """The target holds a graph that no replay has made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A graph that has caught up."""
+
+    position: int
+    """log position that the graph has reached"""
+    moment: datetime
+    """when the topic held what the graph has"""
+    parked: int
+    """streams that are parked in it"""
+    taken_over: int
+    """events left out by an earlier decision"""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphReplay:
+    """A replay into the graph that `target` names, by the group that it names.
+
+    `live` is where earlier decisions are, None for a replay in place. `workers` processes are started; `say` takes
+    lines for the operator.
+    """
+
+    target: Settings
+    live: Settings | None
+    workers: int
+    logs: Path
+    say: Say
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings with which any process works on the target."""
+        return {
+            f"{PREFIX}NEO4J_URI": self.target.neo4j_uri,
+            f"{PREFIX}NEO4J_DATABASE": self.target.neo4j_database,
+            f"{PREFIX}GROUP_SUFFIX": self.target.group_suffix,
+        }
+
+    async def prepare(self, *, wipe: bool) -> None:
+        """Bring the target to where workers can go on, wiping it first if so asked. Raises WorkersRun, Unavailable."""
+        settings = self.target
+        with TopicStatus(client(settings), settings.topic) as topic:
+            partitions = len(topic.ends())
+        group = settings.group("graph")
+        if wipe or self.live is None:
+            refuse_workers(settings)
+        async with wiring.graph_connection(settings) as connection:
+            if wipe:
+                began = monotonic()
+                nodes = (await rebuild.content(connection, settings.topic)).nodes
+                await rebuild.wipe(connection, settings.topic, settings.group_suffix)
+                self.say(f"wiped {nodes:,} nodes in {monotonic() - began:.1f} s")
+            await initialise(connection, wiring.catalogue(settings), settings.topic, partitions)
+            await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "following")
+            reached = await checkpoints(connection, settings.topic)
+        if not members(client(settings), group):
+            offsets = {checkpoint.partition: checkpoint.offset for checkpoint in reached}
+            set_offsets(client(settings), settings.topic, group, offsets)
+        if position := max(checkpoint.position for checkpoint in reached):
+            self.say(f"goes on at log position {position:,}")
+        self.say(f"group {group}; more workers, on any machine: {self.command('worker graph')}")
+
+    def run(self) -> datetime:
+        """Run workers until they have caught up; the moment that they caught up with. Raises ProcessFailed."""
+        with Processes(self.environment, self.logs) as processes:
+            for number in range(self.workers):
+                processes.start(f"worker-{number + 1}", "worker", "graph")
+            return self._follow(processes.check)
+
+    async def finish(self, moment: datetime) -> Replayed:
+        """Take over earlier decisions and mark the replay as done. Raises Unavailable."""
+        settings = self.target
+        async with wiring.graph_connection(settings) as connection:
+            decisions = await self._decisions(connection)
+            taken = 0
+            with PostgresStreamLog(settings.log_dsn) as log:
+                redriver = Redriver(connection, wiring.catalogue(settings), settings.topic, log)
+                if decisions:
+                    taken = await rebuild.take_over(redriver, decisions)
+                parked = len(await redriver.parked())
+            if self.live is None:
+                await rebuild.forget_decisions_before(connection, settings.topic)
+                await rebuild.delete_mark(connection, settings.topic)
+            else:
+                await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "done")
+            position = max(checkpoint.position for checkpoint in await checkpoints(connection, settings.topic))
+        return Replayed(position, moment, parked, taken)
+
+    def command(self, words: str) -> str:
+        """A command line that works on the target."""
+        return f"holonstream {words}" if self.live is None else f"{self.assignments()} holonstream {words}"
+
+    def assignments(self, *only: str) -> str:
+        """The settings for the target as a shell takes them, or some of them."""
+        chosen = {name: value for name, value in self.environment.items() if not only or name in only}
+        return " ".join(f"{name}={shlex.quote(value)}" for name, value in chosen.items())
+
+    def _follow(self, check: Callable[[], None]) -> datetime:
+        settings, pause = self.target, threading.Event()
+        estimate, told, silent = Estimate(monotonic()), float("-inf"), False
+        with TopicStatus(client(settings), settings.topic) as topic:
+            ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
+            while True:
+                check()
+                try:
+                    group = topic.group(settings.group("graph"), ends, seconds=False)
+                    silent = False
+                    if group.lag == 0 and monotonic() - since > FRESH:
+                        ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
+                        continue
+                except Unavailable as error:  # the workers wait as well
+                    if not silent:
+                        self.say(str(error))
+                    silent = True
+                else:
+                    now, total = monotonic(), sum(ends.values())
+                    progress = estimate.look(now, total - group.lag, total, group.members)
+                    if group.lag == 0 or now - told >= INTERVAL:
+                        told = now
+                        self.say(str(progress))
+                    if group.lag == 0:
+                        return moment
+                pause.wait(LOOK)
+
+    async def _decisions(self, target: GraphConnection) -> list[DiscardedEvent]:
+        if self.live is None:
+            return await rebuild.decisions_before(target, self.target.topic)
+        try:
+            async with wiring.graph_connection(self.live) as connection:
+                with PostgresStreamLog(self.live.log_dsn) as log:
+                    return await Redriver(connection, wiring.catalogue(self.live), self.live.topic, log).discarded()
+        except (Unavailable, GraphRefused) as error:
+            self.say(f"decisions to discard events are not taken over, the live graph does not answer: {error}")
+            return []
+
+
+async def beside(
+    settings: Settings,
+    to_uri: str,
+    to_database: str,
+    *,
+    workers: int,
+    logs: Path,
+    restart: bool,
+    say: Say,
+    confirm: Confirm,
+) -> GraphReplay:
+    """A replay into another (uri, database), prepared: begun, or found where it was interrupted.
+
+    Raises NotAReplay, SharedGraph, WorkersRun, Unavailable.
+    """
+    if (to_uri, to_database) == (settings.neo4j_uri, settings.neo4j_database):
+        raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or say --in-place")
+    target = settings.model_copy(update={"neo4j_uri": to_uri, "neo4j_database": to_database})
+    async with wiring.graph_connection(target) as connection:
+        mark = await rebuild.mark(connection, target.topic)
+        content = await rebuild.content(connection, target.topic)
+    if mark is None and (content.nodes or content.offset):
+        raise NotAReplay(
+            f"{to_uri}, database {to_database}, holds {content.nodes:,} nodes that no replay has made: "
+            "empty it, or name another one"
+        )
+    suffix = mark.suffix if mark is not None and mark.suffix else f"-replay-{datetime.now(UTC):%Y%m%d}"
+    wipe = mark is not None and (restart or mark.state == "wiping")
+    if wipe and restart:
+        confirm(f"Wipe {content.nodes:,} nodes of {to_uri}, database {to_database}?")
+    replay = GraphReplay(target.model_copy(update={"group_suffix": suffix}), settings, workers, logs, say)
+    await replay.prepare(wipe=wipe)
+    return replay
+
+
+async def in_place(
+    settings: Settings, *, workers: int, logs: Path, restart: bool, say: Say, confirm: Confirm
+) -> GraphReplay:
+    """A replay of the one graph there is, prepared: wiped, or found where it was interrupted.
+
+    Raises WorkersRun, SharedGraph, Unavailable.
+    """
+    replay = GraphReplay(settings, None, workers, logs, say)
+    refuse_workers(settings)
+    async with wiring.graph_connection(settings) as connection:
+        mark = await rebuild.mark(connection, settings.topic)
+        content = await rebuild.content(connection, settings.topic)
+    where = f"{settings.neo4j_uri}, database {settings.neo4j_database}"
+    going_on = mark is not None and (mark.suffix, mark.state) == (settings.group_suffix, "following") and not restart
+    if mark is not None and going_on:
+        confirm(f"Go on with the replay of {where}, begun at {mark.began}? (--restart wipes it again)")
+    else:
+        confirm(f"Wipe {content.nodes:,} nodes of {where}, and make them anew from the log?")
+    await replay.prepare(wipe=not going_on)
+    return replay
+
+
+def refuse_workers(settings: Settings) -> None:
+    """Raises WorkersRun, naming them, when the graph's group has any; KafkaUnavailable."""
+    group = settings.group("graph")
+    if there := members(client(settings), group):
+        raise WorkersRun(f"{len(there)} workers of {group} run: stop them first: {'; '.join(map(str, there))}")

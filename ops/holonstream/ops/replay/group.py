@@ -1,0 +1,55 @@
+"""Who is in a consumer group, and where it stands when nobody is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from holonstream.ops.kafka import answer, answered, describe
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker, as the brokers know it."""
+
+    client: str
+    host: str
+    partitions: int
+
+    def __str__(self) -> str:
+        return f"{self.client} on {self.host.lstrip('/')} with {self.partitions} partitions"
+
+
+def members(client: Mapping[str, Any], group: str) -> list[Member]:
+    """The workers of a group; one that was killed is in it until its session times out.
+
+    `client` as `ops.kafka.client` makes it. Raises KafkaUnavailable.
+    """
+    admin = AdminClient(dict(client))
+    with answered():
+        described = describe(admin, group)
+    return [
+        Member(m.member_id, m.host, len(m.assignment.topic_partitions) if m.assignment else 0)
+        for m in (described.members if described else ())
+    ]
+
+
+def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:
+    """Say where a group without members stands, by partition. Raises KafkaUnavailable, also when somebody joined."""
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
+    try:
+        with answered():
+            wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
+            answer(lambda: _commit(consumer, wanted))
+    finally:
+        consumer.close()
+
+
+def _commit(consumer: Consumer, wanted: list[TopicPartition]) -> None:
+    for done in consumer.commit(offsets=wanted, asynchronous=False):
+        if done.error is not None:
+            raise KafkaException(done.error)

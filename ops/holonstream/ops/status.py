@@ -1,0 +1,173 @@
+"""How far every part of the pipeline has come: the log, the relay, and each consumer group by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from holonstream.ops.kafka import TIMEOUT, answer, answered, describe
+from holonstream.schemas import instant
+from holonstream.schemas.errors import HolonstreamError, InvalidEvent
+from holonstream.schemas.wire import decode_place
+
+
+class NoTopic(HolonstreamError):
+    """The topic of events is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """How far a group is on one partition."""
+
+    partition: int
+    offset: int
+    """next offset that the group reads; 0 when it has committed none"""
+    end: int
+    lag: int
+    """offsets to go, transaction markers counted; 0 means that every event is handled"""
+    position: int | None
+    """log position of the last event handled"""
+    lag_seconds: float
+    """age of the oldest event not handled, 0.0 without lag"""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """A consumer group."""
+
+    name: str
+    state: str
+    members: int
+    partitions: list[PartitionLag]
+
+    @property
+    def lag(self) -> int:
+        """Offsets to go over all partitions."""
+        return sum(p.lag for p in self.partitions)
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest event not handled."""
+        return max((p.lag_seconds for p in self.partitions), default=0.0)
+
+
+class TopicStatus:
+    """Asks the brokers about one topic and its groups. Use as a context manager."""
+
+    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+        """`client` as `ops.kafka.client` makes it."""
+        self._client = dict(client)
+        self._admin = AdminClient(self._client)
+        self._members: dict[str, Consumer] = {}
+        self._topic = topic
+
+    def __enter__(self) -> TopicStatus:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections; closing twice is fine."""
+        for member in self._members.values():
+            member.close()
+
+    def _member(self, group: str) -> Consumer:
+        """A client that asks for a group's offsets without joining it.
+
+        (AdminClient.list_consumer_group_offsets of confluent-kafka 2.16.1 crashes the process while the brokers make
+        their topic of offsets.)
+        """
+        if group not in self._members:
+            self._members[group] = Consumer(
+                {
+                    **self._client,
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_committed",
+                    "enable.partition.eof": True,
+                }
+            )
+        return self._members[group]
+
+    def ends(self) -> dict[int, int]:
+        """The last stable offset of each partition. Raises NoTopic, KafkaUnavailable."""
+        with answered():
+            topics = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics
+            partitions = sorted(topics[self._topic].partitions) if self._topic in topics else []
+            if not partitions:
+                raise NoTopic(f"No topic {self._topic}: holonstream init makes it")
+            return answer(lambda: self._ends(partitions))
+
+    def _ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in partitions}
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
+        )
+        return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
+
+    def relayed(self, group: str) -> int:
+        """The log position that the relay's group has committed. Raises KafkaUnavailable."""
+        return self.group(group, {0: 0}, seconds=False).partitions[0].offset
+
+    def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
+        """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
+
+        Raises KafkaUnavailable.
+        """
+        with answered():
+            partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
+            committed = answer(lambda: self._committed(name, partitions))
+            described = describe(self._admin, name)
+            state, members = (described.state.name, len(described.members)) if described else ("UNKNOWN", 0)
+        lags = []
+        for tp in committed:
+            offset, end = max(tp.offset, 0), ends[tp.partition]
+            lag = max(end - offset, 0)
+            position = int(tp.metadata) if tp.metadata and tp.metadata.isdigit() else None
+            lags.append(PartitionLag(tp.partition, offset, end, lag, position, 0.0))
+        if seconds:
+            lags = self._with_ages(self._member(name), lags)
+        return GroupStatus(name, state.lower(), members, lags)
+
+    def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)
+        for tp in committed:
+            if tp.error is not None:
+                raise KafkaException(tp.error)
+        return committed
+
+    def _with_ages(self, consumer: Consumer, lags: Iterable[PartitionLag]) -> list[PartitionLag]:
+        now = datetime.now(UTC)
+        aged = []
+        for lag in lags:
+            recorded = self._recorded_at(consumer, lag.partition, lag.offset) if lag.lag else None
+            if recorded is None:
+                # only transaction markers lie ahead, or nothing
+                aged.append(lag)
+                continue
+            age = max((now - recorded).total_seconds(), 0.0)
+            aged.append(PartitionLag(lag.partition, lag.offset, lag.end, lag.lag, lag.position, age))
+        consumer.unassign()  # else it goes on fetching
+        return aged
+
+    def _recorded_at(self, consumer: Consumer, partition: int, offset: int) -> datetime | None:
+        """When the first event at or after an offset was recorded."""
+        consumer.assign([TopicPartition(self._topic, partition, offset)])
+        message = consumer.poll(TIMEOUT)
+        if message is None or message.error() is not None:
+            return None
+        try:
+            return instant.parse(decode_place(message.value()).recordedtime)
+        except InvalidEvent:
+            return None

@@ -1,0 +1,103 @@
+"""What verification of the cache finds, and how it is shown. The verdicts: `ops.verify.cache`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from holonstream.ops.verify.rows import ABSENT, Difference, shown
+
+Verdict = Literal["equal", "lagging", "tombstone", "awaited", "foreign", "stale", "altered", "ahead"]
+VIOLATIONS: frozenset[Verdict] = frozenset({"stale", "altered", "ahead"})
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFinding:
+    """An entry that is not as it should be, or not yet."""
+
+    verdict: Verdict
+    key: str
+    cached: int | None = None
+    """positions: of the entry, of the holon's last event in the log, of the holon in the graph, acknowledged"""
+    log: int | None = None
+    graph: int | None = None
+    acknowledged: int | None = None
+    age: float | None = None
+    """seconds"""
+    differences: tuple[Difference, ...] = ()
+    """of an altered value: what the log said at that position, and what the cache says (as `graph`)"""
+    deleted: bool | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values; what is unknown has no key."""
+        found = {
+            "verdict": self.verdict,
+            "key": self.key,
+            "cached": self.cached,
+            "log": self.log,
+            "graph": self.graph,
+            "acknowledged": self.acknowledged,
+            "age": None if self.age is None else round(self.age, 3),
+            "fields": [_field(d) for d in self.differences] or None,
+            "deleted": self.deleted,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def line(self) -> str:
+        """On one line."""
+        places = {"cached": self.cached, "log": self.log, "graph": self.graph, "acknowledged": self.acknowledged}
+        parts = [f"{self.verdict:<10} {self.key}", ", ".join(f"{k} {v}" for k, v in places.items() if v is not None)]
+        parts += [f"{d.field}: log {shown(d.log)}, cache {shown(d.graph)}" for d in self.differences]
+        if self.age is not None:
+            parts.append(f"for {self.age:.3f} s")
+        if self.deleted:
+            parts.append("deleted")
+        return " | ".join(part for part in parts if part)
+
+
+@dataclass(slots=True)
+class CacheTally:
+    """What a verification of the cache came to."""
+
+    entries: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    oldest: dict[str, float] = field(default_factory=dict)
+    """the greatest age by verdict, seconds"""
+    newer_than_graph: int = 0
+    deleted: int = 0
+    seconds: float = 0.0
+    listed: list[CacheFinding] = field(default_factory=list)
+    unlisted: int = 0
+
+    @property
+    def violations(self) -> int:
+        """How many promises are broken."""
+        return sum(self.verdicts[verdict] for verdict in VIOLATIONS)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "entries": self.entries,
+            "violations": self.violations,
+            "deleted": self.deleted,
+            "verdicts": dict(sorted(self.verdicts.items())),
+            "oldest": {verdict: round(age, 3) for verdict, age in sorted(self.oldest.items())},
+            "newer_than_graph": self.newer_than_graph,
+            "seconds": round(self.seconds, 3),
+            "findings": [finding.document() for finding in self.listed],
+            "unlisted": self.unlisted,
+        }
+
+    def line(self) -> str:
+        """In words."""
+        verdicts = ", ".join(
+            f"{count:,} {verdict}" + (f" (up to {self.oldest[verdict]:.3f} s)" if verdict in self.oldest else "")
+            for verdict, count in sorted(self.verdicts.items())
+        )
+        return f"{self.entries:,} entries in {self.seconds:.1f} s: {verdicts or 'nothing is cached'}"
+
+
+def _field(difference: Difference) -> dict[str, Any]:
+    sides = {"log": difference.log, "cache": difference.graph}
+    return {"field": difference.field, **{side: value for side, value in sides.items() if value is not ABSENT}}

@@ -1,0 +1,148 @@
+"""What verification finds, and how it is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from holonstream.ops.verify.rows import ABSENT, Difference, Row, shown
+
+Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPlace:
+    """An event, as a finding names it."""
+
+    id: str
+    type: str
+    version: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An entity that differs, or that is parked, which is no difference.
+
+    ``missing``: the log has it and the graph does not; ``extra``: the other way round; ``altered``: they differ in
+    fields; ``duplicate``: the graph has it more than once; ``unfoldable``: the log has an event that this catalogue
+    cannot apply, and the graph has not parked it.
+    """
+
+    kind: Kind
+    stream: str
+    event: EventPlace | None = None
+    """the first event of the stream after which log and graph differ"""
+    differences: tuple[Difference, ...] = ()
+    log: Row | None = None
+    """the entity as the log has it, when it is missing or a duplicate"""
+    graph: tuple[Row, ...] = ()
+    """what the graph has, when it is extra or a duplicate"""
+    reason: str | None = None
+    repaired: bool | None = None
+    """None when no repair was asked for"""
+
+    @property
+    def diverges(self) -> bool:
+        """Whether log and graph differ."""
+        return self.kind != "parked"
+
+    def with_repair(self, repaired: bool) -> Finding:
+        """The same, with what the repair came to."""
+        return replace(self, repaired=repaired)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values; a side that does not have a field has no key."""
+        found: dict[str, Any] = {"kind": self.kind, "stream": self.stream}
+        if self.event is not None:
+            found["event"] = asdict(self.event)
+        if self.differences:
+            found["fields"] = [_difference(difference) for difference in self.differences]
+        if self.log is not None:
+            found["log"] = self.log
+        if self.graph:
+            found["graph"] = list(self.graph)
+        if self.reason is not None:
+            found["reason"] = self.reason
+        if self.repaired is not None:
+            found["repaired"] = self.repaired
+        return found
+
+    def line(self) -> str:
+        """On one line."""
+        parts = [f"{self.kind:<10} {self.stream}"]
+        if self.differences:
+            parts.append("; ".join(f"{d.field}: log {shown(d.log)}, graph {shown(d.graph)}" for d in self.differences))
+        else:
+            if self.log is not None:
+                parts.append(f"log {shown(self.log)}")
+            if self.graph:
+                parts.append(f"graph {', '.join(map(shown, self.graph))}")
+        if self.reason is not None:
+            parts.append(self.reason)
+        if self.event is not None:
+            e = self.event
+            parts.append(f"since version {e.version} ({e.type} {e.id}, position {e.position})")
+        if self.repaired is not None:
+            parts.append("repaired" if self.repaired else "NOT repaired")
+        return ": ".join(parts[:2]) + "".join(f" | {part}" for part in parts[2:])
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a verification came to."""
+
+    position: int = 0
+    """up to which the log was folded"""
+    entities: int = 0
+    events: int = 0
+    elements: int = 0
+    """nodes and relationships of the graph that were looked for in the log"""
+    kinds: Counter[str] = field(default_factory=Counter)
+    repaired: int = 0
+    seconds: float = 0.0
+    listed: list[Finding] = field(default_factory=list)
+
+    @property
+    def diverging(self) -> int:
+        """How many entities differ."""
+        return sum(count for kind, count in self.kinds.items() if kind != "parked")
+
+    def add(self, finding: Finding, limit: int) -> bool:
+        """Count a finding; returns whether it is among the first `limit`, which are kept."""
+        self.kinds[finding.kind] += 1
+        self.repaired += finding.repaired is True
+        if len(self.listed) >= limit:
+            return False
+        self.listed.append(finding)
+        return True
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "position": self.position,
+            "entities": self.entities,
+            "events": self.events,
+            "elements": self.elements,
+            "diverging": self.diverging,
+            "repaired": self.repaired,
+            "kinds": dict(sorted(self.kinds.items())),
+            "seconds": round(self.seconds, 3),
+            "findings": [finding.document() for finding in self.listed],
+            "unlisted": sum(self.kinds.values()) - len(self.listed),
+        }
+
+    def line(self) -> str:
+        """In words."""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.kinds.items())) or "no difference"
+        repaired = f"; {self.repaired:,} repaired" if self.repaired else ""
+        return (
+            f"{self.entities:,} entities of {self.events:,} events up to position {self.position:,} "
+            f"in {self.seconds:.1f} s: {kinds}{repaired}"
+        )
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    sides = {"log": difference.log, "graph": difference.graph}
+    return {"field": difference.field, **{side: value for side, value in sides.items() if value is not ABSENT}}

@@ -1,0 +1,136 @@
+"""One entity under the lens: its stream folded event by event against what the graph has, pure.
+
+Where to compare. Up to the settled position the graph must have everything, since its checkpoint has passed it. It may
+have more: events that came later. So the fold goes on to the version that the graph claims. Of a parked stream the
+graph has nothing from the parked version on: the fold stops before it.
+
+The first diverging event. If the graph is at an earlier version and is exactly what the log was then, it is the next
+event: the graph has lost it. Else the differing fields tell: each got its value in the log by some event, and the first
+of these is the one (version, position and lastModified, which every event changes, are asked only when nothing else
+differs). Of an entity that is missing it is the event that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holonstream.ops.verify.finding import EventPlace, Finding
+from holonstream.ops.verify.log import Entity, LoggedEvent
+from holonstream.ops.verify.rows import (
+    BOOKKEEPING,
+    DIGEST,
+    Difference,
+    Row,
+    differences,
+    fields,
+    of_state,
+    same,
+    text,
+    version_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the graph notes of a stream beside its entity."""
+
+    parked: int | None = None
+    """the version from which its events are not in the graph"""
+    reason: str | None = None
+    left_out: frozenset[int] = frozenset()
+    """versions discarded by an operator"""
+
+
+@dataclass(slots=True)
+class _History:
+    """Which event last changed each field."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, EventPlace] = field(default_factory=dict)
+    created: EventPlace | None = None
+
+    def note(self, row: Row | None, place: EventPlace) -> None:
+        now = fields(row)
+        if self.created is None and now:
+            self.created = place
+        for name in now.keys() | self.fields.keys():
+            if name not in now or name not in self.fields or not same(now[name], self.fields[name]):
+                self.changed[name] = place
+        self.fields = now
+
+    def first(self, found: Sequence[Difference]) -> EventPlace | None:
+        """The earliest of the events that gave the differing fields the values that the log has."""
+        names = {difference.field for difference in found}
+        places = [self.changed.get(name, self.created) for name in names - BOOKKEEPING or names]
+        return min((place for place in places if place is not None), key=lambda place: place.version, default=None)
+
+
+@dataclass(slots=True)
+class _Claim:
+    """The comparison at the version that the graph claims, and the event after it."""
+
+    found: list[Difference]
+    first: EventPlace | None
+    following: EventPlace | None = None
+
+
+def trace(entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, mark: Mark) -> Finding | None:
+    """Fold a stream's events into its empty `entity` and compare with what the graph has of it.
+
+    `rows` is all that the graph has of the id. None when log and graph agree.
+    """
+    rows = sorted(rows, key=version_of, reverse=True)
+    row = rows[0] if rows else None
+    claimed = version_of(row)
+    limit = mark.parked if mark.parked is not None and claimed < mark.parked else None
+    history = _History()
+    claim: _Claim | None = None
+    parked = False
+    for logged in events:
+        if limit is not None and logged.version >= limit:
+            parked = True
+            break
+        if logged.position > until and logged.version > claimed:
+            break
+        place = _place(logged)
+        if claim is not None and claim.following is None:
+            claim.following = place
+        entity.take(logged)
+        if entity.error is not None:
+            return Finding("unfoldable", entity.stream, place, reason=entity.error, graph=tuple(rows))
+        now = of_state(entity.state)
+        history.note(now, place)
+        if logged.version == claimed:
+            found = [difference for difference in differences(now, row) if difference.field != DIGEST]
+            claim = _Claim(found, history.first(found))
+    wanted = of_state(entity.state)
+    if len(rows) > 1:
+        other = next((row for row in rows if text(row) != text(wanted)), row)
+        event = history.first(differences(wanted, other))
+        return Finding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
+    if text(wanted) == text(row):
+        return Finding("parked", entity.stream, reason=mark.reason) if parked else None
+    if wanted is None:
+        return Finding("extra", entity.stream, graph=tuple(rows))
+    if row is None:
+        return Finding("missing", entity.stream, history.created, log=wanted)
+    found = differences(wanted, row)
+    return Finding("altered", entity.stream, _first(history, found, claim), tuple(found))
+
+
+def _first(history: _History, found: list[Difference], claim: _Claim | None) -> EventPlace | None:
+    if claim is not None and claim.following is not None:
+        if not claim.found:
+            return claim.following
+        if len(claim.found) < len(found):
+            return claim.first
+    return history.first(found)
+
+
+def _place(logged: LoggedEvent) -> EventPlace:
+    event = logged.event
+    return EventPlace(
+        event.id if event else "unreadable", event.type if event else "unreadable", logged.version, logged.position
+    )

@@ -1,0 +1,60 @@
+"""Errors of the log and of the relay (tree: `schemas.errors`).
+
+BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge. Unavailable: LogUnavailable, KafkaUnavailable.
+The others stop whoever meets them: something must be put right by hand.
+"""
+
+from __future__ import annotations
+
+from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, Unavailable
+
+
+class LogUnavailable(Unavailable):
+    """PostgreSQL cannot be reached or asks to try again.
+
+    When the connection broke during an append, the append may have been committed: repeat it with the same event ids.
+    """
+
+
+class KafkaUnavailable(Unavailable):
+    """Kafka cannot be reached or asks to try again."""
+
+
+class NotInitialised(HolonstreamError):
+    """The database or the topic lacks what `holonstream init` makes."""
+
+
+class NotPermitted(HolonstreamError):
+    """The database role lacks a privilege."""
+
+
+class AppendOnly(HolonstreamError):
+    """Somebody tried to change or remove an event."""
+
+
+class WrongExpectedVersion(BadData):
+    """A stream is not at the version that the append expected; 0 means that there is no such stream."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(f"Wrong expected version: stream {stream} is at version {actual}, expected {expected}")
+        self.stream, self.expected, self.actual = stream, expected, actual
+
+
+class EventIdConflict(BadData):
+    """The id of an event is in the log, with other content."""
+
+
+class EventTooLarge(InvalidEvent):
+    """The event is larger than a Kafka record may be."""
+
+
+class ProducerFenced(HolonstreamError):
+    """Another relay has taken over the transactional id."""
+
+
+class TopicBehind(HolonstreamError):
+    """The topic holds less than the relay has published: it was emptied or made anew."""
+
+
+class LogBehind(HolonstreamError):
+    """The topic holds events that the log does not have: the database was restored, or is another one."""

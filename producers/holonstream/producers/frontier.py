@@ -1,0 +1,69 @@
+"""The frontier: how far the log is settled.
+
+Transactions commit in another order than they draw positions, so that the highest position seen says nothing about
+those below it. Up to the frontier every position is committed and visible, or will never be used. Whoever appends
+holds a lock that names a position below all that it draws (append.sql); the frontier is the smaller of the last
+position drawn and the lowest such lock, read in that order (read.sql). A position at or below the frontier may then
+be relied on in any snapshot taken afterwards, so the log must be read by a later statement.
+
+A transaction that has appended and stays open holds the frontier: nothing beyond it is relayed until it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from holonstream.producers.postgres import driver_errors, query
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """`head` is the last position drawn, `frontier` the last one settled."""
+
+    head: int
+    frontier: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierHolder:
+    """The transaction that holds the frontier lowest."""
+
+    position: int
+    pid: int | None
+    """None for a prepared transaction, which has no session"""
+    application_name: str | None
+    age_seconds: float | None
+    """since the transaction began; None when the role may not see it (pg_read_all_stats)"""
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierStatus:
+    """The frontier and who holds it; nobody does when no append is under way."""
+
+    head: int
+    frontier: int
+    holder: FrontierHolder | None
+
+
+def read_frontier(connection: psycopg.Connection[Any], after: int = -1) -> Frontier:
+    """The frontier; cheaper when nothing was drawn beyond `after`. Raises LogUnavailable."""
+    with driver_errors():
+        row = connection.execute(query("frontier"), {"after": after}).fetchone()
+    assert row is not None
+    return Frontier(*row)
+
+
+def frontier_status(connection: psycopg.Connection[Any]) -> FrontierStatus:
+    """The frontier, and the transaction that holds it. Raises LogUnavailable."""
+    now = read_frontier(connection)
+    with driver_errors():
+        row = connection.execute(query("frontier_holder")).fetchone()
+    holder = None
+    if row is not None:
+        held, pid, application_name, state, age = row
+        holder = FrontierHolder(held, pid, application_name, age, state)
+    return FrontierStatus(now.head, now.frontier, holder)

@@ -1,0 +1,120 @@
+"""PostgreSQL for this package: its statements, its connections, and the one place where driver errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from typing import Any, LiteralString
+
+import psycopg
+
+from holonstream.producers.errors import (
+    AppendOnly,
+    EventIdConflict,
+    EventTooLarge,
+    LogUnavailable,
+    NotInitialised,
+    NotPermitted,
+    WrongExpectedVersion,
+)
+from holonstream.schemas import jsontext
+from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, UnknownEventType
+
+# A session that has silently gone must be noticed within seconds: the leader lock is released with it.
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,  # seconds
+    "keepalives_interval": 2,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "connect_timeout": 5,  # seconds
+}
+
+
+def sql_file(name: str) -> LiteralString:
+    """The text of a file of ``producers/sql``."""
+    # LiteralString: the text is ours, read from the package, and nothing from outside is in it
+    return (resources.files("holonstream.producers") / "sql" / name).read_text()
+
+
+@cache
+def _queries() -> dict[str, LiteralString]:
+    return parse_queries(sql_file("queries.sql"))
+
+
+def parse_queries(text: LiteralString) -> dict[str, LiteralString]:
+    """Statements by name; a line ``-- name --`` starts one."""
+    queries: dict[str, list[str]] = {}
+    lines: list[str] = []  # before the first name
+    for line in text.splitlines():
+        if line.startswith("-- ") and line.endswith(" --"):
+            lines = queries[line[3:-3]] = []
+        elif not line.startswith("--"):
+            lines.append(line)
+    return {name: "\n".join(body).strip().removesuffix(";") for name, body in queries.items()}
+
+
+def query(name: str) -> LiteralString:
+    """The statement of that name in ``queries.sql``."""
+    return _queries()[name]
+
+
+def connect(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:
+    """A connection in autocommit mode. Raises LogUnavailable."""
+    with driver_errors():
+        return psycopg.connect(dsn, autocommit=True, application_name=application_name, **KEEPALIVE, **options)
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Raise our errors in place of the driver's. What is neither the caller's fault nor the server's stays as it is."""
+    try:
+        yield
+    except psycopg.Error as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def translate(error: psycopg.Error) -> HolonstreamError | None:
+    """Our error for a driver's error, None for a bug. append.sql lists the codes of its own."""
+    message = error.diag.message_primary or str(error)
+    match error.sqlstate:
+        case "HS001":
+            detail = _detail(error)
+            return UnknownEventType(detail.get("type", "?"), detail.get("id"))
+        case "HS002":
+            return InvalidEvent(message)
+        case "HS003":
+            detail = _detail(error)
+            return WrongExpectedVersion(detail["stream"], detail["expected"], detail["actual"])
+        case "HS004":
+            return EventIdConflict(message)
+        case "23505" if error.diag.constraint_name == "events_id_key":
+            return EventIdConflict(
+                f"Event id conflict: {error.diag.message_detail} (appended to another stream just now)"
+            )
+        case "HS005":
+            return EventTooLarge(message)
+        case "HS006":
+            return AppendOnly(message)
+        case "HS007":
+            return BadData(message)
+        case "22P02" | "22P05" | "22021" | "22003" | "54000":  # what jsonb cannot hold: \u0000, lone surrogates
+            return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")
+        case "3F000" | "42P01" | "42883":
+            return NotInitialised(f"The event log is not there: {message}: run `holonstream init`")
+        case "42501":
+            return NotPermitted(
+                f"Not permitted: {message}: GRANT holonstream_writer (append) or holonstream_reader (read)"
+            )
+        case _ if isinstance(error, psycopg.OperationalError):
+            return LogUnavailable(f"PostgreSQL unavailable: {str(error).strip()}")
+    return None
+
+
+def _detail(error: psycopg.Error) -> dict[str, Any]:
+    detail = jsontext.decode(error.diag.message_detail or "{}")
+    return detail if isinstance(detail, dict) else {}

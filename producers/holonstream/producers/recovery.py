@@ -1,0 +1,63 @@
+"""Where a relay goes on: from the committed position, checked against the topic and the log.
+
+committed   topic's last event   log             go on from    (committed: by the topic, else by the witness)
+none        none                                 0
+none        T                    has T's event   T (Kafka forgot the group: no member, `offsets.retention.minutes`)
+P           T = P                has T's event   P
+P           T > P                has T's event   T (somebody set the group back: nothing is published twice)
+P           none, or T < P                       refused: TopicBehind, unless `trust_topic`, then T or 0
+            T                    lacks it        refused: LogBehind
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import structlog
+
+from holonstream.producers.errors import LogBehind, TopicBehind
+from holonstream.producers.frontier import read_frontier
+from holonstream.producers.postgres import driver_errors, query
+from holonstream.producers.publisher import Publisher
+from holonstream.producers.topic_tail import last_event
+from holonstream.schemas.event import RecordedEvent
+
+log = structlog.get_logger(__name__)
+
+
+def find_position(
+    connection: psycopg.Connection[Any], publisher: Publisher, topic: str, *, trust_topic: bool = False
+) -> int:
+    """The position up to which everything is on the topic; the publisher must be open.
+
+    `trust_topic` takes the topic's word where it holds less than was committed, for a topic made anew on purpose.
+    Raises TopicBehind, LogBehind, NotInitialised, LogUnavailable, KafkaUnavailable.
+    """
+    committed = publisher.committed_position()
+    last = last_event(publisher.consumer, topic)
+    reached = 0 if last is None else last.position
+    if last is not None:
+        _check_log_has(connection, last, topic)
+    if committed is not None and reached < committed and not trust_topic:
+        raise TopicBehind(
+            f"Topic {topic} ends at position {reached}, but {committed} was published: the topic was emptied or made "
+            "anew. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and rebuild the "
+            "views with `holonstream replay`: their places in the old topic mean nothing in this one"
+        )
+    if committed != reached and (committed is not None or last is not None):
+        log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
+    return reached
+
+
+def _check_log_has(connection: psycopg.Connection[Any], last: RecordedEvent, topic: str) -> None:
+    with driver_errors():
+        row = connection.execute(query("event_id_at"), {"position": last.position}).fetchone()
+    if row is None or row[0] != last.id:
+        found = "no event" if row is None else f"event {row[0]}"
+        raise LogBehind(
+            f"Topic {topic} ends with event {last.id} at position {last.position}, where the log has {found} "
+            f"(its head: {read_frontier(connection).head}): the database was restored from a backup or is another one. "
+            "Delete the topic, make it anew with `holonstream init`, rebuild the views with `holonstream replay`, and "
+            "start once with `holonstream relay --trust-topic`"
+        )

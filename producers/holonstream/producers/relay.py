@@ -1,0 +1,189 @@
+"""The relay: from the log in PostgreSQL to the topic on Kafka, each event exactly once and in the order of the log.
+
+Who is authoritative. The log says what happened, and the frontier (`producers.frontier`) how far it is settled. Kafka
+says how far it is published: the position committed by the group ``{namespace}-relay``, in the transaction that holds
+the records (`producers.publisher`). The relay itself keeps nothing, and writes nothing to PostgreSQL.
+
+States of a relay::
+
+    connecting --> standby --> connecting --> leader --> (stop) stopped
+        ^             |            |             |
+        +-- backoff <-+------------+-------------+   PostgreSQL or Kafka unavailable, or fenced
+
+- standby: another session has the leader lock (`producers.lease`).
+- leader: the session has the lock, and `init_transactions` has fenced the producer before. The leader finds its
+  position (`producers.recovery`), then repeats: read the frontier; read, in a new statement and so in a new snapshot,
+  the events between its position and the frontier; publish them in transactions; take the frontier as its position, for
+  what lies below it and was not seen will never be.
+
+A crash at any point. Before the commit of a Kafka transaction: nobody who reads committed sees its records, the next
+leader's `init_transactions` aborts it, and the committed position is still the one before. After it: records and
+position are both there. There is nothing in between. A leader that has lost its PostgreSQL session reads no more; was
+it about to commit, then either it commits before the next leader's `init_transactions`, whose recovery sees that, or it
+is fenced.
+
+Every failure, of PostgreSQL or Kafka, is met in one way: drop both connections, wait a little, begin anew. Only what
+must be put right by hand (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from time import monotonic
+from typing import Any
+
+import psycopg
+import structlog
+
+from holonstream.producers.errors import ProducerFenced
+from holonstream.producers.frontier import read_frontier
+from holonstream.producers.lease import acquire_leadership
+from holonstream.producers.log_reader import READER_OPTIONS, read_ahead, read_settled
+from holonstream.producers.postgres import connect
+from holonstream.producers.progress import Progress, RelayProgress
+from holonstream.producers.publisher import Publisher
+from holonstream.producers.recovery import find_position
+from holonstream.schemas.errors import Unavailable
+from holonstream.schemas.incident import incident
+
+log = structlog.get_logger(__name__)
+
+SHORTEST_IDLE = 0.001  # seconds between two looks at the log
+LONGEST_IDLE = 0.025  # seconds
+FIRST_BACKOFF = 0.1  # seconds
+LONGEST_BACKOFF = 5.0  # seconds
+STEADY = 15.0  # seconds; a try that lasted longer ended by another incident than the one before
+STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
+
+
+class Relay:
+    """One relay process. `run` blocks until it is told to stop; `progress` may be looked at from any thread."""
+
+    def __init__(
+        self,
+        dsn: str,
+        bootstrap: str,
+        *,
+        namespace: str = "holonstream",
+        batch_events: int = 10_000,
+        batch_bytes: int = 8 * 2**20,
+        linger: float = 0.02,
+        compression: str = "lz4",
+        trust_topic: bool = False,
+        kafka_config: Mapping[str, Any] | None = None,
+        on_progress: Callable[[RelayProgress], None] | None = None,
+    ) -> None:
+        """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
+        and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
+        seconds apart, but for those of a backlog. `trust_topic`: see `producers.recovery`. `kafka_config`:
+        librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
+        """
+        self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
+        self._topic = f"{namespace}.events"
+        self._batch_events, self._batch_bytes = batch_events, batch_bytes
+        self._linger = linger
+        self._compression, self._kafka_config = compression, dict(kafka_config or {})
+        self._trust_topic = trust_topic
+        self.progress = Progress(on_progress)
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until `stop` is set; a batch that is being published is finished first.
+
+        Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: nothing that trying again would help.
+        """
+        backoff = FIRST_BACKOFF
+        told: type[Exception] | None = None
+        try:
+            while not stop.is_set():
+                transactions, began = self.progress.now.transactions, monotonic()
+                self.progress.change(state="connecting")
+                try:
+                    with closing(connect(self._dsn, "holonstream-relay", options=READER_OPTIONS)) as connection:
+                        self._relay_as_leader(connection, stop)
+                except (Unavailable, ProducerFenced) as error:
+                    if self.progress.now.transactions > transactions or monotonic() - began > STEADY:
+                        backoff, told = FIRST_BACKOFF, None
+                    self.progress.interrupted(str(error), fenced=isinstance(error, ProducerFenced))
+                    if told is not type(error):  # one line for an outage, not one for every try
+                        log.warning("relay.interrupted", position=self.progress.now.position, **incident(error))
+                        told = type(error)
+                    stop.wait(backoff)
+                    backoff = min(2 * backoff, LONGEST_BACKOFF)
+        finally:
+            self.progress.change(state="stopped")
+
+    def _relay_as_leader(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
+        self.progress.change(state="standby")
+        if not acquire_leadership(connection, self._namespace, stop, self.progress.turned):
+            return
+        self.progress.change(state="connecting")  # to Kafka: nobody stands by while this one has the lock
+        publisher = Publisher(
+            self._bootstrap,
+            self._topic,
+            f"{self._namespace}.dead-letters",
+            group=f"{self._namespace}-relay",
+            transactional_id=f"{self._namespace}-relay",
+            compression=self._compression,
+            config=self._kafka_config,
+        )
+        with closing(publisher):
+            publisher.open()
+            position = find_position(connection, publisher, self._topic, trust_topic=self._trust_topic)
+            self._trust_topic = False  # said of the topic as it was at the start
+            self.progress.change(state="leader", position=position, error=None)
+            log.info("relay.leading", topic=self._topic, position=position)
+            try:
+                self._follow(connection, publisher, position, stop)
+            except BaseException:
+                publisher.abort()
+                raise
+
+    def _follow(
+        self, connection: psycopg.Connection[Any], publisher: Publisher, position: int, stop: threading.Event
+    ) -> None:
+        """Publish what is beyond `position`, until told to stop."""
+        idle = SHORTEST_IDLE
+        while not stop.is_set():
+            settled = read_frontier(connection, after=position)
+            if settled.frontier <= position:
+                self.progress.change(head=settled.head, frontier=settled.frontier)
+                stop.wait(idle)
+                idle = min(2 * idle, LONGEST_IDLE)
+                continue
+            self.progress.change(head=settled.head, frontier=settled.frontier)
+            idle = SHORTEST_IDLE
+            began = monotonic()
+            position = self._publish_stretch(connection, publisher, position, settled.frontier, stop)
+            # A transaction costs brokers and consumers the same for one event as for hundreds. A backlog takes longer.
+            stop.wait(max(0.0, began + self._linger - monotonic()))
+
+    def _publish_stretch(
+        self,
+        connection: psycopg.Connection[Any],
+        publisher: Publisher,
+        position: int,
+        frontier: int,
+        stop: threading.Event,
+    ) -> int:
+        """Publish settled events, and return the position that this reached."""
+        limit = STRETCH_BATCHES * self._batch_events
+        count = 0
+        settled = read_settled(
+            connection,
+            position,
+            frontier,
+            limit=limit,
+            batch_events=self._batch_events,
+            batch_bytes=self._batch_bytes,
+        )
+        with closing(settled), closing(read_ahead(settled)) as batches:
+            for batch in batches:
+                publisher.publish(batch)
+                count += len(batch.events)
+                position = batch.position
+                self.progress.published(len(batch.events), batch.bytes, position)
+                if stop.is_set():
+                    return position
+        return position if count == limit else frontier

@@ -1,0 +1,52 @@
+"""Making and upgrading the event log's schema."""
+
+from __future__ import annotations
+
+import hashlib
+
+from psycopg import sql
+
+from holonstream.producers.postgres import connect, driver_errors, query, sql_file
+from holonstream.schemas import jsontext
+from holonstream.schemas.catalogue import Catalogue
+
+FILES = ("schema.sql", "append.sql", "read.sql", "event_types.sql", "roles.sql")
+SCHEMA_LOCK = 18517 << 48
+
+
+def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
+    """Make or upgrade the event log and load the catalogue's types; returns whether the schema's files were run.
+
+    May be repeated and run by several processes at once. Files already applied are not run again, since their locks
+    would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream).
+    """
+    texts = [sql_file(name) for name in FILES]
+    digest = "event log " + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})
+        row = connection.execute(query("applied_schema")).fetchone()
+        outdated = row is None or row[0] != digest
+        if outdated:
+            for text in texts:
+                connection.execute(text)
+            connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(digest)))
+        connection.execute(query("load_event_types"), {"types": event_types(catalogue)})
+    return outdated
+
+
+def event_types(catalogue: Catalogue) -> str:
+    """The catalogue's types in all their versions, as load_event_types takes them."""
+    return jsontext.encode(
+        [
+            {
+                "name": kind.name,
+                "version": kind.version,
+                "current": kind is newest,
+                "streamKind": kind.stream_kind,
+                "requiredSubjects": kind.required_subjects,
+                "required": kind.required,
+            }
+            for newest in catalogue.types.values()
+            for kind in catalogue.versions(newest.name)
+        ]
+    ).decode()

@@ -1,0 +1,82 @@
+"""The last event on the topic, found by reading the ends of its partitions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from holonstream.producers.errors import KafkaUnavailable, NotInitialised
+from holonstream.producers.kafka import driver_errors
+from holonstream.schemas import wire
+from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.event import RecordedEvent
+
+TIMEOUT = 10.0  # seconds
+FIRST_STEP = 2  # offsets: a record and the marker of its transaction
+STEP_FACTOR = 16
+
+
+@dataclass(slots=True)
+class _Tail:
+    """A partition whose end is being read: [low, high) are its offsets, `start` is where reading begins."""
+
+    low: int
+    high: int
+    start: int
+    event: RecordedEvent | None = None
+
+
+def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
+    """The event with the highest position on the topic, None when it has no committed record.
+
+    An end may hold nothing but transaction markers, aborted records and what others put there and is no event, so the
+    search steps back until it finds an event or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no
+    such topic).
+    """
+    with driver_errors(f"reading the end of {topic}"):
+        step = FIRST_STEP
+        open_tails = {
+            p: _Tail(low, high, high) for p, (low, high) in _watermarks(consumer, topic).items() if high > low
+        }
+        last: RecordedEvent | None = None
+        while open_tails:
+            for tail in open_tails.values():
+                tail.start = max(tail.low, tail.high - step)
+            _read_to_end(consumer, topic, open_tails)
+            for event in [tail.event for tail in open_tails.values() if tail.event is not None]:
+                last = event if last is None or event.position > last.position else last
+            open_tails = {p: tail for p, tail in open_tails.items() if tail.event is None and tail.start > tail.low}
+            step *= STEP_FACTOR
+        return last
+
+
+def _watermarks(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+    metadata = consumer.list_topics(topic, TIMEOUT).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
+    if not metadata.partitions:
+        raise NotInitialised(f"Topic {topic} is missing: run `holonstream init`")
+    return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT) for p in metadata.partitions}
+
+
+def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
+    """Read each partition from `start` to its end, keeping the last event."""
+    consumer.assign([TopicPartition(topic, p, tail.start) for p, tail in tails.items()])
+    try:
+        unread = set(tails)
+        while unread:
+            message = consumer.poll(TIMEOUT)
+            if message is None:
+                raise KafkaUnavailable(f"Kafka unavailable: the end of {topic} {sorted(unread)} cannot be read")
+            error = message.error()
+            if error is None:
+                with suppress(InvalidEvent):  # somebody else's, which no relay is to stumble over
+                    tails[message.partition()].event = wire.decode(message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                unread.discard(message.partition())
+            elif not error.retriable():
+                raise KafkaException(error)
+    finally:
+        consumer.unassign()

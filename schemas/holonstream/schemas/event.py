@@ -1,0 +1,110 @@
+"""The event envelope (domain catalogue, section 1.1): as producers give it, and as the log keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from holonstream.schemas import instant, jsontext
+from holonstream.schemas.errors import BadData, InvalidEvent
+
+
+class ValidityWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When the fact holds; both ends belong to it, an absent end is open."""
+
+    start: str | None = None
+    end: str | None = None
+
+    def __post_init__(self) -> None:
+        start = None if self.start is None else instant.parse(self.start)
+        end = None if self.end is None else instant.parse(self.end)
+        if start is not None and end is not None and start > end:
+            raise InvalidEvent(f"Invalid validityWindow: start {self.start!r} is after end {self.end!r}")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A fact as its producer gives it.
+
+    ``subjects[0]`` is the thing changed, the others are only referred to. Instants are ISO-8601 text. The store gives
+    ``id`` (a UUID) when it is absent and ``recordedAt`` always.
+    """
+
+    type: str
+    occurred_at: str
+    actor: str
+    subjects: tuple[str, ...]
+    source_system: str
+    payload: dict[str, Any] = {}
+    id: str | None = None
+    schema_version: int | None = None
+    source_document: str | None = None
+    validity_window: ValidityWindow | None = None
+    causal_links: dict[str, Any] = {}
+    traceparent: str | None = None
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A fact as the log keeps it: an event with its place.
+
+    ``stream`` names the one entity that it changes, ``version`` counts 1, 2, 3 ... within the stream, ``position`` is
+    the order of the whole log (rising, with gaps). Instants are canonical text.
+    """
+
+    id: str
+    type: str
+    schema_version: int
+    occurred_at: str
+    recorded_at: str
+    actor: str
+    subjects: tuple[str, ...]
+    source_system: str
+    payload: dict[str, Any]
+    stream: str
+    version: int
+    position: int
+    source_document: str | None = None
+    validity_window: ValidityWindow | None = None
+    causal_links: dict[str, Any] = {}
+    traceparent: str | None = None
+
+
+def parse_event(value: Any) -> Event:
+    """An envelope from JSON values, checked and made canonical.
+
+    Raises InvalidEvent, naming the event's id and the field.
+    """
+    name = value.get("id") if isinstance(value, dict) else None
+    try:
+        event = msgspec.convert(value, Event)
+        return msgspec.structs.replace(
+            event,
+            id=None if event.id is None else str(UUID(event.id)),
+            occurred_at=instant.canonical(event.occurred_at),
+        )
+    except (msgspec.ValidationError, InvalidEvent) as error:
+        raise InvalidEvent(f"Invalid event {name!r}: {error}") from None
+    except ValueError:
+        raise InvalidEvent(f"Invalid event {name!r}: id is not a UUID") from None
+
+
+def parse_events(text: bytes | str, key: str = "events") -> list[Event]:
+    """The envelopes of a JSON text: a list of them, or an object with the list under `key`.
+
+    Raises InvalidEvent (which names the event's place in the list) or BadData (not JSON, no list).
+    """
+    document = jsontext.decode(text)
+    if isinstance(document, dict):
+        if key not in document:
+            raise BadData(f"No events: the object has no key {key!r}, only {sorted(document)}")
+        document = document[key]
+    if not isinstance(document, list):
+        raise BadData(f"No events: expected a JSON list of envelopes, found {type(document).__name__}")
+    events = []
+    for number, value in enumerate(document):
+        try:
+            events.append(parse_event(value))
+        except InvalidEvent as error:
+            raise InvalidEvent(f"{error} (number {number} of the list)") from None
+    return events

@@ -1,0 +1,64 @@
+"""What Redis holds: the names of keys, and entries as bytes.
+
+An entry is a kind, a position of 20 digits, and for a value the holon as JSON. One GET answers everything: the first
+byte tells value from tombstone, and the position stands at a fixed place where Lua can compare it as text.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgspec
+
+from holonstream.schemas.state import HOLON, Holon, stream_of
+
+VALUE = ord("V")
+HEADER = 21  # bytes before the JSON
+SLOTS = 4096  # per partition; about 330 KB of Redis when all are used
+STREAM_PREFIX = stream_of(HOLON, "")
+
+_SLOT_TEXTS = [f"{slot:04d}" for slot in range(SLOTS)]
+_encode = msgspec.json.Encoder().encode
+# No hook for numbers: the JSON is ours, so a whole float must stay the float that it was.
+_decode = msgspec.json.Decoder(Holon).decode
+
+
+class Keys:
+    """The keys of one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.holon = f"{namespace}:holon:"
+        """to be followed by the holon's id"""
+        self._fence = f"{namespace}:fence:"
+
+    def fence(self, partition: int) -> str:
+        """The key of a partition's fence."""
+        return f"{self._fence}{partition}"
+
+
+def slot_of(holon_id: str) -> str:
+    """The field of its partition's fence that speaks for a holon: 4 digits."""
+    return _SLOT_TEXTS[crc32(holon_id.encode()) % SLOTS]
+
+
+def position_text(position: int) -> str:
+    """A position as the scripts compare it: 20 digits, enough for PostgreSQL's bigint."""
+    return f"{position:020d}"
+
+
+def encode_value(holon: Holon) -> bytes:
+    """The entry that holds a holon."""
+    return b"V%020d%b" % (holon.position, _encode(holon))
+
+
+def decode_value(entry: bytes) -> Holon | None:
+    """The holon of a value; None for what another release of holonstream wrote and this one cannot read."""
+    try:
+        return _decode(memoryview(entry)[HEADER:])
+    except msgspec.DecodeError:
+        return None
+
+
+def position_of(entry: bytes) -> int:
+    """The position at which a value or tombstone stands."""
+    return int(entry[1:HEADER])

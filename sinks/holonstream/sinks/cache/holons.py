@@ -1,0 +1,207 @@
+"""Reading holons through the cache (protocol: `sinks.cache`)."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Protocol, Self, cast
+
+import structlog
+from redis.asyncio import Redis
+
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.incident import incident
+from holonstream.schemas.state import HOLON, Holon, stream_of
+from holonstream.schemas.token import Token
+from holonstream.sinks.cache.counters import CacheCounters
+from holonstream.sinks.cache.driver import Script, redis_errors
+from holonstream.sinks.cache.entry import VALUE, Keys, decode_value, encode_value, position_of, position_text, slot_of
+from holonstream.sinks.errors import CacheUnavailable, NotYetVisible
+from holonstream.sinks.store import DEADLINE
+
+log = structlog.get_logger(__name__)
+
+_fill = Script("fill")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.05  # seconds between two looks at a graph that has not reached a token
+
+
+class HolonRead(Protocol):
+    """A holon as the graph holds it, and how far the graph had come."""
+
+    @property
+    def holon(self) -> Holon | None: ...
+    @property
+    def partition(self) -> int:
+        """The partition of the stream ``holon/<id>``."""
+
+    @property
+    def checkpoint_position(self) -> int | None:
+        """Every event of the holon up to here is in what was read.
+
+        The partition's checkpoint, read BEFORE the holon; below the first parked event when the holon's stream is
+        parked; None when the graph has applied nothing of the partition.
+        """
+
+    @property
+    def is_whole(self) -> bool:
+        """False when the holon is not as it was written: it is not kept then."""
+
+
+class HolonReader(Protocol):
+    """Where misses are answered."""
+
+    async def read_holon(self, holon_id: str) -> HolonRead: ...
+
+
+class HolonCache:
+    """`get_holon` through Redis.
+
+    A cache that is down, slow or empty costs time, never an answer: after the time limit of `redis` (a client made by
+    `sinks.cache.connect`, which the store closes) the graph is asked, and Redis left alone for `retry_after` seconds.
+    `value_ttl` is in whole seconds.
+    """
+
+    def __init__(
+        self,
+        graph: HolonReader,
+        redis: Redis,
+        namespace: str = "holonstream",
+        *,
+        value_ttl: int = 3_600,
+        retry_after: float = 1.0,
+        counters: CacheCounters | None = None,
+    ) -> None:
+        self.counters = counters or CacheCounters()
+        self._graph = graph
+        self._redis = redis
+        # The client refuses, rather than waits, when all its connections are in use.
+        self._free = asyncio.Semaphore(redis.connection_pool.max_connections)
+        self._keys = Keys(namespace)
+        self._prefix = self._keys.holon
+        self._value_ttl = value_ttl
+        self._retry_after = retry_after
+        self._failed_at: float | None = None
+        self._flights: dict[str, asyncio.Task[HolonRead]] = {}
+
+    async def get_holon(
+        self, holon_id: str, *, at_least: Token | str | None = None, deadline: float = DEADLINE
+    ) -> Holon | None:
+        """The holon, None when there is none of this id; with a token, in a state that is at least as new as the token.
+
+        Without a token the answer is as fresh as the sinks' lag. `deadline` is how long, in seconds, to wait for the
+        graph to reach the token. Raises NotYetVisible when it passes, GraphUnavailable, InvalidToken.
+        """
+        wanted = 0 if at_least is None else Token.of(at_least).positions.get(stream_of(HOLON, holon_id), 0)
+        entry = await self._look_up(holon_id)
+        if entry is not None and entry[0] == VALUE:
+            holon = decode_value(entry)
+            if holon is not None and holon.position >= wanted:
+                self.counters.hits += 1
+                return holon
+        self.counters.misses += 1
+        return await self._from_graph(holon_id, wanted, position_of(entry) if entry else 0, deadline)
+
+    async def close(self) -> None:
+        """Let go of reads under way and of all connections; closing twice is fine."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _look_up(self, holon_id: str) -> bytes | None:
+        if self._out_of_order():
+            self.counters.bypassed += 1
+            return None
+        try:
+            async with self._free:
+                with redis_errors("looking up a holon"):
+                    return cast("bytes | None", await self._redis.get(self._prefix + holon_id))
+        except CacheUnavailable as error:
+            self._failed(error)
+            return None
+
+    async def _from_graph(self, holon_id: str, wanted: int, known: int, deadline: float) -> Holon | None:
+        began = monotonic()
+        pause = _FIRST_PAUSE
+        flight = self._flights.get(holon_id)
+        if flight is not None:
+            # Its read of the graph began before this one: it may be older than what this reader knows.
+            read = await asyncio.shield(flight)
+            if _reached(read) >= max(wanted, known):
+                return read.holon
+        while True:
+            read = await asyncio.shield(self._flights.get(holon_id) or self._take_off(holon_id))
+            reached = _reached(read)
+            if reached >= wanted:
+                return read.holon
+            waited = monotonic() - began
+            if waited >= deadline:
+                raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, waited)
+            self.counters.waits += 1
+            await asyncio.sleep(min(pause, deadline - waited))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _take_off(self, holon_id: str) -> asyncio.Task[HolonRead]:
+        flight = asyncio.create_task(self._read_and_fill(holon_id))
+        self._flights[holon_id] = flight
+        # Look at its outcome, also when every reader that waited for it has gone.
+        flight.add_done_callback(_look_at)
+        return flight
+
+    async def _read_and_fill(self, holon_id: str) -> HolonRead:
+        try:
+            self.counters.graph_reads += 1
+            read = await self._graph.read_holon(holon_id)
+            if read.holon is not None and read.is_whole and not self._out_of_order():
+                await self._put(read.holon, read.partition, read.checkpoint_position or 0)
+            return read
+        finally:
+            # Before it counts as done: whoever finds a flight here afterwards finds one that began later.
+            del self._flights[holon_id]
+
+    async def _put(self, holon: Holon, partition: int, checkpoint: int) -> None:
+        try:
+            async with self._free:
+                with redis_errors("filling a holon"):
+                    outcome: bytes = await _fill.run(
+                        self._redis,
+                        [self._prefix + holon.id, self._keys.fence(partition)],
+                        position_text(holon.position),
+                        position_text(checkpoint),
+                        slot_of(holon.id),
+                        encode_value(holon),
+                        self._value_ttl,
+                    )
+        except CacheUnavailable as error:
+            self._failed(error)
+            return
+        if outcome == b"filled":
+            self.counters.fills += 1
+        else:
+            self.counters.refused[outcome.decode()] += 1
+
+    def _out_of_order(self) -> bool:
+        return self._failed_at is not None and monotonic() - self._failed_at < self._retry_after
+
+    def _failed(self, error: HolonstreamError) -> None:
+        self.counters.errors += 1
+        if self._failed_at is None:
+            log.warning("cache.unavailable", **incident(error))
+        self._failed_at = monotonic()
+
+
+def _reached(read: HolonRead) -> int:
+    """Every event of the holon up to this position is in what was read."""
+    return max(read.holon.position if read.holon else 0, read.checkpoint_position or 0)
+
+
+def _look_at(flight: asyncio.Task[HolonRead]) -> None:
+    if not flight.cancelled():
+        flight.exception()

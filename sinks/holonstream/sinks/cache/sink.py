@@ -1,0 +1,240 @@
+"""The invalidating sink: puts tombstones in place of what events have changed (protocol: `sinks.cache`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from time import perf_counter
+
+import structlog
+from redis.asyncio import Redis
+
+from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.incident import incident
+from holonstream.schemas.wire import decode_place
+from holonstream.sinks.base import RawRecord, Run, Written
+from holonstream.sinks.cache.counters import CacheCounters
+from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
+from holonstream.sinks.cache.entry import STREAM_PREFIX, Keys, position_text, slot_of
+from holonstream.sinks.errors import CacheUnavailable
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 1000  # records per script, or per scripts sent together: some 7 ms in which Redis serves nobody else
+_TURNS_TO_SEND = 4  # turns of the loop in which redis-py gets a command onto its socket
+_invalidate = Script("invalidate")
+_floor = Script("floor")
+
+
+class InvalidationSink:
+    """A `sinks.base.Sink` over Redis; idempotent, so it keeps no checkpoint of its own.
+
+    `redis` is a client made by `sinks.cache.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
+    what readers give to values. `settle` and `tick` are in seconds; a worker should tick more than once while a floor
+    settles. Raises ValueError when tombstones would not outlive values.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        namespace: str = "holonstream",
+        *,
+        value_ttl: int = 3_600,
+        tombstone_ttl: int = 86_400,
+        settle: float = 3.0,
+        tick: float = 1.0,
+        allow_persistent: bool = False,
+        counters: CacheCounters | None = None,
+    ) -> None:
+        if tombstone_ttl <= value_ttl:
+            raise ValueError(f"tombstone_ttl ({tombstone_ttl} s) must be longer than value_ttl ({value_ttl} s)")
+        self.counters = counters or CacheCounters()
+        self._redis = redis
+        self._keys = Keys(namespace)
+        self._tombstone_ttl = tombstone_ttl
+        self._settle_ms = round(settle * 1000)
+        self._tick = tick
+        self._allow_persistent = allow_persistent
+        self._processed: dict[int, int] = {}
+        """per partition held, the position up to which this worker has written tombstones, or has begun to"""
+        self._ticking: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect and check Redis's settings.
+
+        Raises `sinks.cache.UnsafeRedis` when it persists or evicts by another policy, CacheUnavailable when it is down.
+        """
+        if self._ticking is None:
+            await check_server(self._redis, allow_persistent=self._allow_persistent)
+            self._closing.clear()
+            self._ticking = asyncio.create_task(self._keep_floors(), name="cache-floors")
+
+    async def close(self) -> None:
+        """Stop the upkeep of floors and disconnect; closing twice is fine."""
+        if self._ticking is not None:
+            # Asked, not cancelled: Python 3.11's wait_for, which the client uses, can lose a cancellation.
+            self._closing.set()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+            self._ticking = None
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        """Find out whether Redis answers. Raises CacheUnavailable."""
+        with redis_errors("pinging"):
+            await self._redis.ping()
+
+    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+        """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
+        self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
+        await self.keep_floors()
+        return None
+
+    def revoke(self, topic: str, partition: int) -> None:
+        """Give a partition back."""
+        self._processed.pop(partition, None)
+
+    async def write(self, run: Run) -> Written:
+        """Invalidate every holon that one run changes; see `write_runs`."""
+        (written,) = await self.write_runs([run])
+        return written
+
+    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+        """Invalidate every holon that the runs change; may be repeated.
+
+        Raises CacheUnavailable; some of the tombstones may be written then.
+        """
+        if self._ticking is not None and self._ticking.done():
+            self._ticking.result()  # a bug in the upkeep of floors must not go unnoticed
+        results: list[Written] = []
+        calls: list[Call] = []
+        waiting = 0
+        in_flight: asyncio.Task[None] | None = None
+        try:
+            for run in runs:
+                last = _last_position(run.records)
+                if last is None:
+                    results.append(Written(applied=0, skipped=len(run.records), dead=0, position=None))
+                    continue
+                if run.partition in self._processed:
+                    # Before the first script: a floor that a tick makes between two scripts must cover the first one.
+                    self._processed[run.partition] = max(last, self._processed[run.partition])
+                undecodable = 0
+                for start in range(0, len(run.records), CHUNK):
+                    records = run.records[start : start + CHUNK]
+                    if waiting + len(records) > CHUNK:
+                        in_flight = await self._send(calls, in_flight)
+                        calls, waiting = [], 0
+                    began = perf_counter()
+                    latest, bad = _latest_positions(records)
+                    undecodable += bad
+                    if latest:
+                        calls.append(self._call(run.partition, latest, last))
+                        waiting += len(records)
+                    self.counters.fold_seconds += perf_counter() - began
+                applied = len(run.records) - undecodable
+                results.append(Written(applied=applied, skipped=undecodable, dead=0, position=last))
+            in_flight = await self._send(calls, in_flight)
+            await in_flight
+        finally:
+            if in_flight is not None:
+                in_flight.cancel()  # nothing, unless this write is given up
+        for run, written in zip(runs, results, strict=True):
+            self._skip(run, written.skipped)
+        return results
+
+    async def keep_floors(self) -> None:
+        """Make the floors of the held partitions where Redis has none. Raises CacheUnavailable."""
+        held = dict(self._processed)
+        if not held:
+            return
+        keys = [self._keys.fence(partition) for partition in held]
+        with redis_errors("keeping floors"):
+            made = await _floor.run(self._redis, keys, self._settle_ms, *map(position_text, held.values()))
+        if made:
+            self.counters.floors += made
+            log.info("cache.floors.made", count=made, held=len(held))
+
+    def _call(self, partition: int, latest: Mapping[str, int], last: int) -> Call:
+        """Keys and arguments of the script."""
+        prefix, ids = self._keys.holon, [stream[len(STREAM_PREFIX) :] for stream in latest]
+        positions, slots = "".join(map(position_text, latest.values())), "".join(map(slot_of, ids))
+        keys = [self._keys.fence(partition), *[prefix + i for i in ids]]
+        return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._settle_ms]
+
+    async def _send(self, calls: Sequence[Call], in_flight: asyncio.Task[None] | None) -> asyncio.Task[None]:
+        """Send calls once those in flight are through: Redis works on them while the next are decoded."""
+        if in_flight is not None:
+            await in_flight
+        sent = asyncio.create_task(self._invalidate(calls))
+        try:
+            for _ in range(_TURNS_TO_SEND):
+                await asyncio.sleep(0)
+        except BaseException:
+            sent.cancel()
+            raise
+        return sent
+
+    async def _invalidate(self, calls: Sequence[Call]) -> None:
+        if calls:
+            holons = sum(len(keys) - 1 for keys, _ in calls)
+            partitions = ", ".join(keys[0].rpartition(":")[2] for keys, _ in calls)  # as their fences are named
+            with redis_errors(f"invalidating {holons} holons of partition {partitions}"):
+                answers = await _invalidate.run_each(self._redis, calls)
+                self.counters.tombstones += sum(answer for answer in answers if isinstance(answer, int))
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        raise answer
+
+    def _skip(self, run: Run, undecodable: int) -> None:
+        if undecodable:
+            self.counters.undecodable += undecodable
+            log.warning(
+                "cache.records.undecodable",
+                partition=run.partition,
+                first=run.records[0].offset,
+                next=run.next_offset,
+                count=undecodable,
+                cause=InvalidEvent.__name__,
+            )
+
+    async def _keep_floors(self) -> None:
+        failing = False
+        while not await self._closes_within(self._tick):
+            try:
+                await self.keep_floors()
+                failing = False
+            except CacheUnavailable as error:
+                if not failing:
+                    log.warning("cache.floors.unavailable", held=len(self._processed), **incident(error))
+                failing = True
+
+    async def _closes_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return self._closing.is_set()
+
+
+def _last_position(records: Sequence[RawRecord]) -> int | None:
+    """The position of the last record that has one."""
+    for record in reversed(records):
+        with suppress(InvalidEvent):
+            return decode_place(record.value).position
+    return None
+
+
+def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int]:
+    """The last position of each holon stream, and how many records cannot be decoded."""
+    latest: dict[str, int] = {}
+    undecodable = 0
+    for record in records:
+        try:
+            place = decode_place(record.value)
+        except InvalidEvent:
+            undecodable += 1
+            continue
+        if place.subject.startswith(STREAM_PREFIX):
+            latest[place.subject] = place.position
+    return latest, undecodable

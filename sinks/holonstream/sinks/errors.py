@@ -1,0 +1,39 @@
+"""Errors of the stores that follow the log (tree: `schemas.errors`)."""
+
+from __future__ import annotations
+
+from holonstream.schemas.errors import HolonstreamError, Unavailable
+
+
+class GraphUnavailable(Unavailable):
+    """Neo4j cannot be reached or asks to try again."""
+
+
+class CacheUnavailable(Unavailable):
+    """Redis cannot be reached or asks to try again."""
+
+
+class NotInitialised(HolonstreamError):
+    """The store lacks what `holonstream init` makes."""
+
+
+class PartitionsAdded(HolonstreamError):
+    """A topic that a graph follows was given more partitions."""
+
+
+class CheckpointMoved(HolonstreamError):
+    """Another worker has written the partition: this one no longer owns it."""
+
+    def __init__(self, topic: str, partition: int, reason: str) -> None:
+        super().__init__(f"Checkpoint moved: {topic}[{partition}] {reason}")
+        self.topic, self.partition = topic, partition
+
+
+class NotYetVisible(HolonstreamError):
+    """A read with a token reached its deadline before the view reached the token."""
+
+    def __init__(self, stream: str, wanted: int, reached: int | None, waited: float) -> None:
+        super().__init__(
+            f"Not yet visible: {stream} at position {wanted}; the view has reached {reached} after {waited:.3f} s"
+        )
+        self.stream, self.wanted, self.reached, self.waited = stream, wanted, reached, waited

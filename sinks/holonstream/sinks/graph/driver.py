@@ -1,0 +1,276 @@
+"""The one place that talks to the Neo4j driver, and that turns its errors into ours.
+
+Down, busy, deadlocked or out of memory is GraphUnavailable: the caller tries again. What the server refuses (a wrong
+password, a statement it cannot run, a value that breaks a constraint) is GraphRefused: trying again cannot help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from neo4j import (
+    AsyncDriver,
+    AsyncGraphDatabase,
+    AsyncSession,
+    AsyncTransaction,
+    NotificationMinimumSeverity,
+    Query,
+    TrustCustomCAs,
+)
+from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
+
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.sinks.errors import GraphUnavailable
+
+CONNECT_TIMEOUT = 5.0  # seconds
+ACQUIRE_TIMEOUT = 30.0  # seconds to wait for a free connection of the pool
+TRANSACTION_TIMEOUT = 120.0  # seconds; after it the server drops a transaction, with the locks of a client that hangs
+STREAM_SIZE = 500  # rows that a stream asks for at a time
+IDLE_CHECK = 30.0  # seconds without use after which a pooled connection is tried before it is trusted
+
+_TRY_AGAIN = (
+    "Neo.TransientError.",
+    "Neo.DatabaseError.",
+    "Neo.ClientError.Transaction.TransactionTimedOut",
+    "Neo.ClientError.Transaction.LockClientStopped",
+    "Neo.ClientError.Transaction.TransactionTerminated",
+    "Neo.ClientError.Transaction.TransactionHookFailed",
+    "Neo.ClientError.Cluster.",
+    "Neo.ClientError.General.TransactionOutOfMemoryError",
+    "Neo.ClientError.Statement.EntityNotFound",  # somebody deleted it while it was read
+)
+_DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
+_FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
+
+
+class GraphRefused(HolonstreamError):
+    """Neo4j refuses what is asked of it: credentials, configuration or a statement. Not for retrying."""
+
+    detail = ""
+    """what the server says where that may quote values: for parked marks and dead letters, never for a log"""
+
+
+class ExecutionFailed(GraphUnavailable):
+    """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
+    an index; the sink finds out which (`sinks.graph.bisect`)."""
+
+    detail = ""
+    """as of GraphRefused"""
+
+
+class OutOfMemory(GraphUnavailable):
+    """A transaction is too large for the server's memory."""
+
+    too_much = True
+
+
+class Deadlock(GraphUnavailable):
+    """Two transactions wait for each other's locks, and the server gave this one up; nothing of it is written."""
+
+
+R = TypeVar("R", GraphRefused, ExecutionFailed)
+
+
+@contextmanager
+def neo4j_errors(address: str) -> Iterator[None]:
+    """Turn what the driver raises into GraphUnavailable, Deadlock, ExecutionFailed or GraphRefused."""
+    try:
+        yield
+    except Neo4jError as error:
+        code = error.code or ""
+        detail = error.message or ""
+        text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {detail}'}"
+        if code == _DEADLOCK:
+            raise Deadlock(text) from error
+        if code == _FAILED:
+            raise _detailed(ExecutionFailed(text), detail) from error
+        if "OutOfMemory" in code:
+            raise OutOfMemory(text) from error
+        if code.startswith(_TRY_AGAIN) or error.is_retryable():
+            raise GraphUnavailable(text) from error
+        raise _detailed(GraphRefused(text), detail) from error
+    except ConfigurationError as error:
+        raise GraphRefused(f"Neo4j at {address}: {error}") from error
+    except (DriverError, OSError, asyncio.IncompleteReadError) as error:
+        raise GraphUnavailable(f"Neo4j at {address}: {type(error).__name__}: {error}") from error
+
+
+def _detailed(refusal: R, detail: str) -> R:
+    refusal.detail = detail
+    return refusal
+
+
+def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:
+    """Address and options for the driver: one whose scheme says TLS takes no authorities of ours."""
+    scheme, _, rest = uri.partition("://")
+    if ca is None or not scheme.endswith("+s"):
+        return uri, {}
+    options = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(ca))}
+    return f"{scheme.removesuffix('+s')}://{rest}", options
+
+
+def _quotes_values(code: str) -> bool:
+    """Whether the server's message may quote values of an event, which would then stand in a log."""
+    return (".Statement." in code and not code.endswith(".SyntaxError")) or code.endswith("ConstraintValidationFailed")
+
+
+class GraphConnection:
+    """A database of a Neo4j server; holds a pool of connections from `open` to `close`."""
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        database: str = "neo4j",
+        max_connections: int = 20,
+        ca: Path | None = None,
+    ) -> None:
+        """`ca` is the file of authorities trusted instead of the system's, for ``bolt+s://`` and ``neo4j+s://``."""
+        self._target, self._trust = _trusting(uri, ca)
+        self.uri, self.database = uri, database
+        self._auth = None if user is None else (user, password or "")
+        self._max_connections = max_connections
+        self._driver: AsyncDriver | None = None
+        self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+
+    def __repr__(self) -> str:
+        return f"GraphConnection({self.uri!r}, database={self.database!r})"
+
+    async def open(self) -> None:
+        """Connect, and find out whether the server answers. Raises GraphUnavailable or GraphRefused."""
+        if self._driver is not None:
+            return
+        with neo4j_errors(self.uri):
+            driver = AsyncGraphDatabase.driver(
+                self._target,
+                auth=self._auth,
+                connection_timeout=CONNECT_TIMEOUT,
+                connection_acquisition_timeout=ACQUIRE_TIMEOUT,
+                max_connection_pool_size=self._max_connections,
+                liveness_check_timeout=IDLE_CHECK,
+                notifications_min_severity=NotificationMinimumSeverity.OFF,
+                telemetry_disabled=True,
+                keep_alive=True,
+                **self._trust,
+            )
+            try:
+                await driver.verify_connectivity()
+            except BaseException:
+                await driver.close()
+                raise
+        self._driver = driver
+
+    async def ping(self) -> None:
+        """Find out whether the server answers now. Raises GraphUnavailable or GraphRefused."""
+        if self._driver is None:
+            raise GraphUnavailable(f"Neo4j at {self.uri}: the connection is not open")
+        with neo4j_errors(self.uri):
+            await self._driver.verify_connectivity()
+
+    async def close(self) -> None:
+        """Close all connections; closing twice is fine."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.close()
+
+    async def __aenter__(self) -> GraphConnection:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def rows(self, statement: str, **parameters: Any) -> list[list[Any]]:
+        """Run a statement in a transaction of its own; its rows."""
+        with neo4j_errors(self.uri):
+            async with self._session() as session:
+                result = await session.run(_query(statement), _quiet(parameters))
+                return await result.values()
+
+    @asynccontextmanager
+    async def stream(self, statement: str, **parameters: Any) -> AsyncIterator[AsyncIterator[list[Any]]]:
+        """Run a statement in a transaction of its own; its rows, as they come."""
+        async with self._session(fetch_size=STREAM_SIZE) as session:
+            with neo4j_errors(self.uri):
+                result = await session.run(_query(statement), parameters)
+
+            async def rows() -> AsyncIterator[list[Any]]:
+                with neo4j_errors(self.uri):
+                    async for record in result:
+                        yield record.values()
+
+            yield rows()
+
+    async def plan(self, statement: str, **parameters: Any) -> dict[str, Any]:
+        """The plan that the server would run a statement by; nothing is run."""
+        with neo4j_errors(self.uri):
+            async with self._session() as session:
+                result = await session.run(_query("EXPLAIN " + statement), parameters)
+                plan = (await result.consume()).plan
+                assert plan is not None
+                return plan
+
+    @asynccontextmanager
+    async def transaction(self, timeout: float = TRANSACTION_TIMEOUT) -> AsyncIterator[Transaction]:
+        """A transaction that commits at the end of the block, and rolls back when the block raises.
+
+        After `timeout` seconds the server drops it, should the client have gone silent.
+        """
+        async with self._session() as session:
+            with neo4j_errors(self.uri):
+                transaction = await session.begin_transaction(timeout=timeout)
+            try:
+                yield Transaction(transaction, self.uri)
+            except asyncio.CancelledError:
+                transaction.cancel()
+                raise
+            except BaseException:
+                with suppress(Neo4jError, DriverError, OSError):
+                    await transaction.close()
+                raise
+            with neo4j_errors(self.uri):
+                await transaction.commit()
+
+    def _session(self, fetch_size: int = -1) -> AsyncSession:
+        if self._driver is None:
+            raise GraphUnavailable(f"Neo4j at {self.uri}: the connection is not open")
+        return self._driver.session(database=self.database, fetch_size=fetch_size, bookmark_manager=self._bookmarks)
+
+
+class Transaction:
+    """Statements that take effect together."""
+
+    def __init__(self, transaction: AsyncTransaction, address: str) -> None:
+        self._transaction, self._address = transaction, address
+
+    async def rows(self, statement: str, **parameters: Any) -> list[list[Any]]:
+        """Run one more statement; its rows."""
+        with neo4j_errors(self._address):
+            result = await self._transaction.run(statement, _quiet(parameters))
+            return await result.values()
+
+
+class _Quiet(list[Any]):
+    """A list that does not show what is in it.
+
+    The driver builds the text of its debug log, with all parameters, for every statement, logged or not: a tenth of the
+    cost of a run, and data where none belongs.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values>"
+
+
+def _quiet(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: _Quiet(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _query(statement: str) -> Query:
+    # Statements come from files of ours; only names that the catalogue knows are put into them (statements.py).
+    return Query(statement)

@@ -1,0 +1,94 @@
+"""Loading the present states of entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
+from holonstream.sinks.errors import GraphUnavailable
+from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection
+from holonstream.sinks.graph.mapping import holon_of, relationship_of
+from holonstream.sinks.graph.statements import count_statement, load_statement, text
+
+
+class Loader:
+    """Loads states by stream; remembers which relationship types occur, as a seek is needed for each of them."""
+
+    def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
+        self._connection, self._catalogue = connection, catalogue
+        self._types: set[str] | None = None
+        self._forgotten = 0
+
+    def forget_types(self) -> None:
+        """Ask again which types occur: another worker may have written the first of one.
+
+        To be called once that worker is done: after the checkpoint's lock was had.
+        """
+        self._types = None
+        self._forgotten += 1
+
+    def add_types(self, types: set[str]) -> None:
+        """Take note of types that were written."""
+        if self._types is not None:
+            self._types |= types
+
+    async def load(self, streams: Sequence[str]) -> dict[str, State]:
+        """The states of some streams, in at most two queries; those that have none are left out.
+
+        Raises GraphUnavailable, and nothing that would be a verdict on what is to be written.
+        """
+        try:
+            return await self._load(streams)
+        except ExecutionFailed as error:
+            raise GraphUnavailable(str(error)) from error
+
+    async def _load(self, streams: Sequence[str]) -> dict[str, State]:
+        holons: list[str] = []
+        relationships: list[str] = []
+        for stream in streams:
+            kind, _, entity = stream.partition("/")
+            (holons if kind == HOLON else relationships).append(entity)
+        states: dict[str, State] = {}
+        if holons:
+            rows = (await self._connection.rows(text("holons_load"), ids=holons))[0][0]
+            with _torn_reads(HOLON):
+                for labels, properties in rows:
+                    holon = holon_of(labels, properties)
+                    states[stream_of(HOLON, holon.id)] = holon
+        if relationships and (types := await self._occurring_types()):
+            query = load_statement(self._catalogue, types)
+            rows = (await self._connection.rows(query, ids=relationships))[0][0]
+            with _torn_reads(RELATIONSHIP):
+                for row in rows:
+                    relationship = relationship_of(*row)
+                    states[stream_of(RELATIONSHIP, relationship.id)] = relationship
+        return states
+
+    async def _occurring_types(self) -> set[str]:
+        while self._types is None:
+            forgotten = self._forgotten
+            found = set(await occurring_types(self._connection, self._catalogue))
+            if forgotten == self._forgotten:  # else it may have been asked too early
+                self._types = found
+        return self._types
+
+
+@contextmanager
+def _torn_reads(kind: str) -> Iterator[None]:
+    """Reads are not isolated: an entity that somebody deletes by hand is found by its id, and then lacks any part."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError) as error:
+        raise GraphUnavailable(
+            f"A {kind} lacks {error}: it is being deleted, or was damaged by hand; then `holonstream verify graph "
+            "--repair` mends it"
+        ) from error
+
+
+async def occurring_types(connection: GraphConnection, catalogue: Catalogue) -> list[str]:
+    """The relationship types of which the graph has any, sorted. Raises GraphUnavailable."""
+    names = sorted(catalogue.relationship_types)
+    (counts,) = await connection.rows(count_statement(catalogue, names))
+    return [name for name, count in zip(names, counts, strict=True) if count]

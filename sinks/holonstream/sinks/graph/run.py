@@ -1,0 +1,196 @@
+"""A run's records, sorted out by stream and folded: pure.
+
+A record that cannot be decoded as an event still tells its place when it is ours (`schemas.wire.decode_place`); its
+stream is then parked like that of an event that does not apply. One that tells nothing is dead-lettered alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from holonstream.schemas import wire
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent
+from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.projection import apply
+from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
+from holonstream.sinks.base import DeadLetter, RawRecord, Run
+from holonstream.sinks.graph.mapping import check_ids
+
+_KINDS = (HOLON, RELATIONSHIP)
+
+
+class HoleInStream(HolonstreamError):
+    """An event's version does not follow its stream's: an event was lost on the way. Never retried or parked."""
+
+
+class StreamInTwoPartitions(HolonstreamError):
+    """A stream's events came from two partitions, so that nothing orders them: the topic's partitions were changed."""
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """The place of a record of ours whose rest cannot be read, and why not."""
+
+    stream: str
+    version: int
+    position: int
+    error: str
+    traceparent: str | None
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """A record and what it says."""
+
+    record: RawRecord
+    event: RecordedEvent | Undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A stream whose events from `version` on are not in the graph."""
+
+    stream: str
+    version: int
+    position: int
+    offset: int
+    reason: str
+    cause: str
+    """the error's class"""
+    traceparent: str | None
+
+    def place(self) -> dict[str, object]:
+        """What a log line says of it: all but the reason, which may name values."""
+        names = ("stream", "version", "position", "offset", "cause", "traceparent")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run's fold comes to."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
+    applied: int = 0
+    skipped: int = 0
+
+
+def sort_out(run: Run, checkpoint: int, outcome: Outcome) -> tuple[dict[str, list[Item]], int | None]:
+    """A run's records above the checkpoint, decoded, by stream; and the log position of the last that tells it.
+
+    Those that tell nothing are dead-lettered.
+    """
+    streams: defaultdict[str, list[Item]] = defaultdict(list)
+    position = None
+    for record in run.records:
+        if record.offset < checkpoint:
+            outcome.skipped += 1
+            continue
+        event: RecordedEvent | Undecodable | None
+        try:
+            event = wire.decode(record.value)
+        except BadData as error:
+            event = _undecodable(run, record, str(error), outcome)
+            if event is None:
+                continue
+        position = event.position
+        streams[event.stream].append(Item(record, event))
+    return streams, position
+
+
+def fold_stream(
+    catalogue: Catalogue,
+    run: Run,
+    state: State | None,
+    items: list[Item],
+    parked: tuple[int, str] | None,
+    outcome: Outcome,
+) -> State | None:
+    """The state of one stream after its items of the run; what cannot be applied parks the stream from there on.
+
+    `state` is None when there is none, `parked` the version from which the stream is parked, and why. Raises
+    HoleInStream.
+    """
+    stream = items[0].event.stream
+    kind = stream.partition("/")[0]
+    version = state.version if state is not None else None
+    for item in items:
+        event = item.event
+        if parked is not None:
+            outcome.letters.append(_letter(run, item.record, event, f"Parked since version {parked[0]}: {parked[1]}"))
+            continue
+        if version is not None and event.version != version + 1:
+            if event.version <= version:
+                outcome.skipped += 1
+                continue
+            raise HoleInStream(
+                f"Hole in {stream}: after version {version} comes {event.version} (position {event.position}, "
+                f"{run.topic}[{run.partition}] offset {item.record.offset}): events are missing"
+            )
+        try:
+            state = _apply(catalogue, kind, state, event)
+        except BadData as error:
+            parked = event.version, str(error)
+            _park(run, item, str(error), type(error).__name__, outcome)
+            continue
+        version = event.version
+        outcome.applied += 1
+    return state
+
+
+def park_refused(run: Run, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
+    """Park streams at their first item of the run, which the graph refuses."""
+    for item, *_ in streams.values():
+        _park(run, item, reason, "GraphRefused", outcome)
+
+
+def _park(run: Run, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
+    event, offset = item.event, item.record.offset
+    parked = Parked(event.stream, event.version, event.position, offset, reason, cause, event.traceparent)
+    outcome.parked.append(parked)
+    outcome.letters.append(_letter(run, item.record, event, reason))
+
+
+def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:
+    """One event's effect, with proof that it changes the entity of its stream and no other."""
+    if isinstance(event, Undecodable):
+        raise InvalidEvent(event.error)
+    event_type = catalogue.types.get(event.type)  # None has no effect, says the fold
+    if kind not in _KINDS or (event_type is not None and event_type.stream_kind != kind):
+        raise CannotApply(f"{event.type} (event {event.id}) does not belong to the stream {event.stream[:80]!r}")
+    after = apply(catalogue, state, event)
+    if after is not None and (state is None or after.id != state.id or kind == RELATIONSHIP):
+        check_ids(after)
+        if stream_of(kind, after.id) != event.stream:
+            raise CannotApply(
+                f"{event.type} (event {event.id}) changes {after.id[:80]!r}, but its stream is {event.stream[:80]!r}"
+            )
+    return after
+
+
+def _undecodable(run: Run, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
+    try:
+        place = wire.decode_place(record.value)
+        return Undecodable(
+            place.subject, place.streamversion, place.position, reason, wire.decode_traceparent(record.value)
+        )
+    except BadData:
+        outcome.letters.append(_letter(run, record, None, reason))
+        return None
+
+
+def _letter(run: Run, record: RawRecord, event: RecordedEvent | Undecodable | None, reason: str) -> DeadLetter:
+    return DeadLetter(
+        topic=run.topic,
+        partition=run.partition,
+        offset=record.offset,
+        stream=event.stream if event else None,
+        version=event.version if event else None,
+        position=event.position if event else None,
+        reason=reason,
+        value=record.value,
+        traceparent=event.traceparent if event else None,
+    )

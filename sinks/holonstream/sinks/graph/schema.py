@@ -1,0 +1,87 @@
+"""What the graph needs before a sink may write: constraints, indexes, and a checkpoint node per partition.
+
+`initialise` makes them, once, from the command line; a sink only checks, so that a wrong address or a forgotten init is
+an error at the start and never a graph without constraints.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.sinks.errors import NotInitialised, PartitionsAdded
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.statements import statement, text
+
+
+class Index(NamedTuple):
+    """An index on properties of a label or relationship type; a unique one is a constraint's."""
+
+    name: str
+    properties: tuple[str, ...]
+    unique: bool
+
+    def __str__(self) -> str:
+        return f"{'unique ' if self.unique else ''}{self.name}({', '.join(self.properties)})"
+
+
+def wanted(catalogue: Catalogue) -> dict[Index, str]:
+    """Every index that the sink and the store rely on, with the statement that makes it."""
+    indexes = {
+        Index("Holon", ("_id",), True): text("constraint_holon"),
+        Index("HolonstreamCheckpoint", ("topic", "partition"), True): text("constraint_checkpoint"),
+        Index("HolonstreamParked", ("key",), True): text("constraint_parked"),
+        Index("HolonstreamParked", ("topic", "partition"), False): text("index_parked"),
+    }
+    for name in sorted(catalogue.holon_types):
+        indexes[Index(name, ("_id",), False)] = statement("index_holon_type", catalogue, holon_type=name)
+    for name in sorted(catalogue.relationship_types):
+        indexes[Index(name, ("_id",), True)] = statement(
+            "constraint_relationship", catalogue, relationship_types=[name]
+        )
+    return indexes
+
+
+async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: str, partitions: int) -> None:
+    """Make what is missing: constraints, indexes, and a checkpoint (offset 0) for each partition of the topic.
+
+    Raises PartitionsAdded, GraphUnavailable, GraphRefused.
+    """
+    followed = await connection.rows(text("checkpoints"), topic=topic)
+    last = max((partition for partition, *_ in followed), default=-1)
+    if last + 1 < partitions and any(offset for _, offset, _ in followed):
+        raise PartitionsAdded(
+            f"{connection}: follows {topic} with {last + 1} partitions, and it has {partitions} now: a stream's newer "
+            "events are not where the older ones are, so that nothing orders them. Set up a pipeline under another "
+            "HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions)"
+        )
+    there = await _there(connection)
+    missing = [make for index, make in wanted(catalogue).items() if index not in there]
+    for make in missing:
+        await connection.rows(make)
+    if missing:
+        await connection.rows(text("await_indexes"))
+    await connection.rows(text("checkpoints_init"), topic=topic, partitions=partitions)
+
+
+async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
+    """The number of partitions that have a checkpoint.
+
+    Raises NotInitialised, naming what is missing; GraphUnavailable.
+    """
+    there = await _there(connection)
+    if missing := [str(index) for index in wanted(catalogue) if index not in there]:
+        raise NotInitialised(f"{connection}: indexes are missing: {', '.join(missing)}: run `holonstream init`")
+    partitions = [row[0] for row in await connection.rows(text("checkpoints"), topic=topic)]
+    if not partitions:
+        raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints: run `holonstream init`")
+    if partitions != list(range(len(partitions))):
+        raise NotInitialised(
+            f"{connection}: topic {topic!r} has checkpoints for {partitions} only: run `holonstream init`"
+        )
+    return len(partitions)
+
+
+async def _there(connection: GraphConnection) -> set[Index]:
+    rows = await connection.rows(text("indexes"))
+    return {Index(name, tuple(properties or ()), unique) for name, properties, unique in rows if name}

@@ -1,0 +1,91 @@
+"""The Cypher of the graph sink: one statement per file of ``cypher/``, types put in by one function.
+
+Everything that comes from data travels as a parameter. A holon or relationship type cannot always (an index is only
+used for a type that stands in the text), so `statement` puts types in, and only those that the catalogue knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from importlib import resources
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.sinks.store import Direction
+
+_PLACE = re.compile(r"__([A-Z]+(?:_[A-Z]+)*)__")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+class UnknownType(HolonstreamError):
+    """A type that the catalogue does not know was about to become part of a statement."""
+
+
+@cache
+def text(name: str) -> str:
+    """The text of ``cypher/<name>.cypher``, without its comments."""
+    lines = (resources.files("holonstream.sinks.graph") / "cypher" / f"{name}.cypher").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("//"))
+
+
+def names() -> list[str]:
+    """The names of all statements."""
+    files = (resources.files("holonstream.sinks.graph") / "cypher").iterdir()
+    return sorted(file.name.removesuffix(".cypher") for file in files if file.name.endswith(".cypher"))
+
+
+def statement(
+    name: str,
+    catalogue: Catalogue,
+    *,
+    holon_type: str | None = None,
+    relationship_types: Collection[str] = (),
+    direction: Direction = "both",
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """The statement with its types put in; no type means any. Raises UnknownType, naming the type.
+
+    ``__HOLON_TYPE__`` becomes ``:`Person` `` (``:Holon`` for any), ``__RELATIONSHIP_TYPE__`` becomes ``:`A`|`B` ``,
+    ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__NAME__`` the name of a constraint or
+    index. `variables` are names of ours for ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
+    """
+    holon = _checked([holon_type] if holon_type else [], catalogue.holon_types)
+    relationship = _checked(sorted(relationship_types), catalogue.relationship_types)
+    left, right = {"outgoing": ("-", "->"), "incoming": ("<-", "-"), "both": ("-", "-")}[direction]
+    places = {
+        "ARROW": f"{left}[r{relationship}]{right}",
+        "HOLON_TYPE": holon or ":Holon",
+        "RELATIONSHIP_TYPE": relationship,
+        "NAME": "_".join(["holonstream", *filter(None, [holon_type]), *sorted(relationship_types)]),
+    }
+    for place, variable in (variables or {}).items():
+        if variable and not _NAME.fullmatch(variable):
+            raise UnknownType(f"Not a variable: {variable!r} may not become part of a Cypher statement")
+        places[place] = variable
+    return _PLACE.sub(lambda place: places[place[1]], text(name))
+
+
+def load_statement(catalogue: Catalogue, relationship_types: Iterable[str]) -> str:
+    """The statement that loads relationships that have one of these types."""
+    branches = [statement("relationship_branch", catalogue, relationship_types=[n]) for n in sorted(relationship_types)]
+    return text("relationships_load").replace("__BRANCHES__", "\nUNION ALL\n".join(branches))
+
+
+def count_statement(catalogue: Catalogue, relationship_types: Iterable[str]) -> str:
+    """The statement that counts the relationships of each type; a row of one column per type."""
+    counts = [statement("relationships_count", catalogue, relationship_types=[name]) for name in relationship_types]
+    return "RETURN " + ",\n".join(counts)
+
+
+def checked_type(name: str, known: Collection[str]) -> str:
+    """The type itself, when the catalogue knows it. Raises UnknownType."""
+    if name not in known or not _NAME.fullmatch(name):
+        raise UnknownType(f"Unknown type: {name!r} may not become part of a Cypher statement")
+    return name
+
+
+def _checked(types: Iterable[str], known: Collection[str]) -> str:
+    quoted = "|".join(f"`{checked_type(name, known)}`" for name in types)
+    return quoted and f":{quoted}"

@@ -1,0 +1,131 @@
+"""Entities as they were written, never a mixture of two versions.
+
+Neo4j reads what is committed, property by property, and applies a transaction record by record: while an entity is
+being written a reader may find some properties of before and some of after. Every row carries a digest of itself; one
+that it does not fit is read once more under the entity's write lock, which a writer holds until its transaction is
+applied. That is rare (reader and writer must meet within one entity), so readers as a rule take no lock.
+
+A row that does not fit even then was changed by somebody else. It is given as it is, with a warning and a word in the
+answer, so that no cache keeps it: `holonstream verify graph` finds it.
+
+Not guaranteed: that a query which filters finds an entity that is being written at that very moment; it is judged by
+the properties that Neo4j then shows. Nor that a relationship which is made anew with other ends or another type is
+found at the moment when the one edge goes and the other comes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.state import Holon, Relationship
+from holonstream.sinks.graph.driver import Deadlock, GraphConnection
+from holonstream.sinks.graph.mapping import holon_of, is_whole, relationship_of
+from holonstream.sinks.graph.statements import statement, text
+
+log = structlog.get_logger(__name__)
+
+DEADLOCK_ATTEMPTS = 5
+
+Row = Sequence[Any]
+
+
+class Moved(Exception):
+    """An entity was made anew, or half of it was not there, while it was read: ask again."""
+
+
+class DamagedEntity(HolonstreamError):
+    """Somebody else has changed an entity so that it can no longer be read; `holonstream verify graph --repair`."""
+
+
+async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple[dict[str, Holon], bool]:
+    """The holons of nodes that were read as (labels, properties), by id, and whether all are as they were written.
+
+    Bare ends are left out. Raises Moved, GraphUnavailable, DamagedEntity.
+    """
+    holons: dict[str, Holon] = {}
+    torn: list[str] = []
+    for labels, properties in rows:
+        if is_whole(properties, labels):
+            holons[properties["_id"]] = holon_of(labels, properties)
+        elif not _is_bare(labels, properties):
+            torn.append(_identity(properties))
+    damaged = False
+    for labels, properties in await _locked(connection, text("holons_locked"), torn):
+        if not _is_bare(labels, properties):
+            damaged |= _is_damaged(properties, labels)
+            holons[properties["_id"]] = _built(holon_of, properties["_id"], labels, properties)
+    return holons, not damaged
+
+
+async def read_relationships(
+    connection: GraphConnection, catalogue: Catalogue, rows: Sequence[Row]
+) -> dict[str, Relationship]:
+    """The relationships of edges that were read as (source, type, target, properties), by id.
+
+    Raises Moved (one that is made anew is another edge), GraphUnavailable, DamagedEntity.
+    """
+    relationships: dict[str, Relationship] = {}
+    torn: defaultdict[str, list[str]] = defaultdict(list)
+    for source, name, target, properties in rows:
+        if name is None or source is None or target is None:
+            raise Moved
+        if is_whole(properties, (name,), source, target):
+            relationships[properties["_id"]] = relationship_of(source, name, target, properties)
+        else:
+            torn[name].append(_identity(properties))
+    for name, ids in torn.items():
+        query = statement("relationships_locked", catalogue, relationship_types=(name,))
+        locked = await _locked(connection, query, ids)
+        if len(locked) < len(set(ids)):
+            raise Moved
+        for source, _, target, properties in locked:
+            if source is None or target is None:  # an end that somebody deletes
+                raise Moved
+            _is_damaged(properties, (name,), source, target)
+            made = _built(relationship_of, properties["_id"], source, name, target, properties)
+            relationships[properties["_id"]] = made
+    return relationships
+
+
+async def _locked(connection: GraphConnection, query: str, ids: list[str]) -> list[list[Any]]:
+    attempt = 0
+    while ids:
+        attempt += 1
+        try:
+            return await connection.rows(query, ids=sorted(ids))  # one lock order for everybody
+        except Deadlock:
+            if attempt >= DEADLOCK_ATTEMPTS:
+                raise
+    return []
+
+
+def _identity(properties: dict[str, Any]) -> str:
+    if (identity := properties.get("_id")) is None:
+        raise Moved
+    return str(identity)
+
+
+def _is_bare(labels: Sequence[str], properties: dict[str, Any]) -> bool:
+    return list(labels) == ["Holon"] and "_version" not in properties
+
+
+def _is_damaged(properties: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
+    if is_whole(properties, labels, *ends):
+        return False
+    log.warning("graph.entity.damaged", id=properties["_id"], position=properties.get("_position"))
+    return True
+
+
+def _built(make: Any, identity: str, *columns: Any) -> Any:
+    try:
+        return make(*columns)
+    except Exception as error:
+        raise DamagedEntity(
+            f"Damaged: {identity!r} is not in Neo4j as it was written ({error!r}): `holonstream verify graph --repair`"
+        ) from error
