@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from benchmarks.figures import Figure
 from holonstream.ops.settings import Settings
 from holonstream.schemas.state import Holon
-from holonstream.sinks.base import Run
+from holonstream.sinks.base import Batch
 from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
 from holonstream.sinks.cache.driver import Script
 from holonstream.sinks.cache.entry import Keys, position_text, slot_of
@@ -130,9 +130,9 @@ def _microseconds(times: list[float], percent: int) -> float:
     return statistics.quantiles(times, n=100)[percent - 1] * 1e6
 
 
-def runs_of_round(number: int) -> list[Run]:
+def runs_of_round(number: int) -> list[Batch]:
     """Runs of as many holons as records; half of them are in every run. Positions rise from run to run."""
-    runs = []
+    batches = []
     for r in range(RUNS):
         first = (number * RUNS + r) * RUN + 2
         records = []
@@ -147,17 +147,17 @@ def runs_of_round(number: int) -> list[Run]:
                 "actor": "hr-system", "subjects": [stream[6:]], "data": PERSON.properties,
             }  # fmt: skip
             records.append(Record(first + n, stream.encode(), msgspec.json.encode(event)))
-        runs.append(Run("bench", 0, records, first + RUN))
-    return runs
+        batches.append(Batch("bench", 0, records, first + RUN))
+    return batches
 
 
-def bare_calls(runs: list[Run], partition: int) -> list[tuple[list[str], list[str | int]]]:
+def bare_calls(batches: list[Batch], partition: int) -> list[tuple[list[str], list[str | int]]]:
     """The same script calls as the sink makes, with their arguments made beforehand."""
     keys, calls = Keys(NAMESPACE), []
-    for run in runs:
-        last = position_text(run.records[-1].offset)
-        for start in range(0, len(run.records), 1000):
-            chunk = run.records[start : start + 1000]
+    for batch in batches:
+        last = position_text(batch.records[-1].offset)
+        for start in range(0, len(batch.records), 1000):
+            chunk = batch.records[start : start + 1000]
             ids = [(r.key or b"").decode()[6:] for r in chunk]
             positions = "".join(position_text(r.offset) for r in chunk)
             arguments: list[str | int] = [last, 86_400, positions, "".join(map(slot_of, ids)), 0]
@@ -177,8 +177,8 @@ async def measure_invalidation(url: str) -> list[Figure]:
         mine, others = runs_of_round(2 * number), runs_of_round(2 * number + 1)
         calls = bare_calls(others, 0)
         began = perf_counter()
-        for run in mine:
-            await sink.write(run)
+        for batch in mine:
+            await sink.write(batch)
         ours.append(RUN * RUNS / (perf_counter() - began))
         began = perf_counter()
         for keys, arguments in calls:

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.figures import Figure
 from holonstream.ops.settings import Settings
-from holonstream.sinks.base import Run, Written
+from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams.app import GroupSettings, SinkApp
 
 RECORDS = 400_000
@@ -115,9 +115,9 @@ class _CountingSink(IdleSink):
     def __init__(self, counter: _Counter) -> None:
         self._counter = counter
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        self._counter.add(sum(len(run.records) for run in runs))
-        return [Written(len(run.records), 0, 0, None) for run in runs]
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
+        self._counter.add(sum(len(batch.records) for batch in batches))
+        return [WriteResult(len(batch.records), 0, 0, None) for batch in batches]
 
 
 async def _worker(kind: str, bootstrap: str, topic: str, records: int) -> float:

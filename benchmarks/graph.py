@@ -23,7 +23,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.projection import apply, recorded
 from holonstream.schemas.state import Holon, State
-from holonstream.sinks.base import Run
+from holonstream.sinks.base import Batch
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.mapping import holon_row, relationship_row
 from holonstream.sinks.graph.schema import initialise
@@ -115,7 +115,7 @@ async def sunk(sink: GraphSink, records: Sequence[Record]) -> float:
     began = perf_counter()
     for start in range(0, len(records), RUN):
         part = records[start : start + RUN]
-        written = await sink.write(Run(TOPIC, 0, part, part[-1].offset + 1))
+        written = await sink.write(Batch(TOPIC, 0, part, part[-1].offset + 1))
         assert written.applied == len(part)
     return len(records) / (perf_counter() - began)
 

@@ -31,7 +31,7 @@ from holonstream.ops.observe.process import registry_of
 from holonstream.ops.observe.server import MetricsServer
 from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import Settings
-from holonstream.sinks.base import Run, Written
+from holonstream.sinks.base import Batch, WriteResult
 from holonstream.sinks.cache import connect
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
@@ -106,7 +106,7 @@ def figure(path: str, slices: Sequence[tuple[bool, Cost]]) -> Figure:
     )
 
 
-async def _fed(app: SinkApp, name: str, path: str, run: Callable[[], Run]) -> list[Figure]:
+async def _fed(app: SinkApp, name: str, path: str, run: Callable[[], Batch]) -> list[Figure]:
     slices = Slices(app, name)
     gc.collect()
     gc.freeze()  # as a worker does; what the benchmark holds is no work for the collector
@@ -130,7 +130,7 @@ async def _sinks(settings: Settings) -> list[Figure]:
     await graph.sink.open()
     await graph.sink.assign(TOPIC, 0, None)
 
-    def run() -> Run:
+    def run() -> Batch:
         nonlocal offset
         events = [promoted(names[n % 500], n) for n in range(RUN)] if offset else [person(n, 0) for n in names]
         records = records_of(log.take(events), offset)
@@ -149,8 +149,8 @@ async def _sinks(settings: Settings) -> list[Figure]:
     return figures
 
 
-def _run(records: list[Record]) -> Run:
-    return Run(TOPIC, 0, records, records[-1].offset + 1)
+def _run(records: list[Record]) -> Batch:
+    return Batch(TOPIC, 0, records, records[-1].offset + 1)
 
 
 # --- the consume path ------------------------------------------------------------------------------------------------
@@ -194,19 +194,19 @@ class _SlicingSink(IdleSink):
         self.done = asyncio.Event()
         self._seen = self._in_slice = 0
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
         assert self.slices is not None
         if self._in_slice == 0 or self._in_slice >= SLICE:
             if self._in_slice:
                 self.slices.end(self._in_slice)
             self._in_slice = 0
             self.slices.begin()
-        count = sum(len(run.records) for run in runs)
+        count = sum(len(batch.records) for batch in batches)
         self._in_slice += count
         self._seen += count
         if self._seen >= CONSUMED:
             self.done.set()
-        return [Written(len(run.records), 0, 0, None) for run in runs]
+        return [WriteResult(len(batch.records), 0, 0, None) for batch in batches]
 
 
 async def _worker(bootstrap: str, topic: str) -> list[tuple[bool, Cost]]:

@@ -129,7 +129,7 @@ class Pipeline:
 def measure(settings: Settings) -> list[Figure]:
     """Partitions and events per second of each group before and after, and what must not have happened."""
     initialise(settings)
-    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}RUN_EVENTS": str(RUN)}
+    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}BATCH_EVENTS": str(RUN)}
     with (
         tempfile.TemporaryDirectory() as folder,
         wiring.event_store(settings, wiring.catalogue(settings)) as store,

@@ -121,9 +121,9 @@ def workers_count_what_they_handle(watched: Watched) -> None:
         assert found.value("holonstream_events_total", outcome="applied") == applied
         assert found.value("holonstream_events_total", outcome="dead") == dead
         assert found.value("holonstream_events_total", outcome="skipped") == 0
-        assert found.value("holonstream_run_events_sum") == TOTAL
+        assert found.value("holonstream_batch_events_sum") == TOTAL
         writes = found.value("holonstream_write_seconds_count")
-        assert writes == found.value("holonstream_run_events_count") == found.value("holonstream_fold_seconds_count")
+        assert writes == found.value("holonstream_batch_events_count") == found.value("holonstream_fold_seconds_count")
         seconds, fold = found.value("holonstream_write_seconds_sum"), found.value("holonstream_fold_seconds_sum")
         assert seconds is not None
         assert fold is not None

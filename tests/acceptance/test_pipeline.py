@@ -24,7 +24,7 @@ def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
     events.write_text(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
     total = len(json.loads(events.read_text()))
     pipeline.environment["HOLONSTREAM_RELAY_BATCH"] = "500"  # many transactions, so that the kill falls among them
-    pipeline.environment["HOLONSTREAM_RUN_EVENTS"] = "30"
+    pipeline.environment["HOLONSTREAM_BATCH_EVENTS"] = "30"
     pipeline.start("relay", "relay-standby", "graph", "graph-2", "cache")
     pipeline.run("import", str(events))
 

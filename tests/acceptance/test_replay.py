@@ -82,7 +82,7 @@ def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_worker
     end = offsets(pipeline.environment["HOLONSTREAM_NEO4J_URI"], pipeline.namespace)
 
     # small runs, so that there is time to do things to it
-    replaying = Processes({**pipeline.environment, "HOLONSTREAM_RUN_EVENTS": "5"}, tmp_path / "replay")
+    replaying = Processes({**pipeline.environment, "HOLONSTREAM_BATCH_EVENTS": "5"}, tmp_path / "replay")
     order = ("replay", "graph", "--to-uri", other_graph, "--workers", "1", "--logs", str(tmp_path / "replay"))
     with replaying:
         first = replaying.start("first", *order)
@@ -103,7 +103,7 @@ def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_worker
         settings = Settings.of(target.environment)
         brokers, group = client(settings), settings.group("graph")
 
-        with Processes({**target.environment, "HOLONSTREAM_RUN_EVENTS": "5"}, tmp_path / "joined") as joined:
+        with Processes({**target.environment, "HOLONSTREAM_BATCH_EVENTS": "5"}, tmp_path / "joined") as joined:
             joined.start("worker", "worker", "graph")
             wait_until(
                 lambda: [m.partitions > 0 for m in members(brokers, group)] == [True, True],

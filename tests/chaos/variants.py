@@ -18,7 +18,7 @@ from holonstream.ops import logs
 from holonstream.ops.kafka import security
 from holonstream.ops.settings import load
 from holonstream.ops.stopping import stop_on_signals
-from holonstream.producers.log_reader import Batch
+from holonstream.producers.log_reader import EventBatch
 from holonstream.producers.publisher import Publisher
 from holonstream.producers.relay import Relay
 
@@ -50,7 +50,7 @@ class BrokenRelay(Relay):
             if rows:
                 last = rows[-1][3]
                 events = [(position, stream.encode(), value.encode()) for position, stream, value, _ in rows]
-                publisher.publish(Batch(events, sum(len(value) for _, _, value in events), full=False))
+                publisher.publish(EventBatch(events, sum(len(value) for _, _, value in events), full=False))
 
 
 def main(variant: str) -> None:

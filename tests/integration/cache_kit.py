@@ -16,7 +16,7 @@ import msgspec
 from holonstream.local import ports
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.state import Holon
-from holonstream.sinks.base import Run
+from holonstream.sinks.base import Batch
 
 P = ParamSpec("P")
 TOPIC = "cache-test.events"
@@ -69,10 +69,10 @@ def record(stream: str, position: int) -> Record:
     return Record(position, stream.encode(), msgspec.json.encode({**place, "data": {"never": "read"}}))
 
 
-def run_of(*events: tuple[str, int] | Record, partition: int = 0) -> Run:
+def batch_of(*events: tuple[str, int] | Record, partition: int = 0) -> Batch:
     """A run of (stream, position) pairs, or of records as they are."""
     records = [e if isinstance(e, Record) else record(*e) for e in events]
-    return Run(TOPIC, partition, records, records[-1].offset + 1 if records else 0)
+    return Batch(TOPIC, partition, records, records[-1].offset + 1 if records else 0)
 
 
 def holon(holon_id: str, position: int, **properties: object) -> Holon:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import State
-from holonstream.sinks.base import DeadLetter, Written
+from holonstream.sinks.base import DeadLetter, WriteResult
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.sink import GraphSink
 from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, log_of
-from tests.support.records import Record, records_of, runs_of
+from tests.support.records import Record, batches_of, records_of
 
 TOPIC = "graph-test.events"
 PARTITIONS = 3
@@ -53,12 +53,12 @@ def partitioned(log: Sequence[RecordedEvent], partitions: int = PARTITIONS) -> l
 
 async def feed(
     into: GraphSink, log: Sequence[RecordedEvent], size: int = 7, partitions: int = PARTITIONS
-) -> list[Written]:
+) -> list[WriteResult]:
     """Write a log in runs of `size`, partition by partition, from offset 0."""
     written = []
     for partition, records in enumerate(partitioned(log, partitions)):
         await into.assign(TOPIC, partition, None)
-        for run in runs_of(records, size, TOPIC, partition):
+        for run in batches_of(records, size, TOPIC, partition):
             written.append(await into.write(run))
     return written
 

@@ -14,7 +14,7 @@ from holonstream.sinks.cache import CachedGraphStore, InvalidationSink, connect
 from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.store import SemanticGraphStore
 from tests.conformance.graph_store import GraphStoreContract, in_loop, log_of, person, states_of
-from tests.integration.cache_kit import TOPIC, Read, Record, own_redis, record, run_of, url_of
+from tests.integration.cache_kit import TOPIC, Read, Record, batch_of, own_redis, record, url_of
 
 NAMESPACE = "contract-test"
 
@@ -51,7 +51,7 @@ class TestCachedGraphStore(GraphStoreContract):
         try:
             await sink.assign(TOPIC, 0, None)
             records: list[Record] = [record(e.stream, e.position) for e in log]
-            await sink.write(run_of(*records))
+            await sink.write(batch_of(*records))
             async with CachedGraphStore(graph, connect(url_of(self.server), timeout=5), NAMESPACE) as store:
                 for state in states_of(log).values():
                     await store.get_holon(state.id)

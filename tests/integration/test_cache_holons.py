@@ -15,7 +15,7 @@ from holonstream.schemas.errors import InvalidToken
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
 from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
-from tests.integration.cache_kit import TOPIC, MemoryGraph, Read, holon, in_loop, own_redis, run_of, url_of
+from tests.integration.cache_kit import TOPIC, MemoryGraph, Read, batch_of, holon, in_loop, own_redis, url_of
 
 NAMESPACE = "store-test"
 
@@ -35,7 +35,7 @@ class Setup:
 
     async def append(self, holon_id: str, position: int) -> None:
         """An event that both sinks have handled."""
-        await self.sink.write(run_of((f"holon/{holon_id}", position)))
+        await self.sink.write(batch_of((f"holon/{holon_id}", position)))
         self.graph.apply(holon_id, position)
 
 

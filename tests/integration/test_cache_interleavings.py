@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.state import Holon
 from holonstream.schemas.token import Token
-from holonstream.sinks.base import Run
+from holonstream.sinks.base import Batch
 from holonstream.sinks.cache import CacheCounters, HolonCache, InvalidationSink, connect
 from holonstream.sinks.cache.entry import Keys, decode_value, encode_value, position_of
 from holonstream.sinks.errors import NotYetVisible
-from tests.integration.cache_kit import TOPIC, Read, holon, in_loop, own_redis, run_of, url_of
+from tests.integration.cache_kit import TOPIC, Read, batch_of, holon, in_loop, own_redis, url_of
 
 NAMESPACE = "interleaved"
 KEYS = Keys(NAMESPACE)
@@ -64,7 +64,7 @@ class Store(Protocol):
 
 class Sink(Protocol):
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None: ...
-    async def write(self, run: Run) -> object: ...
+    async def write(self, batch: Batch) -> object: ...
     async def keep_floors(self) -> None: ...
     def revoke(self, topic: str, partition: int) -> None: ...
 
@@ -181,7 +181,7 @@ class Harness:
                 await self.readers[actor].step(what, world, token)
             elif what.startswith("invalidate"):
                 position = int(what.split()[1])
-                await self.sinks[actor].write(run_of((stream, position), partition=world.number))
+                await self.sinks[actor].write(batch_of((stream, position), partition=world.number))
                 world.acknowledged = max(world.acknowledged, position)
             elif actor == "graph":
                 world.position = int(what.split()[1])
@@ -355,15 +355,15 @@ class DeletingSink:
 
     async def keep_floors(self) -> None: ...
 
-    async def write(self, run: Run) -> None:
-        await self.redis.delete(f"{KEYS.holon}holon-{run.partition}")
+    async def write(self, batch: Batch) -> None:
+        await self.redis.delete(f"{KEYS.holon}holon-{batch.partition}")
 
 
 class TombstoneSink(DeletingSink):
     """Invalidates by a tombstone, and knows no fence."""
 
-    async def write(self, run: Run) -> None:
-        await self.redis.set(f"{KEYS.holon}holon-{run.partition}", b"T%020d" % run.records[-1].offset)
+    async def write(self, batch: Batch) -> None:
+        await self.redis.set(f"{KEYS.holon}holon-{batch.partition}", b"T%020d" % batch.records[-1].offset)
 
 
 class PlainStore:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from holonstream.local.redis_server import RedisServer
 from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
 from holonstream.sinks.errors import CacheUnavailable
-from tests.integration.cache_kit import TOPIC, MemoryGraph, in_loop, own_redis, run_of, start, url_of
+from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, in_loop, own_redis, start, url_of
 
 NAMESPACE = "outage-test"
 
@@ -46,14 +46,14 @@ async def test_a_redis_that_is_down_costs_time_and_no_answer_and_comes_back_empt
             assert await store.get_holon("p-1") is graph.holons["p-1"]
         assert store.counters.errors >= 20
         with pytest.raises(CacheUnavailable, match="invalidating 1 holons of partition 0"):
-            await sink.write(run_of(("holon/p-1", 8)))
+            await sink.write(batch_of(("holon/p-1", 8)))
 
         start(server)
         before = store.counters.fills
         assert await store.get_holon("p-1") is not None
         assert store.counters.fills == before, "the floor went with Redis: nothing may be filled"
         assert store.counters.refused["no_floor"] == 1
-        await sink.write(run_of(("holon/p-1", 8)))
+        await sink.write(batch_of(("holon/p-1", 8)))
         assert await store.get_holon("p-1") is not None
         assert store.counters.refused["floor"] == 1, "the graph has not heard of 8"
         graph.apply("p-1", 8)
@@ -89,7 +89,7 @@ async def test_a_read_that_is_given_up_leaves_no_answer_for_the_next(server: Red
     await sink.assign(TOPIC, 0, 0)
     async with HolonCache(graph, connect(url_of(server), timeout=5, connections=1), NAMESPACE) as store:
         for name, position in (("p-1", 5), ("p-2", 6)):
-            await sink.write(run_of((f"holon/{name}", position)))
+            await sink.write(batch_of((f"holon/{name}", position)))
             graph.apply(name, position)
             await store.get_holon(name)
         server.send_signal(signal.SIGSTOP)
@@ -128,9 +128,9 @@ async def test_a_replica_without_its_master_is_unavailable_and_takes_the_run_lat
         await redis.config_set("replica-serve-stale-data", "no")
         await redis.replicaof("127.0.0.1", "1")
         with pytest.raises(CacheUnavailable, match="invalidating 1 holons of partition 0: MASTERDOWN "):
-            await sink.write(run_of(("holon/p-1", 8)))
+            await sink.write(batch_of(("holon/p-1", 8)))
         await redis.replicaof("NO", "ONE")
-    await sink.write(run_of(("holon/p-1", 8)))
+    await sink.write(batch_of(("holon/p-1", 8)))
     await sink.close()
 
 
@@ -174,7 +174,7 @@ async def test_under_memory_pressure_no_hit_is_older_than_an_acknowledged_invali
                 stale.append(f"{holon_id}: {found.position}, acknowledged was {known}")
 
         async def write(events: list[tuple[str, int]]) -> None:
-            await sink.write(run_of(*[(f"holon/{h}", p) for h, p in events]))
+            await sink.write(batch_of(*[(f"holon/{h}", p) for h, p in events]))
             acknowledged.update(dict(events))
 
         applied = 0

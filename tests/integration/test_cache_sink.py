@@ -15,7 +15,7 @@ from holonstream.sinks.cache import HolonCache, InvalidationSink, UnsafeRedis, c
 from holonstream.sinks.cache.driver import Script
 from holonstream.sinks.cache.entry import encode_value, position_text, slot_of
 from holonstream.sinks.errors import CacheUnavailable
-from tests.integration.cache_kit import TOPIC, MemoryGraph, Record, holon, in_loop, own_redis, record, run_of, url_of
+from tests.integration.cache_kit import TOPIC, MemoryGraph, Record, batch_of, holon, in_loop, own_redis, record, url_of
 
 NAMESPACE = "sink-test"
 
@@ -70,7 +70,9 @@ async def test_a_run_leaves_the_highest_position_of_each_holon_and_touches_no_re
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
         written = await sink.write(
-            run_of(("holon/p-1", 5), ("relationship/r-1", 6), ("holon/p-2", 7), ("holon/p-1", 9), ("holon/Zoë/ü 1", 11))
+            batch_of(
+                ("holon/p-1", 5), ("relationship/r-1", 6), ("holon/p-2", 7), ("holon/p-1", 9), ("holon/Zoë/ü 1", 11)
+            )
         )
         assert (written.applied, written.skipped, written.dead, written.position) == (5, 0, 0, 11)
         assert await redis.get(key("p-1")) == tombstone(9)
@@ -84,16 +86,16 @@ async def test_a_run_leaves_the_highest_position_of_each_holon_and_touches_no_re
 
 @in_loop
 async def test_runs_go_together_also_to_a_server_that_has_forgotten_the_script(server: RedisServer) -> None:
-    runs = [
-        run_of(("holon/p-1", 3), partition=0),
-        run_of(("relationship/r-1", 4), partition=1),
-        run_of(("holon/p-2", 5), ("holon/p-3", 6), partition=2),
+    batches = [
+        batch_of(("holon/p-1", 3), partition=0),
+        batch_of(("relationship/r-1", 4), partition=1),
+        batch_of(("holon/p-2", 5), ("holon/p-3", 6), partition=2),
     ]
     async with opened(server) as (sink, redis):
         for tombstones in (3, 6):
             await redis.flushall()
             await redis.script_flush()
-            written = await sink.write_runs(runs)
+            written = await sink.write_batches(batches)
             assert [(w.applied, w.skipped, w.position) for w in written] == [(1, 0, 3), (1, 0, 4), (2, 0, 6)]
             found = await redis.mget([key(name) for name in ("p-1", "p-2", "p-3")])
             assert found == [tombstone(3), tombstone(6), tombstone(6)]  # the floor of a new fence is the end of its run
@@ -105,12 +107,12 @@ async def test_runs_go_together_also_to_a_server_that_has_forgotten_the_script(s
 async def test_a_tombstone_is_never_lowered_and_a_newer_value_stays(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        await sink.write(run_of(("holon/p-1", 9), ("holon/p-2", 10)))
+        await sink.write(batch_of(("holon/p-1", 9), ("holon/p-2", 10)))
         assert await fill(redis, "p-2", 10, 10) == b"filled"
-        await sink.write(run_of(("holon/p-1", 8), ("holon/p-2", 10)))
+        await sink.write(batch_of(("holon/p-1", 8), ("holon/p-2", 10)))
         assert await redis.get(key("p-1")) == tombstone(9)
         assert await redis.get(key("p-2")) == encode_value(holon("p-2", 10))
-        await sink.write(run_of(("holon/p-2", 12)))
+        await sink.write(batch_of(("holon/p-2", 12)))
         assert await redis.get(key("p-2")) == tombstone(12)
 
 
@@ -119,8 +121,8 @@ async def test_positions_beyond_a_double_are_told_apart(server: RedisServer) -> 
     big = 2**53
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        await sink.write(run_of(("holon/p-1", big)))
-        await sink.write(run_of(("holon/p-1", big + 1)))
+        await sink.write(batch_of(("holon/p-1", big)))
+        await sink.write(batch_of(("holon/p-1", big + 1)))
         assert await redis.get(key("p-1")) == tombstone(big + 1)
         assert await fill(redis, "p-1", big, big) == b"tombstone"
         assert await fill(redis, "p-1", big + 1, big + 1) == b"filled"
@@ -133,7 +135,7 @@ async def test_a_fill_must_reach_what_is_known(server: RedisServer) -> None:
         await sink.assign(TOPIC, 0, 7)
         assert await fill(redis, "p-1", 5, 6) == b"floor"
         assert await fill(redis, "p-1", 5, 7) == b"filled", "no event of it since 5, and the graph has applied 7"
-        await sink.write(run_of(("holon/p-1", 8)))
+        await sink.write(batch_of(("holon/p-1", 8)))
         assert await fill(redis, "p-1", 5, 7) == b"tombstone"
         assert await fill(redis, "p-1", 8, 8) == b"filled"
         assert await fill(redis, "p-1", 5, 9) == b"value"
@@ -147,9 +149,9 @@ async def test_a_fill_must_reach_what_is_known(server: RedisServer) -> None:
 async def test_a_record_seen_again_does_not_hide_a_newer_invalidation_that_was_evicted(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        await sink.write(run_of(("holon/p-1", 5), ("holon/p-1", 7)))
+        await sink.write(batch_of(("holon/p-1", 5), ("holon/p-1", 7)))
         await redis.delete(key("p-1"))
-        await sink.write(run_of(("holon/p-1", 5)))
+        await sink.write(batch_of(("holon/p-1", 5)))
         assert await fill(redis, "p-1", 5, 5) == b"tombstone"
         assert await fill(redis, "p-1", 7, 7) == b"filled"
 
@@ -159,7 +161,7 @@ async def test_a_long_run_goes_in_several_scripts(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
         events = [(f"holon/p-{n % 1700}", n + 1) for n in range(4321)]
-        written = await sink.write(run_of(*events))
+        written = await sink.write(batch_of(*events))
         assert written.position == 4321
         expected = {key(stream[6:]): tombstone(position) for stream, position in events}
         keys = list(expected)
@@ -175,11 +177,11 @@ async def test_undecodable_records_are_counted_and_left_to_the_graph_sink(server
     ]
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        written = await sink.write(run_of(bad[0], record("holon/p-1", 4), *bad[1:]))
+        written = await sink.write(batch_of(bad[0], record("holon/p-1", 4), *bad[1:]))
         assert (written.applied, written.skipped, written.dead, written.position) == (1, 3, 0, 4)
-        only_bad = await sink.write(run_of(*bad))
+        only_bad = await sink.write(batch_of(*bad))
         assert (only_bad.applied, only_bad.skipped, only_bad.position) == (0, 3, None)
-        assert (await sink.write(run_of())).position is None
+        assert (await sink.write(batch_of())).position is None
         assert sink.counters.undecodable == 6
         assert await redis.get(key("p-1")) == tombstone(4)
 
@@ -200,7 +202,7 @@ async def test_a_floor_is_never_lowered(server: RedisServer) -> None:
         await sink.assign(TOPIC, 0, 41)
         sink.revoke(TOPIC, 0)
         await sink.assign(TOPIC, 0, 40)
-        await sink.write(run_of(("holon/p-1", 41)))
+        await sink.write(batch_of(("holon/p-1", 41)))
         assert await floor_of(redis) == 41
 
 
@@ -208,7 +210,7 @@ async def test_a_floor_is_never_lowered(server: RedisServer) -> None:
 async def test_a_lost_floor_comes_back_where_the_sink_stands(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        await sink.write(run_of(("holon/p-1", 5)))
+        await sink.write(batch_of(("holon/p-1", 5)))
         await redis.flushall()
         assert await fill(redis, "p-1", 4, 4) == b"no_floor"
         await sink.keep_floors()
@@ -220,7 +222,7 @@ async def test_a_lost_floor_comes_back_where_the_sink_stands(server: RedisServer
 @in_loop
 async def test_a_write_that_finds_no_floor_makes_it_at_the_end_of_its_run(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
-        await sink.write(run_of(("holon/p-1", 5), ("relationship/r-1", 6)))
+        await sink.write(batch_of(("holon/p-1", 5), ("relationship/r-1", 6)))
         assert await floor_of(redis) == 6
 
 
@@ -242,7 +244,7 @@ async def test_a_flush_between_the_scripts_of_a_run_loses_no_invalidation(server
                     await sink.keep_floors()
 
             sink._invalidate = flushing  # type: ignore[method-assign, assignment]
-            await sink.write(run_of(*events))
+            await sink.write(batch_of(*events))
             assert calls == 4
             old = [await fill(redis, f"p-{n}", 0, n) for n in range(0, 3500, 50)]
             assert b"filled" not in old, f"flushed after script {flush_after}"
@@ -253,16 +255,16 @@ async def test_a_new_floor_settles_so_that_a_worker_that_knows_more_can_raise_it
     async with opened(server, settle=3600) as (old_owner, redis), opened(server, settle=3600) as (owner, _):
         await old_owner.assign(TOPIC, 0, 3)
         await owner.assign(TOPIC, 0, 3)
-        await owner.write(run_of(("holon/p-1", 7)))
+        await owner.write(batch_of(("holon/p-1", 7)))
         await redis.flushall()
-        await old_owner.write(run_of(("holon/p-9", 4)))
+        await old_owner.write(batch_of(("holon/p-9", 4)))
         assert await floor_of(redis) == 4
         assert await fill(redis, "p-1", 3, 4) == b"settling"
         await owner.keep_floors()
         assert await floor_of(redis) == 7
         await redis.hset(f"{NAMESPACE}:fence:0", "settled", "0")
         assert await fill(redis, "p-1", 3, 4) == b"floor"
-        await owner.write(run_of(("holon/p-1", 9)))
+        await owner.write(batch_of(("holon/p-1", 9)))
         await owner.keep_floors()
         assert await floor_of(redis) == 7, "a settled floor stays, or fills would wait for the graph for ever"
 
@@ -363,10 +365,10 @@ async def test_a_full_redis_is_unavailable_and_takes_the_run_later(server: Redis
         await redis.config_set("maxmemory", "1")
         try:
             with pytest.raises(CacheUnavailable, match="invalidating 1 holons of partition 0: OOM "):
-                await sink.write(run_of(("holon/p-1", 5)))
+                await sink.write(batch_of(("holon/p-1", 5)))
         finally:
             await redis.config_set("maxmemory", before)
-        await sink.write(run_of(("holon/p-1", 5)))
+        await sink.write(batch_of(("holon/p-1", 5)))
         assert await redis.get(key("p-1")) == tombstone(5)
 
 
@@ -375,7 +377,7 @@ async def test_a_script_in_error_is_a_bug_and_not_an_outage(server: RedisServer)
     async with opened(server) as (sink, redis):
         await redis.set(f"{NAMESPACE}:fence:0", "someone else's")
         with pytest.raises(Exception, match="WRONGTYPE") as bug:
-            await sink.write(run_of(("holon/p-1", 5)))
+            await sink.write(batch_of(("holon/p-1", 5)))
         assert not isinstance(bug.value, CacheUnavailable)
 
 
@@ -383,7 +385,7 @@ async def test_a_script_in_error_is_a_bug_and_not_an_outage(server: RedisServer)
 async def test_the_fence_stays_small(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
-        await sink.write(run_of(*[(f"holon/p-{n}", n + 1) for n in range(20_000)]))
+        await sink.write(batch_of(*[(f"holon/p-{n}", n + 1) for n in range(20_000)]))
         assert await redis.hlen(f"{NAMESPACE}:fence:0") <= 4096 + 2
         assert (await redis.memory_usage(f"{NAMESPACE}:fence:0", samples=0) or 0) < 600_000
 
@@ -397,7 +399,7 @@ async def test_a_lagging_graph_lets_in_what_its_own_tombstone_allows(server: Red
         graph = MemoryGraph()
         async with HolonCache(graph, connect(url_of(server), timeout=5), NAMESPACE) as store:
             await sink.assign(TOPIC, 0, None)
-            await sink.write(run_of((f"holon/{first}", 5), (f"holon/{other}", 6)))
+            await sink.write(batch_of((f"holon/{first}", 5), (f"holon/{other}", 6)))
             graph.apply(first, 5)
             await store.get_holon(first)
             assert store.counters.fills == 1

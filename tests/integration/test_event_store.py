@@ -11,17 +11,11 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from holonstream.producers.errors import (
-    EventIdConflict,
-    EventTooLarge,
-    LogUnavailable,
-    NotInitialised,
-    WrongExpectedVersion,
-)
+from holonstream.producers.errors import EventIdConflict, EventTooLarge, LogUnavailable, WrongExpectedVersion
 from holonstream.producers.event_store import Appended, PostgresEventStore, new_event_id
 from holonstream.producers.schema import apply_schema
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.errors import InvalidEvent, NotInitialised, UnknownEventType
 from holonstream.schemas.event import Event, ValidityWindow
 from holonstream.schemas.token import Token
 from tests.support.event_log import person

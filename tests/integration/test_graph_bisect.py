@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
-from holonstream.sinks.base import Run
-from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.base import Batch
+from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph.bisect import canary, halves
 from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused, Transaction
 from holonstream.sinks.graph.load import Loader
@@ -55,13 +56,13 @@ async def parked(connection: GraphConnection) -> list[tuple[str, int, int]]:
 
 async def write_all(into: GraphSink, log: Sequence[RecordedEvent]) -> tuple[int, int]:
     """One run per partition, all in one call; how many events were applied, and how many dead-lettered."""
-    runs = []
+    batches = []
     for partition, records in enumerate(partitioned(log)):
         assert await into.assign(TOPIC, partition, None) == 0
-        runs.append(Run(TOPIC, partition, records, len(records)))
-    written = await into.write_runs(runs)
+        batches.append(Batch(TOPIC, partition, records, len(records)))
+    written = await into.write_batches(batches)
     assert [w.position for w in written] == [
-        max(e.position for e in log if e.stream.encode() in {r.key for r in run.records}) for run in runs
+        max(e.position for e in log if e.stream.encode() in {r.key for r in batch.records}) for batch in batches
     ]
     return sum(w.applied for w in written), sum(w.dead for w in written)
 
@@ -95,13 +96,13 @@ async def test_a_refused_event_parks_its_stream_from_there_and_no_other(
                 n for n, records in enumerate(partitioned(log)) if b"holon/bad" in {r.key for r in records}
             )
             late = log_of(*[modified("bad", n=n) for n in range(5)])[4]
-            run = Run(
+            batch = Batch(
                 TOPIC,
                 partition,
                 [Record(offsets[partition], None, records_of([late])[0].value)],
                 offsets[partition] + 1,
             )
-            assert (await worker.write(run)).dead == 1
+            assert (await worker.write(batch)).dead == 1
 
 
 @in_loop
@@ -138,7 +139,7 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
         letters = Letters()
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
-        run = Run(TOPIC, 0, records_of(log), len(log))
+        batch = Batch(TOPIC, 0, records_of(log), len(log))
         rows, begun, fails_at = Transaction.rows, 0, 0
 
         async def failing(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
@@ -153,7 +154,7 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
         for fails_at in range(1, 200):  # noqa: B007
             begun = 0
             try:
-                await into.write(run)
+                await into.write(batch)
                 break
             except GraphUnavailable:
                 outages += 1
@@ -185,12 +186,12 @@ async def test_a_trouble_of_the_servers_own_that_passes_parks_nothing_whenever_i
         monkeypatch.setattr(Transaction, "rows", failing)
         for number, record in enumerate(records_of(log)):
             troubled = number
-            while (run := Run(TOPIC, 0, [record], number + 1)) and troubled:
+            while (batch := Batch(TOPIC, 0, [record], number + 1)) and troubled:
                 try:
-                    await into.write(run)
+                    await into.write(batch)
                 except ExecutionFailed:
                     continue
-            await into.write(run)
+            await into.write(batch)
         monkeypatch.undo()
         assert await parked(connection) == []
         assert await graph(connection) == states_of(log)
@@ -204,7 +205,7 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
         log = log_of(*innocent(3), started("r", "p1", "p2"), ended("r"))
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        run = Run(TOPIC, 0, records_of(log), len(log))
+        batch = Batch(TOPIC, 0, records_of(log), len(log))
 
         # an index that the statements need; who relies on it is told by the check
         await connection.rows("DROP CONSTRAINT holonstream_OCCUPIES")
@@ -212,7 +213,7 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
         try:
             await connection.rows("CREATE (:Person {n: 2})")
             with pytest.raises(NotInitialised, match=r"unique OCCUPIES\(_id\)"):
-                await into.write(run)
+                await into.write(batch)
         finally:
             await connection.rows("DROP CONSTRAINT test_somebodys")
         assert await parked(connection) == []
@@ -230,7 +231,7 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
 
         monkeypatch.setattr(Transaction, "rows", read_only)
         with pytest.raises(GraphRefused, match=r"no\.such\.procedure"):
-            await into.write(Run(TOPIC, 0, records_of(log)[begin:], len(log)))
+            await into.write(Batch(TOPIC, 0, records_of(log)[begin:], len(log)))
         monkeypatch.undo()
         assert await parked(connection) == []
 
@@ -255,14 +256,14 @@ async def test_the_canary_uses_every_statement_and_leaves_nothing(
 
 def test_halves_join_and_end_where_the_whole_does() -> None:
     records = records_of(log_of(*innocent(3)), 10)
-    run = Run(TOPIC, 1, records, 99)
-    (first,), (second,) = halves([run])
+    batch = Batch(TOPIC, 1, records, 99)
+    (first,), (second,) = halves([batch])
     assert [*first.records, *second.records] == records
     assert (first.next_offset, second.next_offset) == (13, 99)
-    assert halves([run, first, second]) == [[run], [first, second]]
-    lone = Run(TOPIC, 1, records[:1], 11)
+    assert halves([batch, first, second]) == [[batch], [first, second]]
+    lone = Batch(TOPIC, 1, records[:1], 11)
     assert halves([lone]) == [[lone]]
-    assert halves([Run(TOPIC, 1, [], 11)]) == [[Run(TOPIC, 1, [], 11)]]
+    assert halves([Batch(TOPIC, 1, [], 11)]) == [[Batch(TOPIC, 1, [], 11)]]
 
 
 @in_loop

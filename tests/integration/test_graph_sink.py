@@ -1,4 +1,4 @@
-"""GraphSink on a real server: the effect is the fold's, exactly once, whatever the runs, redeliveries and zombies."""
+"""GraphSink on a real server: the effect is the fold's, exactly once, whatever batches, repeats and zombies come."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import RecordedEvent, parse_events
 from holonstream.schemas.projection import fold
 from holonstream.schemas.token import Token
-from holonstream.sinks.base import DeadLetter, Run
-from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotInitialised, NotYetVisible
+from holonstream.sinks.base import Batch, DeadLetter
+from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotYetVisible
+from holonstream.sinks.graph.batch import HoleInStream
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.freshness import Checkpoint
-from holonstream.sinks.graph.run import HoleInStream
 from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import (
     CATALOGUE,
@@ -29,7 +30,7 @@ from tests.conformance.graph_store import (
     states_of,
 )
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, bare, feed, graph, partitioned, ready, sink
-from tests.support.records import Record, records_of, runs_of
+from tests.support.records import Record, batches_of, records_of
 
 
 def example(name: str) -> list[RecordedEvent]:
@@ -53,31 +54,31 @@ async def test_any_runs_come_to_the_fold(neo4j_uri: str, size: int, cached: int)
 async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo4j_uri: str) -> None:
     async with ready(neo4j_uri) as connection:
         log = log_of(*(person(f"p-{number}") for number in range(30)), started("r", "p-1", "p-2"), ended("r"))
-        runs = [
-            Run(TOPIC, partition, records, len(records))
+        batches = [
+            Batch(TOPIC, partition, records, len(records))
             for partition, records in enumerate(partitioned(log))
             if records
         ]
-        assert len(runs) == PARTITIONS
+        assert len(batches) == PARTITIONS
         into, other = sink(connection), sink(connection)
-        for run in runs:
-            await into.assign(TOPIC, run.partition, None)
+        for batch in batches:
+            await into.assign(TOPIC, batch.partition, None)
         await other.assign(TOPIC, 1, None)
-        await other.write(Run(TOPIC, 1, runs[1].records[:1], 1))  # partition 1 has another owner by now
+        await other.write(Batch(TOPIC, 1, batches[1].records[:1], 1))  # partition 1 has another owner by now
         before = await graph(connection)
 
         with pytest.raises(CheckpointMoved) as moved:
-            await into.write_runs(runs)
+            await into.write_batches(batches)
         assert moved.value.partition == 1
         assert await graph(connection) == before
 
-        assert [written.applied for written in await into.write_runs([runs[0], runs[2]])] == [
-            len(runs[0].records),
-            len(runs[2].records),
+        assert [written.applied for written in await into.write_batches([batches[0], batches[2]])] == [
+            len(batches[0].records),
+            len(batches[2].records),
         ]
         assert await into.assign(TOPIC, 1, None) == 1
-        written = await into.write_runs(runs)  # two of them again, one cut short by the checkpoint
-        assert [w.applied for w in written] == [0, len(runs[1].records) - 1, 0]
+        written = await into.write_batches(batches)  # two of them again, one cut short by the checkpoint
+        assert [w.applied for w in written] == [0, len(batches[1].records) - 1, 0]
         assert await graph(connection) == states_of(log)
 
 
@@ -88,21 +89,21 @@ async def test_twice_is_once(neo4j_uri: str) -> None:
         records = partitioned(log)[0]
         first = sink(connection)
         assert await first.assign(TOPIC, 0, None) == 0
-        for run in runs_of(records, 7, TOPIC):
-            await first.write(run)
+        for batch in batches_of(records, 7, TOPIC):
+            await first.write(batch)
         before = await graph(connection)
         # the same worker again, a new one from its own checkpoint, and one that is handed a run that overlaps it
-        for run in runs_of(records, 7, TOPIC):
-            written = await first.write(run)
-            assert (written.applied, written.skipped, written.dead) == (0, len(run.records), 0)
+        for batch in batches_of(records, 7, TOPIC):
+            written = await first.write(batch)
+            assert (written.applied, written.skipped, written.dead) == (0, len(batch.records), 0)
             assert written.position is not None
         second = sink(connection)
         assert await second.assign(TOPIC, 0, 0) == len(records)
-        for run in runs_of(records, 11, TOPIC):
-            assert (await second.write(run)).applied == 0
+        for batch in batches_of(records, 11, TOPIC):
+            assert (await second.write(batch)).applied == 0
         more = log_of(*[person("new")])[0]
         overlap = [*records[-3:], Record(len(records), b"holon/new", records_of([more])[0].value)]
-        written = await second.write(Run(TOPIC, 0, overlap, len(records) + 1))
+        written = await second.write(Batch(TOPIC, 0, overlap, len(records) + 1))
         assert (written.applied, written.skipped) == (1, 3)
         assert {**before, "holon/new": states_of([more])["holon/new"]} == await graph(connection)
 
@@ -112,8 +113,8 @@ async def test_a_run_without_records_moves_the_checkpoint(neo4j_uri: str) -> Non
     async with ready(neo4j_uri, 1) as connection:
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(runs_of(records_of(log_of(person("a"))), 1, TOPIC)[0])
-        written = await into.write(Run(TOPIC, 0, [], 5))
+        await into.write(batches_of(records_of(log_of(person("a"))), 1, TOPIC)[0])
+        written = await into.write(Batch(TOPIC, 0, [], 5))
         assert (written.applied, written.position) == (0, None)
         assert await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints() == [Checkpoint(0, 5, 1)]
 
@@ -122,22 +123,22 @@ async def test_a_run_without_records_moves_the_checkpoint(neo4j_uri: str) -> Non
 async def test_a_zombie_changes_nothing_and_forgets(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a", n=1), event("PersonModified", ["a"], properties={"n": 2}), person("b"))
-        runs = runs_of(records_of(log), 1, TOPIC)
+        batches = batches_of(records_of(log), 1, TOPIC)
         zombie, owner = sink(connection), sink(connection)
         await zombie.assign(TOPIC, 0, None)
-        await zombie.write(runs[0])
+        await zombie.write(batches[0])
         await owner.assign(TOPIC, 0, None)
-        await owner.write(runs[1])
-        other = Run(TOPIC, 0, [Record(1, None, runs[2].records[0].value)], 2)  # what the zombie thinks comes next
+        await owner.write(batches[1])
+        other = Batch(TOPIC, 0, [Record(1, None, batches[2].records[0].value)], 2)  # what the zombie thinks comes next
         with pytest.raises(CheckpointMoved, match=r"offset 2; this worker left it at 1"):
             await zombie.write(other)
         with pytest.raises(CheckpointMoved, match="not assigned"):
-            await zombie.write(runs[2])
+            await zombie.write(batches[2])
         assert await graph(connection) == states_of(log[:2])
         assert await zombie.assign(TOPIC, 0, None) == 2
-        await zombie.write(runs[2])
+        await zombie.write(batches[2])
         with pytest.raises(CheckpointMoved):
-            await owner.write(Run(TOPIC, 0, runs[2].records, 4))
+            await owner.write(Batch(TOPIC, 0, batches[2].records, 4))
         assert await graph(connection) == states_of(log)
 
 
@@ -148,8 +149,8 @@ async def test_of_two_workers_at_once_one_writes(neo4j_uri: str) -> None:
         workers = [sink(connection) for _ in range(4)]
         for worker in workers:
             await worker.assign(TOPIC, 0, None)
-        run = runs_of(records_of(log), 40, TOPIC)[0]
-        results = await asyncio.gather(*(w.write(run) for w in workers), return_exceptions=True)
+        batch = batches_of(records_of(log), 40, TOPIC)[0]
+        results = await asyncio.gather(*(w.write(batch) for w in workers), return_exceptions=True)
         assert sum(not isinstance(r, CheckpointMoved) for r in results) == 1
         assert await graph(connection) == states_of(log)
 
@@ -158,15 +159,15 @@ async def test_of_two_workers_at_once_one_writes(neo4j_uri: str) -> None:
 async def test_bare_ends_are_filled_and_keep_their_relationships(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(started("r", "a", "b"), person("b"), person("a"), started("s", "a", "c"))
-        runs = runs_of(records_of(log), 1, TOPIC)
+        batches = batches_of(records_of(log), 1, TOPIC)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(runs[0])
+        await into.write(batches[0])
         assert await bare(connection) == ["a", "b"]
-        await into.write(runs[1])
+        await into.write(batches[1])
         assert await bare(connection) == ["a"]
-        for run in runs[2:]:
-            await into.write(run)
+        for batch in batches[2:]:
+            await into.write(batch)
         assert await bare(connection) == ["c"]
         assert await graph(connection) == states_of(log)
 
@@ -197,17 +198,17 @@ async def test_a_hole_is_an_alarm_and_nothing_is_written(neo4j_uri: str) -> None
         records = records_of(log)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Run(TOPIC, 0, records[:2], 2))
-        lost = Run(TOPIC, 0, [records[3], records[5]], 6)
+        await into.write(Batch(TOPIC, 0, records[:2], 2))
+        lost = Batch(TOPIC, 0, [records[3], records[5]], 6)
         for worker in (into, sink(connection)):  # with the state in the cache, and with the state loaded
             await worker.assign(TOPIC, 0, None)
             with pytest.raises(HoleInStream, match=r"holon/a: after version 2 comes 4"):
                 await worker.write(lost)
-        # within a run, too, and for a stream that has no state
+        # within a batch, too, and for a stream that has no state
         unborn = log_of(*(event("PersonModified", ["c"], properties={}) for _ in range(3)))
         gap = [Record(2, None, records_of(unborn)[0].value), Record(3, None, records_of(unborn)[2].value)]
         with pytest.raises(HoleInStream, match=r"holon/c: after version 1 comes 3"):
-            await into.write(Run(TOPIC, 0, gap, 4))
+            await into.write(Batch(TOPIC, 0, gap, 4))
         assert await graph(connection) == states_of(log[:2])
 
 
@@ -219,7 +220,7 @@ async def test_an_event_that_was_applied_before_is_skipped(neo4j_uri: str) -> No
         again = [Record(offset, None, records[i]) for offset, i in enumerate((0, 1, 1, 0))]
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        written = await into.write(Run(TOPIC, 0, again, 4))
+        written = await into.write(Batch(TOPIC, 0, again, 4))
         assert (written.applied, written.skipped) == (2, 2)
         assert await graph(connection) == states_of(log)
 
@@ -245,7 +246,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
         letters = Letters()
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
-        written = [await into.write(run) for run in runs_of(records_of(log), size, TOPIC)]
+        written = [await into.write(batch) for batch in batches_of(records_of(log), size, TOPIC)]
         kept = [e for e in log if e.stream != "holon/m" or e.version < 4]
         assert await graph(connection) == states_of(kept)
         assert [(letter.stream, letter.version, letter.offset, letter.position) for letter in letters] == [
@@ -278,7 +279,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
         after = sink(connection, letters)
         offset = await after.assign(TOPIC, 0, None)
         late = [Record(offset, None, records_of(log)[7].value)]
-        assert (await after.write(Run(TOPIC, 0, late, offset + 1))).dead == 1
+        assert (await after.write(Batch(TOPIC, 0, late, offset + 1))).dead == 1
 
 
 @in_loop
@@ -292,7 +293,7 @@ async def test_undecodable_records_are_dead_lettered_and_the_rest_goes_on(neo4j_
         letters = Letters()
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
-        written = await into.write(Run(TOPIC, 0, [Record(i, None, v) for i, v in enumerate(values)], 6))
+        written = await into.write(Batch(TOPIC, 0, [Record(i, None, v) for i, v in enumerate(values)], 6))
         assert (written.applied, written.dead, written.position) == (1, 5, 3)
         assert [(letter.offset, letter.stream, letter.version) for letter in letters] == [
             (0, None, None),
@@ -322,7 +323,7 @@ async def test_records_that_no_log_of_ours_has_are_parked(neo4j_uri: str) -> Non
         letters = Letters()
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
-        assert (await into.write(Run(TOPIC, 0, records, 5))).dead == 5
+        assert (await into.write(Batch(TOPIC, 0, records, 5))).dead == 5
         assert await graph(connection) == {}
         assert len(await connection.rows("MATCH (p:HolonstreamParked) RETURN p.key")) == 5
 
@@ -345,12 +346,12 @@ async def test_dead_letters_are_out_before_the_commit(neo4j_uri: str) -> None:
 
         into._publish = down
         await into.assign(TOPIC, 0, None)
-        run = Run(TOPIC, 0, records, 3)
+        batch = Batch(TOPIC, 0, records, 3)
         with pytest.raises(GraphUnavailable):
-            await into.write(run)
+            await into.write(batch)
         assert await graph(connection) == {}
         into._publish = watch
-        assert (await into.write(run)).applied == 2
+        assert (await into.write(batch)).applied == 2
         assert seen == [(1, {})]
         assert await graph(connection) == states_of(log)
 
@@ -365,18 +366,18 @@ async def test_cached_states_do_not_survive_a_failed_transaction(neo4j_uri: str)
         records = records_of(log)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Run(TOPIC, 0, records[:1], 1))
+        await into.write(Batch(TOPIC, 0, records[:1], 1))
 
         async def down(_: Sequence[DeadLetter]) -> None:
             raise GraphUnavailable("down")
 
         publish, into._publish = into._publish, down
         with pytest.raises(GraphUnavailable):
-            await into.write(Run(TOPIC, 0, [records[1], Record(2, None, b"bad")], 3))
+            await into.write(Batch(TOPIC, 0, [records[1], Record(2, None, b"bad")], 3))
         into._publish = publish
         # had the failed run's state stayed, version 2 would now be skipped
-        for run in runs_of(records[1:], 1, TOPIC):
-            await into.write(run)
+        for batch in batches_of(records[1:], 1, TOPIC):
+            await into.write(batch)
         assert await graph(connection) == states_of(log)
 
 
@@ -385,14 +386,14 @@ async def test_an_unknown_outcome_is_found_out(neo4j_uri: str) -> None:
     """The commit went through but its answer was lost: the next attempt sees the checkpoint and goes on."""
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a"), event("PersonModified", ["a"], properties={"n": 1}), person("b"))
-        runs = runs_of(records_of(log), 2, TOPIC)
+        batches = batches_of(records_of(log), 2, TOPIC)
         into, twin = sink(connection), sink(connection)
         for worker in (into, twin):
             await worker.assign(TOPIC, 0, None)
-        await twin.write(runs[0])  # as far as the graph knows, this was `into`
-        into._partitions[TOPIC, 0].attempted = runs[0].next_offset
-        assert (await into.write(runs[0])).skipped == 2
-        assert (await into.write(runs[1])).applied == 1
+        await twin.write(batches[0])  # as far as the graph knows, this was `into`
+        into._partitions[TOPIC, 0].attempted = batches[0].next_offset
+        assert (await into.write(batches[0])).skipped == 2
+        assert (await into.write(batches[1])).applied == 1
         assert await graph(connection) == states_of(log)
 
 
@@ -401,13 +402,13 @@ async def test_a_redriven_partition_is_read_again(neo4j_uri: str) -> None:
     """Who else writes a partition's entities raises the epoch: cached states and parked streams are then read anew."""
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a", n=0), event("PersonModified", ["a"], properties={"m": 1}))
-        runs = runs_of(records_of(log), 1, TOPIC)
+        batches = batches_of(records_of(log), 1, TOPIC)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(runs[0])
+        await into.write(batches[0])
         await connection.rows("MATCH (n:Holon {_id: 'a'}) SET n.n = 7")
         await connection.rows("MATCH (c:HolonstreamCheckpoint) SET c.epoch = c.epoch + 1")
-        await into.write(runs[1])
+        await into.write(batches[1])
         (state,) = (await graph(connection)).values()
         assert state.properties == {"n": 7, "m": 1}
 
@@ -428,10 +429,10 @@ async def test_workers_that_deadlock_come_to_the_fold(neo4j_uri: str) -> None:
         async def work(partition: int, records: list[Record]) -> None:
             worker = sink(connection)
             await worker.assign(TOPIC, partition, None)
-            for run in runs_of(records, 8, TOPIC, partition):
+            for batch in batches_of(records, 8, TOPIC, partition):
                 while True:
                     try:
-                        await worker.write(run)
+                        await worker.write(batch)
                         break
                     except GraphUnavailable:
                         continue

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import NotInitialised, NotYetVisible, PartitionsAdded
+from holonstream.sinks.errors import NotYetVisible, PartitionsAdded
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
 from holonstream.sinks.graph.freshness import Checkpoint
 from holonstream.sinks.graph.schema import check, initialise

@@ -21,7 +21,7 @@ from holonstream.sinks.graph.whole import DamagedEntity
 from holonstream.sinks.requests import pattern
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, log_of, person, started
 from tests.integration.graph_kit import TOPIC, feed, ready, sink
-from tests.support.records import records_of, runs_of
+from tests.support.records import batches_of, records_of
 
 VERSIONS = 400
 NAMES = [f"k{i}" for i in range(12)]
@@ -64,7 +64,7 @@ async def write_each(connection: GraphConnection, log: list[RecordedEvent], size
     """One transaction after the other, all in one partition."""
     into = sink(connection, group=1000)
     await into.assign(TOPIC, 0, None)
-    for run in runs_of(records_of(log), size, TOPIC):
+    for run in batches_of(records_of(log), size, TOPIC):
         await into.write(run)
 
 

@@ -21,12 +21,13 @@ from holonstream.ops.replay.stream_log import PostgresStreamLog
 from holonstream.producers.event_store import PostgresEventStore
 from holonstream.producers.schema import apply_schema
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import fold
 from holonstream.schemas.state import Holon
-from holonstream.sinks.base import DeadLetter, Run, Written
-from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.base import Batch, DeadLetter, WriteResult
+from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph import rebuild
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.redrive import NotParked, Redriven, Redriver
@@ -36,7 +37,7 @@ from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink
-from tests.support.records import Record, records_of, runs_of
+from tests.support.records import Record, batches_of, records_of
 
 NEWER = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -119,7 +120,7 @@ async def test_a_parked_stream_is_brought_up_to_its_partition_and_goes_on(neo4j_
 
         # the worker that parked it goes on with its next event
         late = records_of(events[4:], 4)
-        assert (await into.write(Run(TOPIC, 0, late, 5))).applied == 1
+        assert (await into.write(Batch(TOPIC, 0, late, 5))).applied == 1
         assert await graph(connection) == fold(log.newer, events)
         assert letters == []
 
@@ -159,7 +160,7 @@ async def test_a_later_event_that_does_not_apply_parks_again_from_there(neo4j_ur
         records[1] = Record(1, None, broken)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Run(TOPIC, 0, records, 5))
+        await into.write(Batch(TOPIC, 0, records, 5))
         redriver = log.redriver(connection)
         assert [mark.version for mark in await redriver.parked()] == [2]
 
@@ -205,14 +206,14 @@ async def test_after_the_last_event_is_discarded_the_next_one_is_no_hole(neo4j_u
         assert await redriver.discard("holon/b", 1) == Redriven("holon/b", 0, 1, None)
         assert await redriver.state("holon/b") is None
         late = records_of([events[4]], 3)
-        assert (await into.write(Run(TOPIC, 0, late, 4))).applied == 1
+        assert (await into.write(Batch(TOPIC, 0, late, 4))).applied == 1
         assert (await redriver.state("holon/b")) is not None
 
         # a state whose last event was left out
         more = log.append(changed("b", 2, n=2), changed("b", 1, n=3))[-2:]
-        await into.write(Run(TOPIC, 0, records_of(more[:1], 4), 5))
+        await into.write(Batch(TOPIC, 0, records_of(more[:1], 4), 5))
         assert await redriver.discard("holon/b", 3) == Redriven("holon/b", 0, 1, None)
-        assert (await into.write(Run(TOPIC, 0, records_of(more[1:], 5), 6))).applied == 1
+        assert (await into.write(Batch(TOPIC, 0, records_of(more[1:], 5), 6))).applied == 1
         state = await redriver.state("holon/b")
         assert isinstance(state, Holon)
         assert (state.version, state.properties) == (4, {"n": 3})
@@ -225,7 +226,7 @@ async def test_a_mark_of_a_record_that_is_not_of_the_log_is_taken_away(neo4j_uri
         forged = json.dumps({**json.loads(records_of(events)[0].value or b""), "data": 7, "streamversion": 5}).encode()
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Run(TOPIC, 0, [Record(0, None, forged), *records_of(events, 1)], 3))
+        await into.write(Batch(TOPIC, 0, [Record(0, None, forged), *records_of(events, 1)], 3))
         redriver = log.redriver(connection)
         with pytest.raises(NotParked, match="put on the topic by somebody else"):
             await redriver.discard("holon/a", 5)
@@ -244,7 +245,7 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
         records = [Record(n, None, e.value) for n, e in enumerate(log.streams.read("holon/a", 0, 2**62, 10))]
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Run(TOPIC, 0, records, 3))
+        await into.write(Batch(TOPIC, 0, records, 3))
         redriver = log.redriver(connection)
         (done,) = await all_of(redriver)
         assert done.parked is not None
@@ -305,9 +306,9 @@ async def test_a_redrive_waits_for_a_transaction_of_the_worker_and_goes_up_to_it
             assert not done, "the redrive did not wait for the checkpoint"
 
         into._publish = meanwhile
-        await into.write(Run(TOPIC, 0, records_of(events[2:3], 2), 3))
+        await into.write(Batch(TOPIC, 0, records_of(events[2:3], 2), 3))
         assert await redriving[0] == [Redriven("holon/a", 2, 0, None)]
-        assert (await into.write(Run(TOPIC, 0, records_of(events[3:], 3), 4))).applied == 1
+        assert (await into.write(Batch(TOPIC, 0, records_of(events[3:], 3), 4))).applied == 1
         assert await graph(connection) == fold(log.newer, events)
 
 
@@ -326,21 +327,21 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
         other = next(e for e in later if partition_of(e.stream, PARTITIONS) != own)
         beside = partition_of(other.stream, PARTITIONS)
         workers = {own: sink(connection), beside: sink(third)}
-        runs = {}
+        batches = {}
         before, after = partitioned(events), partitioned(later)
         for partition, worker in workers.items():
             await worker.assign(TOPIC, partition, None)
-            await worker.write(Run(TOPIC, partition, before[partition], len(before[partition])))
+            await worker.write(Batch(TOPIC, partition, before[partition], len(before[partition])))
             start = len(before[partition])
             records = [Record(start + n, r.key, r.value) for n, r in enumerate(after[partition])]
-            runs[partition] = Run(TOPIC, partition, records, start + len(records))
+            batches[partition] = Batch(TOPIC, partition, records, start + len(records))
         unpark = Transaction.rows
-        waiting: list[asyncio.Task[Written]] = []
+        waiting: list[asyncio.Task[WriteResult]] = []
 
         async def in_the_transaction(self: Transaction, statement: str, **parameters: Any) -> list[list[Any]]:
             if statement == text("redrive_unpark"):
-                assert (await workers[beside].write(runs[beside])).applied == len(runs[beside].records)
-                waiting.append(asyncio.ensure_future(workers[own].write(runs[own])))
+                assert (await workers[beside].write(batches[beside])).applied == len(batches[beside].records)
+                waiting.append(asyncio.ensure_future(workers[own].write(batches[own])))
                 done, _ = await asyncio.wait(waiting, timeout=0.3)
                 assert not done, "the worker did not wait for the checkpoint"
             return await unpark(self, statement, **parameters)
@@ -349,10 +350,10 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
         assert await all_of(log.redriver(mine)) == [Redriven("holon/a", 2, 0, None)]
         written = await waiting[0]
         monkeypatch.undo()
-        assert (written.applied, written.dead) == (len(runs[own].records), 0)
+        assert (written.applied, written.dead) == (len(batches[own].records), 0)
         checkpoints = await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints()
-        assert {c.partition: c.offset for c in checkpoints if c.partition in runs} == {
-            partition: run.next_offset for partition, run in runs.items()
+        assert {c.partition: c.offset for c in checkpoints if c.partition in batches} == {
+            partition: batch.next_offset for partition, batch in batches.items()
         }
         state = await log.redriver(mine).state("holon/a")
         assert isinstance(state, Holon)
@@ -395,10 +396,10 @@ async def test_redriving_without_end_while_workers_write_loses_and_repeats_nothi
         async def work(partition: int, records: list[Record]) -> int:
             worker, dead = sink(connection), 0
             await worker.assign(TOPIC, partition, None)
-            for run in runs_of(records, 5, TOPIC, partition):
+            for batch in batches_of(records, 5, TOPIC, partition):
                 while True:
                     try:
-                        dead += (await worker.write(run)).dead
+                        dead += (await worker.write(batch)).dead
                         break
                     except GraphUnavailable:  # deadlocks, as a follower would
                         continue
@@ -445,7 +446,7 @@ async def test_a_graph_is_wiped_so_that_no_worker_can_write_and_decisions_are_ke
         content = await rebuild.content(connection, TOPIC)
         assert (content.nodes, content.offset, content.topics) == (0, 0, [])
         with pytest.raises(NotInitialised):  # a worker that nobody has stopped
-            await into.write(Run(TOPIC, 0, records_of(events[5:], 5), 6))
+            await into.write(Batch(TOPIC, 0, records_of(events[5:], 5), 6))
         assert await graph(connection) == {}
         assert await redriver.discarded() == []
 

@@ -18,9 +18,9 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.producers.errors import LogBehind, NotInitialised, ProducerFenced, TopicBehind
+from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
 from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.log_reader import Batch
+from holonstream.producers.log_reader import EventBatch
 from holonstream.producers.progress import RelayProgress
 from holonstream.producers.publisher import Publisher
 from holonstream.producers.relay import Relay
@@ -28,6 +28,7 @@ from holonstream.producers.schema import apply_schema
 from holonstream.producers.topic_tail import last_event
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from tests.support.event_log import person
@@ -316,8 +317,8 @@ def test_an_open_transaction_ends_with_the_next_leader_and_not_with_its_timeout(
 
 
 def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) -> None:
-    def batch(position: int) -> Batch:
-        return Batch([(position, b"holon/x", b"{}")], 10, full=False)
+    def batch(position: int) -> EventBatch:
+        return EventBatch([(position, b"holon/x", b"{}")], 10, full=False)
 
     old = place.publisher()
     old.publish(batch(7))

@@ -106,7 +106,7 @@ def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Wor
 
 def test_a_rebalance_with_runs_read_ahead_stalls_nobody(log: Log, workers: Workers) -> None:
     # Faust drops what it takes for read before: with many small runs queued, a seek back must still be followed.
-    workers.max_run = 10
+    workers.max_batch = 10
     log.fill(transactions=20, size=1000)
     slow = workers.order("slow")
     workers.start()

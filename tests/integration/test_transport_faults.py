@@ -52,7 +52,7 @@ def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> 
 
 def test_a_worker_whose_store_was_down_for_long_goes_on(log: Log, workers: Workers) -> None:
     """Its buffers are full, so it asks for no records, and still it is in the group."""
-    workers.max_run = 10
+    workers.max_batch = 10
     log.fill(transactions=10, size=1000)
     down = workers.order("down")
     worker = workers.start()
@@ -67,7 +67,7 @@ def test_with_a_poll_interval_that_ends_before_it_leaves_the_group_for_ever(log:
     """Why ours is so long: this is what the usual 300 or 1,000 s would come to."""
     assert app.FOREVER >= 7 * 86_400
     workers.order("poll-interval").write_text("2.0")
-    workers.max_run = 10
+    workers.max_batch = 10
     log.fill(transactions=10, size=1000)
     down = workers.order("down")
     worker = workers.start()

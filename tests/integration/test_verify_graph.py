@@ -21,14 +21,14 @@ from holonstream.producers.event_store import PostgresEventStore
 from holonstream.producers.schema import apply_schema
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
+from holonstream.sinks.graph.batch import HoleInStream
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.run import HoleInStream
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
 from tests.support.event_log import append
-from tests.support.records import runs_of
+from tests.support.records import batches_of
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ async def write(into: GraphSink, log: Sequence[RecordedEvent]) -> None:
     """Write a log from its start; what was written before is skipped."""
     for partition, records in enumerate(partitioned(log)):
         await into.assign(TOPIC, partition, None)
-        for run in runs_of(records, 1000, TOPIC, partition):
+        for run in batches_of(records, 1000, TOPIC, partition):
             await into.write(run)
 
 
@@ -579,13 +579,13 @@ def test_a_worker_with_cached_states_goes_on_from_the_repaired_ones(world: World
         # a state that the worker wrote and remembers, and that the log does not know: an event that is nowhere else
         wrong = await asyncio.to_thread(world.append, modified("p-1", rank="O-4"))
         record = partitioned([*wrong[:-1], _altered(wrong[-1])])[partition]
-        await running.write(runs_of(record, 1000, TOPIC, partition)[0])
+        await running.write(batches_of(record, 1000, TOPIC, partition)[0])
         done = await asyncio.to_thread(world.verify, "--repair", code=1)
         (finding,) = done["findings"]
         assert (finding["stream"], finding["event"]["version"], finding["repaired"]) == (stream, 4, True)
         # the worker goes on with its next run, and does not bring the wrong state back
         log = await asyncio.to_thread(world.append, modified("p-1", name="Ada K."))
-        (written,) = await running.write_runs(runs_of(partitioned(log)[partition], 1000, TOPIC, partition))
+        (written,) = await running.write_batches(batches_of(partitioned(log)[partition], 1000, TOPIC, partition))
         assert written.applied == 1
 
     world.append(*EVENTS)

@@ -26,7 +26,7 @@ from holonstream.ops.observe.process import observed
 from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import load
 from holonstream.schemas.errors import Unavailable
-from holonstream.sinks.base import Run, Written
+from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams import app as streams_app
 from holonstream.streams.app import GroupSettings, SinkApp, run_worker
 
@@ -51,15 +51,15 @@ class FileSink:
     def revoke(self, topic: str, partition: int) -> None:
         self._note("revoked", f"{os.getpid()} {partition}")
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
         heavy = self._folder / "heavy"
-        if heavy.exists() and sum(len(run.records) for run in runs) > int(heavy.read_text()):
+        if heavy.exists() and sum(len(batch.records) for batch in batches) > int(heavy.read_text()):
             await asyncio.get_running_loop().create_future()
-        return [await self._write(run) for run in runs]
+        return [await self._write(batch) for batch in batches]
 
-    async def _write(self, run: Run) -> Written:
+    async def _write(self, batch: Batch) -> WriteResult:
         if (self._folder / "bug").exists():
-            raise KeyError(f"a bug that names {run.records[0].value!r}")
+            raise KeyError(f"a bug that names {batch.records[0].value!r}")
         if (self._folder / "down").exists():
             self._note("tried", str(os.getpid()))
             raise Unavailable("the store is down")
@@ -68,10 +68,10 @@ class FileSink:
             await asyncio.get_running_loop().create_future()
         if (self._folder / "slow").exists():
             await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.01)  # so that runs queue up
-        offsets = [record.offset for record in run.records]
+        offsets = [record.offset for record in batch.records]
         assert offsets == sorted(offsets)
-        self._note("written", f"{os.getpid()} {run.partition} {offsets[0]} {offsets[-1]} {len(offsets)}")
-        return Written(len(offsets), 0, 0, offsets[-1])
+        self._note("written", f"{os.getpid()} {batch.partition} {offsets[0]} {offsets[-1]} {len(offsets)}")
+        return WriteResult(len(offsets), 0, 0, offsets[-1])
 
     def _note(self, name: str, line: str) -> None:
         with (self._folder / name).open("a") as file:
@@ -93,7 +93,7 @@ def break_sync(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    bootstrap, prefix, group, folder, max_run = sys.argv[1:6]
+    bootstrap, prefix, group, folder, max_batch = sys.argv[1:6]
     logs.configure("info", "console")
     configured = load()
     break_sync(Path(folder))
@@ -104,7 +104,7 @@ if __name__ == "__main__":
         group=prefix + group,
         topic=prefix + "events",
         dead_letter_topic=prefix + "dead-letters",
-        max_run=int(max_run),
+        max_batch=int(max_batch),
         session_timeout=6.0,
         heartbeat_interval=0.5,
         commit_interval=0.2,

@@ -11,7 +11,7 @@ import msgspec
 from holonstream.schemas import jsontext
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.wire import dataschema
-from holonstream.sinks.base import Run
+from holonstream.sinks.base import Batch
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def records_of(events: Iterable[RecordedEvent], first_offset: int = 0) -> list[R
     return [Record(offset, e.stream.encode(), wire_value(e)) for offset, e in enumerate(events, first_offset)]
 
 
-def runs_of(records: Sequence[Record], size: int, topic: str, partition: int = 0) -> list[Run]:
+def batches_of(records: Sequence[Record], size: int, topic: str, partition: int = 0) -> list[Batch]:
     """The records in runs of `size`."""
-    runs = []
+    batches = []
     for start in range(0, len(records), size):
         part = records[start : start + size]
-        runs.append(Run(topic, partition, part, part[-1].offset + 1))
-    return runs
+        batches.append(Batch(topic, partition, part, part[-1].offset + 1))
+    return batches

@@ -81,12 +81,12 @@ class Workers:
 
     log: Log
     folder: Path
-    max_run: int = 100
+    max_batch: int = 100
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> subprocess.Popen[bytes]:
         """One more worker."""
-        arguments = [self.log.bootstrap, self.log.prefix, "group", str(self.folder), str(self.max_run)]
+        arguments = [self.log.bootstrap, self.log.prefix, "group", str(self.folder), str(self.max_batch)]
         with (self.folder / "worker.log").open("ab") as output:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.file_worker", *arguments], stdout=output, stderr=output
@@ -112,11 +112,11 @@ class Workers:
         return file
 
     def offsets(self) -> dict[int, list[tuple[int, int]]]:
-        """Per partition the first and last offsets of the runs, in the order of writing."""
-        runs: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        """Per partition the first and last offsets of the batches, in the order of writing."""
+        batches: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for _, partition, first, last, _ in self.lines("written"):
-            runs[int(partition)].append((int(first), int(last)))
-        return runs
+            batches[int(partition)].append((int(first), int(last)))
+        return batches
 
     def wait_for_all(self, deadline: float = 60, *, restarts: bool = False) -> None:
         """Wait until the group has committed everything; with `restarts`, start one whenever all have ended."""

@@ -63,12 +63,12 @@ def test_runs_of_any_size_fold_to_the_same_states(log: list[RecordedEvent], size
     one_by_one: dict[str, State] = {}
     for entry in log:
         one_by_one = fold(catalogue(), [entry], states=one_by_one)
-    in_runs: dict[str, State] = {}
+    in_batches: dict[str, State] = {}
     rest = log
     for size in [*sizes, len(log)]:
         run, rest = rest[:size], rest[size:]
-        in_runs = fold(catalogue(), run, states=in_runs)
-    assert one_by_one == in_runs == fold(catalogue(), log)
+        in_batches = fold(catalogue(), run, states=in_batches)
+    assert one_by_one == in_batches == fold(catalogue(), log)
 
 
 @settings(max_examples=40, deadline=None)

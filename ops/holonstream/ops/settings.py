@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         description="Seconds between the beginnings of two Kafka transactions at least, so that they hold more events; "
         "the first one after a pause never waits, nor does a backlog.",
     )
-    run_events: int = Field(5_000, ge=1, description="Events that a worker writes at once at most.")
+    batch_events: int = Field(5_000, ge=1, description="Events that a worker writes at once at most.")
     session_timeout: float = Field(12.0, ge=1, description="After which a silent worker's partitions go to others.")
     commit_interval: float = Field(1.0, gt=0, description="Between two commits of a worker's offsets.")
     value_ttl: int = Field(3_600, ge=1, description="Life of a cached value.")

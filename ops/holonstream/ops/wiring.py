@@ -133,7 +133,7 @@ def worker(settings: Settings, name: str) -> SinkApp:
         group=settings.group(name),
         topic=settings.topic,
         dead_letter_topic=settings.dead_letter_topic,
-        max_run=settings.run_events,
+        max_batch=settings.batch_events,
         session_timeout=settings.session_timeout,
         heartbeat_interval=settings.session_timeout / 4,
         commit_interval=settings.commit_interval,

@@ -20,10 +20,6 @@ class KafkaUnavailable(Unavailable):
     """Kafka cannot be reached or asks to try again."""
 
 
-class NotInitialised(HolonstreamError):
-    """The database or the topic lacks what `holonstream init` makes."""
-
-
 class NotPermitted(HolonstreamError):
     """The database role lacks a privilege."""
 

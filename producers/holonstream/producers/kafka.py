@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from holonstream.producers.errors import KafkaUnavailable, NotInitialised, NotPermitted, ProducerFenced
+from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
+from holonstream.schemas.errors import NotInitialised
 
 log = structlog.get_logger(__name__)
 

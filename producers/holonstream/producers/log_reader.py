@@ -35,7 +35,7 @@ SettledEvent = tuple[int, bytes, bytes]
 """What the relay needs of an event: position, stream, and the record's value (CloudEvents JSON)."""
 
 
-class Batch(NamedTuple):
+class EventBatch(NamedTuple):
     """Consecutive events of the log."""
 
     events: list[SettledEvent]
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 def read_settled(
     connection: psycopg.Connection[Any], after: int, frontier: int, *, limit: int, batch_events: int, batch_bytes: int
-) -> Generator[Batch, None, None]:
+) -> Generator[EventBatch, None, None]:
     """The events beyond `after` up to `frontier`, `limit` of them at most.
 
     A batch ends with the event that reaches `batch_events` or `batch_bytes`. Raises LogUnavailable.
@@ -65,13 +65,13 @@ def read_settled(
             events.append(event)
             size += len(event[1]) + len(event[2])
             if len(events) >= batch_events or size >= batch_bytes:
-                yield Batch(events, size, full=True)
+                yield EventBatch(events, size, full=True)
                 events, size = [], 0
     if events:
-        yield Batch(events, size, full=False)
+        yield EventBatch(events, size, full=False)
 
 
-def read_ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+def read_ahead(batches: Iterator[EventBatch]) -> Generator[EventBatch, None, None]:
     """The same batches, each read while the one before is in use. Close it before `batches`.
 
     A drain is faster for it: PostgreSQL and Kafka then work at the same time.

@@ -15,12 +15,11 @@ from holonstream.producers.errors import (
     EventIdConflict,
     EventTooLarge,
     LogUnavailable,
-    NotInitialised,
     NotPermitted,
     WrongExpectedVersion,
 )
 from holonstream.schemas import jsontext
-from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, UnknownEventType
+from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, NotInitialised, UnknownEventType
 
 # A session that has silently gone must be noticed within seconds: the leader lock is released with it.
 KEEPALIVE: dict[str, Any] = {

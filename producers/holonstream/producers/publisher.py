@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 
 from holonstream.producers.kafka import ErrorNotes, call_within, driver_errors
-from holonstream.producers.log_reader import Batch
+from holonstream.producers.log_reader import EventBatch
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import CONTENT_TYPE
@@ -94,7 +94,7 @@ class Publisher:
                     raise KafkaException(partition.error)
         return next((int(partition.offset) for partition in found if partition.offset != OFFSET_INVALID), None)
 
-    def publish(self, batch: Batch) -> None:
+    def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
 
         Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from holonstream.producers.errors import KafkaUnavailable, NotInitialised
+from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import driver_errors
 from holonstream.schemas import wire
-from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.errors import InvalidEvent, NotInitialised
 from holonstream.schemas.event import RecordedEvent
 
 TIMEOUT = 10.0  # seconds

@@ -6,6 +6,7 @@
     │   │   └── UnknownEventType
     │   ├── CannotApply      an event of the log that its entity's state does not allow
     │   └── InvalidToken
+    ├── NotInitialised       a server lacks what `holonstream init` makes
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
 Everything else that is raised is a bug: a worker stops before it acknowledges.
@@ -49,3 +50,7 @@ class Unavailable(HolonstreamError):
 
     too_much = False
     """whether it was asked for more than it can do at once: less may be done"""
+
+
+class NotInitialised(HolonstreamError):
+    """A database, topic or graph lacks what `holonstream init` makes."""

@@ -1,9 +1,9 @@
 """What a sink is: a store that follows the log.
 
-A worker hands a sink *runs*: consecutive records of ONE partition, in order; at each call one run of every partition
-that has something to write. Guaranteed to a sink: runs of a partition come in order, one call after the other, and none
-is dropped. Not guaranteed: that a run comes only once (a kill or a rebalance brings it again), or that a worker still
-owns the partition when it writes. A sink therefore makes its own effect idempotent.
+A worker hands a sink *batches*: consecutive records of ONE partition, in order; at each call one batch of every
+partition that has something to write. Guaranteed to a sink: batches of a partition come in order, one call after the
+other, and none is dropped. Not guaranteed: that a batch comes only once (a kill or a rebalance brings it again), or
+that a worker still owns the partition when it writes. A sink therefore makes its own effect idempotent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RawRecord(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Batch:
     """Consecutive records of one partition. Reading goes on at `next_offset`."""
 
     topic: str
@@ -33,29 +33,29 @@ class Run:
     records: Sequence[RawRecord]
     next_offset: int
 
-    def cut(self, count: int) -> tuple[Run, Run]:
+    def cut(self, count: int) -> tuple[Batch, Batch]:
         """Its first `count` records, and the others: more than none each."""
         first, others = self.records[:count], self.records[count:]
         return (
-            Run(self.topic, self.partition, first, others[0].offset),
-            Run(self.topic, self.partition, others, self.next_offset),
+            Batch(self.topic, self.partition, first, others[0].offset),
+            Batch(self.topic, self.partition, others, self.next_offset),
         )
 
 
-def first_of(runs: Sequence[Run], count: int) -> tuple[list[Run], list[Run]]:
-    """The first `count` records of some runs, and what is left of them."""
-    first: list[Run] = []
-    left: list[Run] = []
-    for run in runs:
+def first_of(batches: Sequence[Batch], count: int) -> tuple[list[Batch], list[Batch]]:
+    """The first `count` records of some batches, and what is left of them."""
+    first: list[Batch] = []
+    left: list[Batch] = []
+    for batch in batches:
         if count <= 0:
-            left.append(run)
-        elif len(run.records) <= count:
-            first.append(run)
+            left.append(batch)
+        elif len(batch.records) <= count:
+            first.append(batch)
         else:
-            head, tail = run.cut(count)
+            head, tail = batch.cut(count)
             first.append(head)
             left.append(tail)
-        count -= len(run.records)
+        count -= len(batch.records)
     return first, left
 
 
@@ -81,8 +81,8 @@ PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What a run came to."""
+class WriteResult:
+    """What a batch came to."""
 
     applied: int
     """events that the store now reflects"""
@@ -91,7 +91,7 @@ class Written:
     dead: int
     """records dead-lettered"""
     position: int | None
-    """log position of the run's last event; None when it had none"""
+    """log position of the batch's last event; None when it had none"""
 
 
 class Sink(Protocol):
@@ -115,11 +115,11 @@ class Sink(Protocol):
     def revoke(self, topic: str, partition: int) -> None:
         """Give a partition back: drop what is remembered of it."""
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions; what each came to, in the same order.
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
+        """Apply batches of different partitions; what each came to, in the same order.
 
         Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
-        bug. Some of the runs may be applied then, in part or whole: to write them again must do no harm.
+        bug. Some of the batches may be applied then, in part or whole: to write them again must do no harm.
         """
 
 

@@ -13,10 +13,6 @@ class CacheUnavailable(Unavailable):
     """Redis cannot be reached or asks to try again."""
 
 
-class NotInitialised(HolonstreamError):
-    """The store lacks what `holonstream init` makes."""
-
-
 class PartitionsAdded(HolonstreamError):
     """A topic that a graph follows was given more partitions."""
 

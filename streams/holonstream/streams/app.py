@@ -23,7 +23,7 @@ from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.sinks.base import DeadLetter, Sink
 from holonstream.streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
-from holonstream.streams.transport import SCHEME, RunSchema
+from holonstream.streams.transport import SCHEME, BatchSchema
 from holonstream.streams.vitals import Vitals
 from holonstream.streams.watchdog import watch_coordinator, watch_progress
 
@@ -44,10 +44,10 @@ class GroupSettings:
     group: str
     topic: str
     dead_letter_topic: str
-    max_run: int = 5_000
-    """records of one run at most"""
-    buffered_runs: int = 24
-    """runs fetched ahead of the sink"""
+    max_batch: int = 5_000
+    """records of one batch at most"""
+    buffered_batches: int = 24
+    """batches fetched ahead of the sink"""
     session_timeout: float = 12.0
     """after which the group gives a silent worker's partitions to others"""
     heartbeat_interval: float = 3.0
@@ -90,7 +90,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
             broker_commit_interval=settings.commit_interval,
             broker_commit_every=None,
             broker_max_poll_interval=FOREVER,
-            broker_max_poll_records=settings.max_run,
+            broker_max_poll_records=settings.max_batch,
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.heartbeat_interval,
             broker_rebalance_timeout=60.0,
@@ -98,7 +98,7 @@ class SinkApp(faust.App):  # type: ignore[misc]
             consumer_max_fetch_size=1 << 20,
             datadir=tempfile.gettempdir(),
             store="memory://",
-            stream_buffer_maxsize=settings.buffered_runs,
+            stream_buffer_maxsize=settings.buffered_batches,
             stream_wait_empty=True,
             table_standby_replicas=0,
             topic_allow_declare=False,
@@ -107,10 +107,10 @@ class SinkApp(faust.App):  # type: ignore[misc]
         )
         self.settings = settings
         self.sink = sink
-        self.follower = Follower(self, sink, max_events=settings.max_run, write_timeout=settings.write_timeout)
+        self.follower = Follower(self, sink, max_events=settings.max_batch, write_timeout=settings.write_timeout)
         self.vitals = Vitals(self, settings.look_interval)
         self._dead_letters = self.topic(settings.dead_letter_topic, value_serializer="raw", key_serializer="raw")
-        events = self.topic(settings.topic, schema=RunSchema())
+        events = self.topic(settings.topic, schema=BatchSchema())
         self.agent(events, name="follow")(self.follower.follow)
 
     def _create_directories(self) -> None:
@@ -162,7 +162,7 @@ def _dead_letter_text(letter: DeadLetter) -> bytes:
 
 def run_worker(app: SinkApp) -> int:
     """Run the worker until SIGTERM or SIGINT; returns the process's exit code, non-zero after a crash."""
-    # A run is thousands of objects without cycles: the collector would look at them again and again for nothing.
+    # A batch is thousands of objects without cycles: the collector would look at them again and again for nothing.
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     return asyncio.run(_run(app))

@@ -1,4 +1,4 @@
-"""Hands runs to a sink, in order, and knows when not to."""
+"""Hands batches to a sink, in order, and knows when not to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from faust.types import TP
 
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
-from holonstream.sinks.base import Run, Sink, Written, first_of
+from holonstream.sinks.base import Batch, Sink, WriteResult, first_of
 from holonstream.sinks.errors import CheckpointMoved
-from holonstream.streams.transport import FetchedRun, Mark
+from holonstream.streams.transport import FetchedBatch, Mark
 
 log = structlog.get_logger(__name__)
 
@@ -29,20 +29,21 @@ GRACE = 5.0  # seconds that a write in hand gets once the worker stops or the gr
 
 
 class GivenUp(Exception):
-    """The worker stops or the group rebalances: leave the runs, they will be read again."""
+    """The worker stops or the group rebalances: leave the batches, they will be read again."""
 
 
 class Follower:
     """Couples one consumer to one sink.
 
-    What has queued up while the sink was writing is written together, one run per partition: a transaction costs the
+    What has queued up while the sink was writing is written together, one batch per partition: a transaction costs the
     same for one event as for hundreds. What the sink does not manage within `write_timeout`, or finds too much, is
     tried again in smaller parts, for whole it might never be written. Per assigned partition the follower knows the
-    offset at which the next run must start; nothing is known of it until the sink has said where its own checkpoint is.
+    offset at which the next batch must start; nothing is known of it until the sink has said where its own checkpoint
+    is.
     """
 
     def __init__(self, app: Any, sink: Sink, *, max_events: int, write_timeout: float) -> None:
-        """`max_events` are written together at most, if one run does not have more; `write_timeout` is in seconds."""
+        """`max_events` are written together at most, if one batch does not have more; `write_timeout` is in seconds."""
         self._app = app
         self._sink = sink
         self._max_events = max_events
@@ -53,27 +54,27 @@ class Follower:
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._letting_go = False
         self.writes = 0
-        """that succeeded, whole or in part; and runs in which there was nothing to write"""
+        """that succeeded, whole or in part; and batches in which there was nothing to write"""
         self.retries = 0
         self.causes: Counter[str] = Counter()
         """retries by the error's class"""
-        self.in_hand: Sequence[Run] = ()
+        self.in_hand: Sequence[Batch] = ()
         """what is being written"""
-        self.on_written: Callable[[Sequence[Run], Sequence[Written], float], None] | None = None
-        """told of every write that succeeded: the runs, what each came to, and the seconds that it took"""
+        self.on_written: Callable[[Sequence[Batch], Sequence[WriteResult], float], None] | None = None
+        """told of every write that succeeded: the batches, what each came to, and the seconds that it took"""
         self.retrying_since: float | None = None
         """monotonic seconds; None while the sink works"""
         self.retry_reason = ""
         """of the last retry"""
 
     async def follow(self, stream: Any) -> None:
-        """The agent: every run of the stream, in order."""
+        """The agent: every batch of the stream, in order."""
         async for event in stream.events():
             fetched = [event.value]
             await self.handle(fetched + self._queued(stream.channel.queue, len(event.value.records)))
             self._app.consumer.unacked.discard(event.message)
 
-    def _queued(self, queue: asyncio.Queue[Any], count: int) -> list[FetchedRun]:
+    def _queued(self, queue: asyncio.Queue[Any], count: int) -> list[FetchedBatch]:
         """What else waits in the stream's queue, up to `max_events`.
 
         Faust does not track these as being in hand; it need not, for they are handled while the first one is.
@@ -89,7 +90,7 @@ class Follower:
     # --- partitions come and go ------------------------------------------------------------------------------------
 
     def let_go(self) -> None:
-        """A rebalance begins: no new try, no new run until `begin`. Called from the consumer's thread."""
+        """A rebalance begins: no new try, no new batch until `begin`. Called from the consumer's thread."""
         self._letting_go = True
 
     def begin(self, marks: Mapping[TP, Mark]) -> None:
@@ -131,10 +132,10 @@ class Follower:
         self._positions[tp] = mark.position
         self._opening.pop(tp, None)
 
-    # --- runs ------------------------------------------------------------------------------------------------------
+    # --- batches ------------------------------------------------------------------------------------------------------
 
-    async def handle(self, fetched: Sequence[FetchedRun]) -> None:
-        """Write runs, for as long as it takes; leave those whose partition is no longer ours to write."""
+    async def handle(self, fetched: Sequence[FetchedBatch]) -> None:
+        """Write batches, for as long as it takes; leave those whose partition is no longer ours to write."""
         try:
             joined = await self._join(fetched)
             while joined:
@@ -151,24 +152,24 @@ class Follower:
         except GivenUp:
             pass
 
-    async def _join(self, fetched: Sequence[FetchedRun]) -> dict[TP, FetchedRun]:
-        """The runs that go on where their partitions are, those of one partition as one."""
-        joined: dict[TP, FetchedRun] = {}
-        for run in fetched:
-            tp = TP(run.topic, run.partition)
+    async def _join(self, fetched: Sequence[FetchedBatch]) -> dict[TP, FetchedBatch]:
+        """The batches that go on where their partitions are, those of one partition as one."""
+        joined: dict[TP, FetchedBatch] = {}
+        for batch in fetched:
+            tp = TP(batch.topic, batch.partition)
             await self._opened(tp)
             before = joined.get(tp)
             expected = before.next_offset if before else self._expected.get(tp)
             if expected is None:
                 continue
-            if run.start != expected:
-                log.info("run.does_not_join", partition=tp.partition, start=run.start, expected=expected)
+            if batch.start != expected:
+                log.info("batch.does_not_join", partition=tp.partition, start=batch.start, expected=expected)
                 await self._app.consumer.seek_to(tp, expected)
             elif before is None:
-                joined[tp] = run
+                joined[tp] = batch
             else:
-                records = [*before.records, *run.records]
-                joined[tp] = FetchedRun(tp.topic, tp.partition, before.start, run.next_offset, records)
+                records = [*before.records, *batch.records]
+                joined[tp] = FetchedBatch(tp.topic, tp.partition, before.start, batch.next_offset, records)
         return joined
 
     async def _opened(self, tp: TP) -> None:
@@ -177,27 +178,27 @@ class Follower:
             self._check()
             await asyncio.wait({opening}, timeout=LOOK)
 
-    async def _write(self, joined: Mapping[TP, FetchedRun]) -> None:
-        left = [Run(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
+    async def _write(self, joined: Mapping[TP, FetchedBatch]) -> None:
+        left = [Batch(r.topic, r.partition, r.records, r.next_offset) for r in joined.values() if r.records]
         try:
             while left:
                 left = await self._insist(partial(self._write_some, left))
         finally:
             self.in_hand = ()
         self.writes += 1
-        for tp, run_ in joined.items():
+        for tp, batch_ in joined.items():
             if tp in self._expected:  # else it was revoked meanwhile
-                self._expected[tp] = run_.next_offset
-                self._app.consumer.written(tp, Mark(run_.next_offset, self._positions.get(tp)))
+                self._expected[tp] = batch_.next_offset
+                self._app.consumer.written(tp, Mark(batch_.next_offset, self._positions.get(tp)))
 
-    async def _write_some(self, runs: Sequence[Run]) -> list[Run]:
-        """Write as much of runs as the sink has lately managed in time; what is left."""
+    async def _write_some(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Write as much of batches as the sink has lately managed in time; what is left."""
         began = monotonic()
-        self.in_hand, left = first_of(runs, self._at_once)
-        results = await self._sink.write_runs(self.in_hand)
-        for run, written in zip(self.in_hand, results, strict=True):
+        self.in_hand, left = first_of(batches, self._at_once)
+        results = await self._sink.write_batches(self.in_hand)
+        for batch, written in zip(self.in_hand, results, strict=True):
             if written.position is not None:
-                self._positions[TP(run.topic, run.partition)] = written.position
+                self._positions[TP(batch.topic, batch.partition)] = written.position
         if self.on_written is not None:
             self.on_written(self.in_hand, results, monotonic() - began)
         self._at_once = min(2 * self._at_once, self._most)
@@ -213,7 +214,7 @@ class Follower:
                 result = await self._bounded(call)
             except (Unavailable, TimeoutError) as error:
                 if self.in_hand and (isinstance(error, TimeoutError) or error.too_much):
-                    self._at_once = max(sum(len(run.records) for run in self.in_hand) // 2, 1)
+                    self._at_once = max(sum(len(batch.records) for batch in self.in_hand) // 2, 1)
                 self.retries += 1
                 self.causes[type(error).__name__] += 1
                 self.retry_reason = str(error) or repr(error)

@@ -1,4 +1,4 @@
-"""A Faust transport whose message is a run: the consecutive records of one partition that one fetch brought.
+"""A Faust transport whose message is a batch: the consecutive records of one partition that one fetch brought.
 
 Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here a
 fetch becomes one message per partition, and what is committed is what `written` was told, never what Faust believes to
@@ -25,11 +25,11 @@ from faust.types.tuples import ConsumerMessage
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
-TRANSPORTS[SCHEME] = "streams.transport:RunTransport"
+TRANSPORTS[SCHEME] = "streams.transport:BatchTransport"
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedRun:
+class FetchedBatch:
     """What one fetch brought of one partition; reading started at `start` and goes on at `next_offset`.
 
     `records` may be empty: then only transaction markers were passed.
@@ -60,8 +60,8 @@ def _position(metadata: str) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
-class RunSchema(Schema):  # type: ignore[misc]
-    """Hands a run through as it is."""
+class BatchSchema(Schema):  # type: ignore[misc]
+    """Hands a batch through as it is."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
         create_event = app.create_event
@@ -72,7 +72,7 @@ class RunSchema(Schema):  # type: ignore[misc]
         return decode
 
 
-class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
     _next_start: dict[TP, int]
@@ -104,20 +104,20 @@ class RunThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
-    ) -> dict[TP, FetchedRun]:
+    ) -> dict[TP, FetchedBatch]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
         # No await from here on: positions and records must be of the same moment.
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
             return {}
-        runs = {}
+        batches = {}
         for tp in subscription.assignment.tps:
             state = subscription.assignment.state_value(tp)
             start = self._next_start.get(tp)
             if start is not None and state.has_valid_position and state.position > start:
-                runs[TP(*tp)] = FetchedRun(tp.topic, tp.partition, start, state.position, fetched.get(tp, ()))
+                batches[TP(*tp)] = FetchedBatch(tp.topic, tp.partition, start, state.position, fetched.get(tp, ()))
                 self._next_start[tp] = state.position
-        return runs
+        return batches
 
     async def seek_to_marks(self) -> dict[TP, Mark]:
         """Seek every assigned partition to what its group has committed, else to its beginning."""
@@ -198,7 +198,7 @@ class _NoReadOffsets(dict[TP, Any]):
     """In place of Faust's read offsets, below which it drops what arrives without a word.
 
     Faust notes one when a message is through, even if a seek or a rebalance has come in between: what is then read
-    again would never arrive. Which run joins is the follower's to say.
+    again would never arrive. Which batch joins is the follower's to say.
     """
 
     def __getitem__(self, tp: TP) -> None:
@@ -208,10 +208,10 @@ class _NoReadOffsets(dict[TP, Any]):
         pass
 
 
-class RunConsumer(stock.Consumer):  # type: ignore[misc]
-    """Delivers runs and commits what was written."""
+class BatchConsumer(stock.Consumer):  # type: ignore[misc]
+    """Delivers batches and commits what was written."""
 
-    _thread: RunThread
+    _thread: BatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -219,8 +219,8 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         self._written: dict[TP, Mark] = {}
         self._committed: dict[TP, Mark] = {}
 
-    def _new_consumer_thread(self) -> RunThread:
-        return RunThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     def written(self, tp: TP, mark: Mark) -> None:
         """Take note that a partition is written up to a mark; it is committed at the next commit."""
@@ -256,21 +256,21 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         generation = self.app.consumer_generation_id
-        runs, _ = await self._wait_next_records(timeout)
-        for tp, run in (runs or {}).items():
+        batches, _ = await self._wait_next_records(timeout)
+        for tp, batch in (batches or {}).items():
             if self.should_stop:
                 return
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 # A rebalance came in between, and it cannot be told on which side of its seek this was fetched: read it
                 # again. Dropped without a seek it would be missing until more comes. A start that the rebalance has
                 # overtaken does not join, and the follower seeks to the one that does.
-                await self.seek_to(tp, run.start)
+                await self.seek_to(tp, batch.start)
                 continue
-            yield tp, self._message(tp, run)
+            yield tp, self._message(tp, batch)
 
-    def _message(self, tp: TP, run: FetchedRun) -> ConsumerMessage:
+    def _message(self, tp: TP, batch: FetchedBatch) -> ConsumerMessage:
         return ConsumerMessage(
-            run.topic, run.partition, run.start, 0.0, 0, (), None, run, None, 0, 0, tp,
+            batch.topic, batch.partition, batch.start, 0.0, 0, (), None, batch, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -290,14 +290,14 @@ class RunConsumer(stock.Consumer):  # type: ignore[misc]
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        await super().on_partitions_revoked(revoked)  # waits for the run in hand, then commits
+        await super().on_partitions_revoked(revoked)  # waits for the batch in hand, then commits
         self.app.follower.end(revoked)
         for tp in revoked:
             self._written.pop(tp, None)
             self._committed.pop(tp, None)
 
 
-class RunTransport(stock.Transport):  # type: ignore[misc]
+class BatchTransport(stock.Transport):  # type: ignore[misc]
     """Selected by a broker URL that starts with ``holonstream://``."""
 
-    Consumer = RunConsumer
+    Consumer = BatchConsumer

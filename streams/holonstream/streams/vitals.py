@@ -1,4 +1,5 @@
-"""What a worker knows of itself beside its runs: that its loop turns, how far it is behind, whether its store answers.
+"""What a worker knows of itself beside its batches: that its loop turns, how far it is behind, whether its store
+answers.
 
 Looked at by metrics and health checks, from other threads: every attribute is replaced as a whole, never changed.
 """

@@ -81,7 +81,7 @@ variable "partitions" {
 }
 
 variable "settings" {
-  description = "More settings of the processes, such as { HOLONSTREAM_RUN_EVENTS = \"2000\" }."
+  description = "More settings of the processes, such as { HOLONSTREAM_BATCH_EVENTS = \"2000\" }."
   type        = map(string)
   default     = {}
 

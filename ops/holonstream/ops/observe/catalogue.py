@@ -82,7 +82,7 @@ _ALL = (
         ("group",),
     ),
     Metric("holonstream_group_partitions", "gauge", WORKERS, "Partitions that this worker has.", ("group",)),
-    Metric("holonstream_run_events", "histogram", WORKERS, "Records of a write.", ("group",), EVENTS),
+    Metric("holonstream_batch_events", "histogram", WORKERS, "Records of a write.", ("group",), EVENTS),
     Metric(
         "holonstream_fold_seconds",
         "histogram",

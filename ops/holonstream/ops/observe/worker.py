@@ -1,7 +1,7 @@
 """A worker's metrics and health.
 
 Freshness is taken from a sample of each write: a run's events lie in the order of the log, so their ages fall steadily,
-and SAMPLES of them, each standing for its stretch of the run, put all but the stretches at a bucket's edge into the
+and SAMPLES of them, each standing for its stretch of the batch, put all but the stretches at a bucket's edge into the
 right bucket. Runs of up to SAMPLES events are counted event by event; one of ten thousand costs no more than that.
 """
 
@@ -16,7 +16,7 @@ from holonstream.ops.observe.families import Buckets, Family, buckets, family
 from holonstream.ops.observe.health import Observed, first, stale
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.wire import decode_place
-from holonstream.sinks.base import RawRecord, Run, Written
+from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.sink import GraphSink
 from holonstream.streams.app import SinkApp
@@ -38,7 +38,7 @@ class ObservedWorker(Observed):
         """`name` is ``graph`` or ``cache``."""
         self.process = name
         self._app, self._stall = app, stall
-        self._run_events = buckets("holonstream_run_events")
+        self._batch_events = buckets("holonstream_batch_events")
         self._fold = buckets("holonstream_fold_seconds")
         self._write = buckets("holonstream_write_seconds")
         self._freshness = buckets("holonstream_freshness_seconds")
@@ -48,20 +48,20 @@ class ObservedWorker(Observed):
 
     # --- by the worker's loop, once a write ------------------------------------------------------------------------
 
-    def wrote(self, runs: Sequence[Run], results: Sequence[Written], seconds: float) -> None:
+    def wrote(self, batches: Sequence[Batch], results: Sequence[WriteResult], seconds: float) -> None:
         """Take note of a write."""
-        self._run_events.observe(sum(len(run.records) for run in runs))
+        self._batch_events.observe(sum(len(batch.records) for batch in batches))
         self._write.observe(seconds)
         folded = self._fold_seconds()
         self._fold.observe(folded - self._folded)
         self._folded = folded
         now, outcomes = time.time(), self._outcomes
-        for run, written in zip(runs, results, strict=True):
+        for batch, written in zip(batches, results, strict=True):
             outcomes["applied"] += written.applied
             outcomes["skipped"] += written.skipped
             outcomes["dead"] += written.dead
             if written.applied:
-                observe_ages(self._freshness, run.records, now)
+                observe_ages(self._freshness, batch.records, now)
 
     def _fold_seconds(self) -> float:
         sink = self._app.sink
@@ -76,7 +76,7 @@ class ObservedWorker(Observed):
         yield family("holonstream_group_lag_events", {(group, str(tp.partition)): n for tp, n in lag.items()})
         yield family("holonstream_group_lag_seconds", {one: self._lag_seconds()})
         yield family("holonstream_group_partitions", {one: len(app.vitals.marks())})
-        yield family("holonstream_run_events", {one: self._run_events})
+        yield family("holonstream_batch_events", {one: self._batch_events})
         yield family("holonstream_fold_seconds", {one: self._fold})
         yield family("holonstream_write_seconds", {one: self._write})
         yield family("holonstream_freshness_seconds", {one: self._freshness})
@@ -93,8 +93,8 @@ class ObservedWorker(Observed):
     def _lag_seconds(self) -> float:
         ages = [monotonic() - since for since in self._behind_since()]
         now = time.time()
-        for run in self._app.follower.in_hand:
-            recorded = next((at for record in run.records[:SAMPLES] if (at := _recorded(record)) is not None), None)
+        for batch in self._app.follower.in_hand:
+            recorded = next((at for record in batch.records[:SAMPLES] if (at := _recorded(record)) is not None), None)
             ages += [] if recorded is None else [now - recorded]
         return max(ages, default=0.0)
 

@@ -20,7 +20,7 @@ them. Only ``subjects[0]`` of an event changes a holon and only `get_holon` is c
 
 Every change of these goes through one of three scripts, and a script is atomic:
 
-invalidate (the sink, per run)
+invalidate (the sink, per batch)
     A key with a tombstone or value at or beyond the event is left alone, any other becomes a tombstone at the event. An
     absent key becomes one at the highest of event, slot and floor: these two are below an event that comes in order,
     and above only one that was seen before, whose holon's newer tombstone may have been evicted. Then slots are raised.
@@ -44,8 +44,8 @@ event of the holon, and what was read is at or beyond them. No clock and no key'
 - *A slow reader* needs no age limit: its old r is compared with what is known at the moment of the fill.
 - *A graph that lags*, even by days, or is made again from offset zero: its checkpoint is low; values stay, fills stop.
 - *FLUSHALL, a restart of Redis, a lost fence*: no floor, no fill. The next write or tick makes the floor, at the end of
-  the run being written, since the scripts of that run that went before the flush are lost too.
-- *kill -9 of the sink* between two scripts of a run: the run is not acknowledged, comes again, and may be repeated.
+  the batch being written, since the scripts of that batch that went before the flush are lost too.
+- *kill -9 of the sink* between two scripts of a batch: the batch is not acknowledged, comes again, and may be repeated.
 - *Two workers around a rebalance*: positions only rise, whoever writes. Only a floor is made from what ONE worker
   knows, and one that has lost the partition without noticing knows too little. So a new floor *settles*: for `settle`
   seconds no fill is accepted, and the tick of every worker may still raise it. What remains: when the group's offset

@@ -32,6 +32,6 @@ class CacheCounters:
     undecodable: int = 0
     """records without a readable place, skipped (the graph sink dead-letters them)"""
     fold_seconds: float = 0.0
-    """spent on decoding runs; partly while Redis works"""
+    """spent on decoding batches; partly while Redis works"""
     floors: int = 0
     """floors made: at the first assignment, and again whenever Redis has lost them"""

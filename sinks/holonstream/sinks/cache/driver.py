@@ -16,7 +16,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from holonstream.sinks.errors import CacheUnavailable, NotInitialised
+from holonstream.schemas.errors import NotInitialised
+from holonstream.sinks.errors import CacheUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import decode_place
-from holonstream.sinks.base import RawRecord, Run, Written
+from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
 from holonstream.sinks.cache.entry import STREAM_PREFIX, Keys, position_text, slot_of
@@ -95,34 +95,34 @@ class InvalidationSink:
         """Give a partition back."""
         self._processed.pop(partition, None)
 
-    async def write(self, run: Run) -> Written:
-        """Invalidate every holon that one run changes; see `write_runs`."""
-        (written,) = await self.write_runs([run])
+    async def write(self, batch: Batch) -> WriteResult:
+        """Invalidate every holon that one batch changes; see `write_batches`."""
+        (written,) = await self.write_batches([batch])
         return written
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Invalidate every holon that the runs change; may be repeated.
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
+        """Invalidate every holon that the batches change; may be repeated.
 
         Raises CacheUnavailable; some of the tombstones may be written then.
         """
         if self._ticking is not None and self._ticking.done():
             self._ticking.result()  # a bug in the upkeep of floors must not go unnoticed
-        results: list[Written] = []
+        results: list[WriteResult] = []
         calls: list[Call] = []
         waiting = 0
         in_flight: asyncio.Task[None] | None = None
         try:
-            for run in runs:
-                last = _last_position(run.records)
+            for batch in batches:
+                last = _last_position(batch.records)
                 if last is None:
-                    results.append(Written(applied=0, skipped=len(run.records), dead=0, position=None))
+                    results.append(WriteResult(applied=0, skipped=len(batch.records), dead=0, position=None))
                     continue
-                if run.partition in self._processed:
+                if batch.partition in self._processed:
                     # Before the first script: a floor that a tick makes between two scripts must cover the first one.
-                    self._processed[run.partition] = max(last, self._processed[run.partition])
+                    self._processed[batch.partition] = max(last, self._processed[batch.partition])
                 undecodable = 0
-                for start in range(0, len(run.records), CHUNK):
-                    records = run.records[start : start + CHUNK]
+                for start in range(0, len(batch.records), CHUNK):
+                    records = batch.records[start : start + CHUNK]
                     if waiting + len(records) > CHUNK:
                         in_flight = await self._send(calls, in_flight)
                         calls, waiting = [], 0
@@ -130,18 +130,18 @@ class InvalidationSink:
                     latest, bad = _latest_positions(records)
                     undecodable += bad
                     if latest:
-                        calls.append(self._call(run.partition, latest, last))
+                        calls.append(self._call(batch.partition, latest, last))
                         waiting += len(records)
                     self.counters.fold_seconds += perf_counter() - began
-                applied = len(run.records) - undecodable
-                results.append(Written(applied=applied, skipped=undecodable, dead=0, position=last))
+                applied = len(batch.records) - undecodable
+                results.append(WriteResult(applied=applied, skipped=undecodable, dead=0, position=last))
             in_flight = await self._send(calls, in_flight)
             await in_flight
         finally:
             if in_flight is not None:
                 in_flight.cancel()  # nothing, unless this write is given up
-        for run, written in zip(runs, results, strict=True):
-            self._skip(run, written.skipped)
+        for batch, written in zip(batches, results, strict=True):
+            self._skip(batch, written.skipped)
         return results
 
     async def keep_floors(self) -> None:
@@ -187,14 +187,14 @@ class InvalidationSink:
                     if isinstance(answer, Exception):
                         raise answer
 
-    def _skip(self, run: Run, undecodable: int) -> None:
+    def _skip(self, batch: Batch, undecodable: int) -> None:
         if undecodable:
             self.counters.undecodable += undecodable
             log.warning(
                 "cache.records.undecodable",
-                partition=run.partition,
-                first=run.records[0].offset,
-                next=run.next_offset,
+                partition=batch.partition,
+                first=batch.records[0].offset,
+                next=batch.next_offset,
                 count=undecodable,
                 cause=InvalidEvent.__name__,
             )

@@ -1,4 +1,4 @@
-"""What makes room for a run: work beside the fold that is over when the run is, and no garbage collector in between."""
+"""What makes room for a batch: work beside its fold, and no garbage collector in between."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Background(Generic[T]):
 def collection_paused() -> Iterator[None]:
     """No garbage collection in the block, which must not await.
 
-    Decoding makes thousands of objects that all stay until the run is written and hold no cycles: the collector would
+    Decoding makes thousands of objects that all stay until the batch is written and hold no cycles: the collector would
     look at them again and again, for half of the time that decoding takes.
     """
     if not gc.isenabled():

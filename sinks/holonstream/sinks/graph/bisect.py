@@ -1,14 +1,15 @@
 """Which event is it that Neo4j refuses? Found by halves; only its stream is parked.
 
 An event may fit our rules and still be refused: a constraint that somebody else made holds a value that occurs twice,
-an index cannot hold a long one. Neo4j refuses the whole transaction then. So the records of the refused runs are
-written in halves, each half a run of its own that is committed with its checkpoint, until what is refused is one
-record. Of two events of a partition that do not go together the later one is thus guilty. A refused run costs some two
-runs' time for each guilty event in it; nothing else waits for longer.
+an index cannot hold a long one. Neo4j refuses the whole transaction then. So the records of the refused batches are
+written in halves, each half a batch of its own that is committed with its checkpoint, until what is refused is one
+record. Of two events of a partition that do not go together the later one is thus guilty. A refused batch costs some
+two batches' time for each guilty event in it; nothing else waits for longer.
 
 What is not the data's fault must park nothing:
 
-- *an outage*: GraphUnavailable ends the search wherever it is; the worker tries the same runs again, and finds what was
+- *an outage*: GraphUnavailable ends the search wherever it is; the worker tries the same batches again, and finds what
+was
   written meanwhile below the checkpoint;
 - *a fault that concerns every event* (a wrong password, a constraint that was dropped, a database that is read-only):
   before a lone record is found guilty, the graph must pass its check, take an innocuous write of each kind (`canary`),
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.sinks.base import Run, Written
+from holonstream.sinks.base import Batch, WriteResult
 from holonstream.sinks.graph import schema
 from holonstream.sinks.graph.changes import Changes, perform
 from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused
@@ -28,8 +29,8 @@ from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Gra
 REFUSALS = (GraphRefused, ExecutionFailed)
 REASON = 500  # characters of a refusal that are kept: it may quote the value
 
-Write = Callable[[Sequence[Run]], Awaitable[list[Written]]]
-Park = Callable[[Run, Exception], Awaitable[Written]]
+Write = Callable[[Sequence[Batch]], Awaitable[list[WriteResult]]]
+Park = Callable[[Batch, Exception], Awaitable[WriteResult]]
 
 
 def reason_of(refused: Exception) -> str:
@@ -38,34 +39,35 @@ def reason_of(refused: Exception) -> str:
     return f"Refused: {refused}: {detail}"[:REASON]
 
 
-async def write_in_halves(runs: Sequence[Run], refused: Exception, write: Write, park: Park) -> list[Written]:
-    """Write runs that were refused together; what each came to. `park` gets each run that is one record and refused.
+async def write_in_halves(batches: Sequence[Batch], refused: Exception, write: Write, park: Park) -> list[WriteResult]:
+    """Write batches that were refused together; what each came to. `park` gets each batch that is one record and
+    refused.
 
     Raises what `write` and `park` raise; what was written by then stays.
     """
-    parts = halves(runs)
+    parts = halves(batches)
     if len(parts) == 1:
-        return [await park(runs[0], refused)]
-    written: dict[int, Written] = {}
+        return [await park(batches[0], refused)]
+    written: dict[int, WriteResult] = {}
     for part in parts:
         try:
             done = await write(part)
         except REFUSALS as again:
             done = await write_in_halves(part, again, write, park)
-        for run, result in zip(part, done, strict=True):
-            before = written.get(run.partition)
-            written[run.partition] = result if before is None else _sum(before, result)
-    return [written[run.partition] for run in runs]
+        for batch, result in zip(part, done, strict=True):
+            before = written.get(batch.partition)
+            written[batch.partition] = result if before is None else _sum(before, result)
+    return [written[batch.partition] for batch in batches]
 
 
-def halves(runs: Sequence[Run]) -> list[Sequence[Run]]:
-    """Two halves: of the runs, or of the records of a single one. Only itself when it cannot be divided."""
-    if len(runs) > 1:
-        return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
-    (run,) = runs
-    if len(run.records) < 2:
-        return [runs]
-    return [[part] for part in run.cut(len(run.records) // 2)]
+def halves(batches: Sequence[Batch]) -> list[Sequence[Batch]]:
+    """Two halves: of the batches, or of the records of a single one. Only itself when it cannot be divided."""
+    if len(batches) > 1:
+        return [batches[: len(batches) // 2], batches[len(batches) // 2 :]]
+    (batch,) = batches
+    if len(batch.records) < 2:
+        return [batches]
+    return [[part] for part in batch.cut(len(batch.records) // 2)]
 
 
 async def canary(connection: GraphConnection, catalogue: Catalogue, topic: str) -> None:
@@ -97,8 +99,8 @@ class _Enough(Exception):
     """Rolls back."""
 
 
-def _sum(one: Written, other: Written) -> Written:
-    return Written(
+def _sum(one: WriteResult, other: WriteResult) -> WriteResult:
+    return WriteResult(
         one.applied + other.applied,
         one.skipped + other.skipped,
         one.dead + other.dead,

@@ -260,7 +260,7 @@ class _Quiet(list[Any]):
     """A list that does not show what is in it.
 
     The driver builds the text of its debug log, with all parameters, for every statement, logged or not: a tenth of the
-    cost of a run, and data where none belongs.
+    cost of a batch, and data where none belongs.
     """
 
     def __repr__(self) -> str:

@@ -10,9 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import NotInitialised, NotYetVisible
+from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.mapping import parked_key
 from holonstream.sinks.graph.statements import text

@@ -16,7 +16,7 @@ S = TypeVar("S", Holon, Relationship)
 NO_LIMIT = 2**62
 
 
-class Batch(NamedTuple, Generic[S]):
+class Fetched(NamedTuple, Generic[S]):
     """What a query gave: how many rows, and the states that are in them (fewer, when some went meanwhile)."""
 
     rows: int
@@ -24,7 +24,7 @@ class Batch(NamedTuple, Generic[S]):
 
 
 async def page(
-    fetch: Callable[[str, int], Awaitable[Batch[S]]],
+    fetch: Callable[[str, int], Awaitable[Fetched[S]]],
     passes: Callable[[S], bool],
     after: str | None,
     limit: int | None,

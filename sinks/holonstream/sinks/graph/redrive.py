@@ -14,7 +14,7 @@ A redrive, one transaction per partition and some streams of it:
 
 1. *look*: read the partition's epoch and position, then its parked marks and the states of the streams, and fold what
    the log has up to that position. This may take long and holds no lock;
-2. *take* the checkpoint's lock, as the worker does at the start of each transaction: from here on no run of the
+2. *take* the checkpoint's lock, as the worker does at the start of each transaction: from here on no batch of the
    partition can commit. If the epoch is not the one of step 1, somebody else has written these entities: begin again.
    Only who raises the epoch touches a stream that is parked, so what was loaded and folded still holds. The epoch is
    raised;
@@ -27,10 +27,10 @@ A redrive, one transaction per partition and some streams of it:
 
 With a worker at work. Its transaction is before ours: then step 2 waits for it, and finds the position that it moved
 to; what it dead-lettered on the way lies below and is folded in step 3. Or it is after ours: then its fence finds the
-epoch raised, nothing of it is written, it drops its cached states, reads again what is parked, and writes the same run
-once more, in which every event of an unparked stream lies beyond our position and is the next version. There is no
-third case. Letters that it had sent by then are on the topic though the events are applied: letters tell what happened,
-parked marks what is.
+epoch raised, nothing of it is written, it drops its cached states, reads again what is parked, and writes the same
+batch once more, in which every event of an unparked stream lies beyond our position and is the next version. There is
+no third case. Letters that it had sent by then are on the topic though the events are applied: letters tell what
+happened, parked marks what is.
 
 A crash before the commit changes nothing; after it, all is done. Repeating a redrive is harmless.
 
@@ -57,17 +57,17 @@ import structlog
 
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import BadData, HolonstreamError
+from holonstream.schemas.errors import BadData, HolonstreamError, NotInitialised
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.state import State
-from holonstream.sinks.base import Run
-from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.base import Batch
+from holonstream.sinks.errors import GraphUnavailable
+from holonstream.sinks.graph.batch import HoleInStream, Item, Outcome, Undecodable, fold_stream
 from holonstream.sinks.graph.bisect import REFUSALS, reason_of
 from holonstream.sinks.graph.changes import changes, perform
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.load import Loader
 from holonstream.sinks.graph.mapping import parked_key
-from holonstream.sinks.graph.run import HoleInStream, Item, Outcome, Undecodable, fold_stream
 from holonstream.sinks.graph.statements import text
 
 log = structlog.get_logger(__name__)
@@ -359,7 +359,7 @@ class _Fold:
         stop: _Stop | None,
     ) -> None:
         self._catalogue, self._log, self._left_out, self._stop = catalogue, log, left_out, stop
-        self._run = Run(mark.topic, mark.partition, (), 0)
+        self._run = Batch(mark.topic, mark.partition, (), 0)
         self.mark = mark
         self.before = self.after = before
         # Without a state no event had an effect, so the stream is read from its start: a mark made by a record that is

@@ -8,7 +8,7 @@ A repair is one transaction per partition:
 
 1. *take* the checkpoint, as the worker's fence does, and raise its epoch. A worker's transaction came before, then this
    one sees what it wrote; or it comes after, then its fence finds the epoch raised: it writes nothing, drops its cached
-   states and writes its run once more over what the repair has left. So no cached state outlives a repair;
+   states and writes its batch once more over what the repair has left. So no cached state outlives a repair;
 2. fold the streams up to the checkpoint's position: the caller's part, as sinks know no log;
 3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
    is a node, and goes when it is a relationship.
@@ -25,8 +25,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.state import HOLON, Holon, Relationship, State
-from holonstream.sinks.errors import NotInitialised
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.mapping import holon_row, parked_key, relationship_row
 from holonstream.sinks.graph.statements import count_statement, statement, text

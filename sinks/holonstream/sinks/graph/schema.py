@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.sinks.errors import NotInitialised, PartitionsAdded
+from holonstream.schemas.errors import NotInitialised
+from holonstream.sinks.errors import PartitionsAdded
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.statements import statement, text
 

@@ -2,14 +2,14 @@
 
 Who is authoritative. The event log says what happened; the graph says how far it has come: a node
 ``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition, moved in the
-transaction that writes the run. Kafka's group offset is for tools. A worker that takes a partition reads from the
+transaction that writes the batch. Kafka's group offset is for tools. A worker that takes a partition reads from the
 checkpoint.
 
-A run, one transaction:
+A batch, one transaction:
 
 1. *fence*: take the checkpoint's write lock and compare: it must stand where this worker left it. If it does not,
    another worker has the partition: nothing is written, CheckpointMoved, and the worker's cached states are gone;
-2. *load* the states of the entities that the run touches, except those in the cache (this worker wrote them, and a
+2. *load* the states of the entities that the batch touches, except those in the cache (this worker wrote them, and a
    partition has one writer) and those whose first event here is version 1 (they have none);
 3. *fold* each stream's events over its state with `schemas.projection.apply`. Versions are dense, so a smaller one was
    applied before and is skipped, a larger one proves a loss: HoleInStream, an alarm;
@@ -28,9 +28,9 @@ is applied, and takes both answers for good. A crash before the settling leaves 
 Cached states never survive a transaction that did not commit.
 
 What Neo4j itself refuses is written in halves until the guilty event is found (`sinks.graph.bisect`); each half is a
-run with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
+batch with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
 
-The run is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
+The batch is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
 no load come first.
 """
 
@@ -45,20 +45,13 @@ import structlog
 
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import BadData
+from holonstream.schemas.errors import BadData, NotInitialised
 from holonstream.schemas.state import State
-from holonstream.sinks.base import PublishDeadLetters, Run, Written
-from holonstream.sinks.errors import CheckpointMoved, NotInitialised
+from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
+from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import schema
 from holonstream.sinks.graph.background import Background, collection_paused
-from holonstream.sinks.graph.bisect import REFUSALS, canary, reason_of, write_in_halves
-from holonstream.sinks.graph.cache import StateCache
-from holonstream.sinks.graph.changes import Changes, changes, perform
-from holonstream.sinks.graph.counters import GraphCounters
-from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
-from holonstream.sinks.graph.load import Loader
-from holonstream.sinks.graph.mapping import parked_key
-from holonstream.sinks.graph.run import (
+from holonstream.sinks.graph.batch import (
     Item,
     Outcome,
     Parked,
@@ -67,6 +60,13 @@ from holonstream.sinks.graph.run import (
     park_refused,
     sort_out,
 )
+from holonstream.sinks.graph.bisect import REFUSALS, canary, reason_of, write_in_halves
+from holonstream.sinks.graph.cache import StateCache
+from holonstream.sinks.graph.changes import Changes, changes, perform
+from holonstream.sinks.graph.counters import GraphCounters
+from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
+from holonstream.sinks.graph.load import Loader
+from holonstream.sinks.graph.mapping import parked_key
 from holonstream.sinks.graph.statements import text
 
 log = structlog.get_logger(__name__)
@@ -89,14 +89,14 @@ class _Partition:
     attempted: int | None = None
     """where a commit of unknown outcome may have moved the checkpoint; such a partition is read again before use"""
     settled: bool = True
-    """whether readers have been told of the last run"""
+    """whether readers have been told of the last batch"""
 
 
 @dataclass(slots=True)
 class _Work:
-    """A run on its way into the graph, and what is to be remembered of it once the transaction has committed."""
+    """A batch on its way into the graph, and what is to be remembered of it once the transaction has committed."""
 
-    run: Run
+    batch: Batch
     taken: _Partition
     outcome: Outcome = field(default_factory=Outcome)
     streams: dict[str, list[Item]] = field(default_factory=dict)
@@ -171,55 +171,55 @@ class GraphSink:
         """Give a partition back: drop what is remembered of it."""
         self._partitions.pop((topic, partition), None)
 
-    async def write(self, run: Run) -> Written:
-        """Apply one run; see `write_runs`."""
-        (written,) = await self.write_runs([run])
+    async def write(self, batch: Batch) -> WriteResult:
+        """Apply one batch; see `write_batches`."""
+        (written,) = await self.write_batches([batch])
         return written
 
-    async def write_runs(self, runs: Sequence[Run]) -> list[Written]:
-        """Apply runs of different partitions in one transaction; those that Neo4j refuses in several.
+    async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
+        """Apply batches of different partitions in one transaction; those that Neo4j refuses in several.
 
         Raises GraphUnavailable (try again), CheckpointMoved (another worker has the partition that it names: assign it
         anew or leave it, the others may be written), HoleInStream (events are missing), GraphRefused (whatever the
-        data) and whatever else is a bug. Part of refused runs may be written then; it is skipped the next time.
+        data) and whatever else is a bug. Part of refused batches may be written then; it is skipped the next time.
         """
         try:
-            return await self._write_runs(runs)
+            return await self._write_batches(batches)
         except REFUSALS as refused:
             # Neo4j's own words may quote a value: they are in the parked mark and the dead letter, not in the log.
             cause = type(refused).__name__
-            log.warning("graph.run.refused", partitions=[run.partition for run in runs], cause=cause)
-            return await write_in_halves(runs, refused, self._write_runs, self._park_guilty)
+            log.warning("graph.run.refused", partitions=[batch.partition for batch in batches], cause=cause)
+            return await write_in_halves(batches, refused, self._write_batches, self._park_guilty)
 
-    async def _park_guilty(self, run: Run, refused: Exception) -> Written:
-        """Park the stream of a run's only record, which was refused, unless the record is not the reason."""
-        if not run.records:
+    async def _park_guilty(self, batch: Batch, refused: Exception) -> WriteResult:
+        """Park the stream of a batch's only record, which was refused, unless the record is not the reason."""
+        if not batch.records:
             raise refused
         await canary(self._connection, self._catalogue, self._topic)
         try:
-            (written,) = await self._write_runs([run])
+            (written,) = await self._write_batches([batch])
         except REFUSALS as again:
-            (written,) = await self._write_runs([run], reason_of(again))
+            (written,) = await self._write_batches([batch], reason_of(again))
         return written
 
-    async def _write_runs(self, runs: Sequence[Run], refused: str | None = None) -> list[Written]:
-        """Apply runs in one transaction, all of them or none; with `refused`, park their streams for that reason."""
+    async def _write_batches(self, batches: Sequence[Batch], refused: str | None = None) -> list[WriteResult]:
+        """Apply batches in one transaction, all of them or none; with `refused`, park their streams for that reason."""
         attempt = 0
         while True:
-            written: dict[int, Written] = {}
+            written: dict[int, WriteResult] = {}
             works: list[_Work] = []
-            for run in runs:
-                taken = await self._current(run)
-                if run.next_offset <= taken.offset:
-                    written[run.partition] = Written(0, len(run.records), 0, _last_position(run))
+            for batch in batches:
+                taken = await self._current(batch)
+                if batch.next_offset <= taken.offset:
+                    written[batch.partition] = WriteResult(0, len(batch.records), 0, _last_position(batch))
                 else:
-                    works.append(_Work(run, taken))
+                    works.append(_Work(batch, taken))
             attempt += 1
             try:
                 if works:
                     written |= await self._write(works, refused)
-                await self._settle([run.partition for run in runs])
-                return [written[run.partition] for run in runs]
+                await self._settle([batch.partition for batch in batches])
+                return [written[batch.partition] for batch in batches]
             except CheckpointMoved as moved:
                 self.revoke(moved.topic, moved.partition)
                 raise
@@ -228,28 +228,28 @@ class GraphSink:
             except Deadlock:
                 if attempt >= DEADLOCK_ATTEMPTS:
                     raise
-                log.info("graph.run.deadlock", partitions=[work.run.partition for work in works], attempt=attempt)
+                log.info("graph.run.deadlock", partitions=[work.batch.partition for work in works], attempt=attempt)
             finally:
                 for work in works:
                     if work.taken.attempted is not None:
                         work.taken.states.clear()
 
-    async def _current(self, run: Run) -> _Partition:
-        taken = self._partitions.get((run.topic, run.partition))
+    async def _current(self, batch: Batch) -> _Partition:
+        taken = self._partitions.get((batch.topic, batch.partition))
         if taken is None:
-            raise CheckpointMoved(run.topic, run.partition, "is not assigned to this worker")
+            raise CheckpointMoved(batch.topic, batch.partition, "is not assigned to this worker")
         if taken.attempted is None:
             return taken
-        now = await self._read_partition(run.topic, run.partition)
+        now = await self._read_partition(batch.topic, batch.partition)
         self._loader.forget_types()
         if now.offset not in (taken.offset, taken.attempted):
-            self.revoke(run.topic, run.partition)
+            self.revoke(batch.topic, batch.partition)
             raise CheckpointMoved(
-                run.topic,
-                run.partition,
+                batch.topic,
+                batch.partition,
                 f"is at offset {now.offset}; this worker left it at {taken.offset} and tried {taken.attempted}",
             )
-        self._partitions[run.topic, run.partition] = now
+        self._partitions[batch.topic, batch.partition] = now
         return now
 
     async def _read_partition(self, topic: str, partition: int) -> _Partition:
@@ -265,13 +265,13 @@ class GraphSink:
             StateCache(self._cached_states),
         )
 
-    async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, Written]:
+    async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
-            work.taken.attempted = work.run.next_offset
+            work.taken.attempted = work.batch.next_offset
             with collection_paused(), self._folding():
-                work.streams, work.position = sort_out(work.run, work.taken.offset, work.outcome)
+                work.streams, work.position = sort_out(work.batch, work.taken.offset, work.outcome)
             if refused is not None:
-                park_refused(work.run, work.streams, refused, work.outcome)
+                park_refused(work.batch, work.streams, refused, work.outcome)
                 work.streams = {}
         of_stream = _of_stream(works)
         ready, missing = self._groups(of_stream)
@@ -297,7 +297,7 @@ class GraphSink:
                     await writes.all()
                 await self._park(transaction, works)
         self._loader.add_types(types)
-        return {work.run.partition: self._remember(work) for work in works}
+        return {work.batch.partition: self._remember(work) for work in works}
 
     @contextmanager
     def _folding(self) -> Iterator[None]:
@@ -306,7 +306,7 @@ class GraphSink:
         self.counters.fold_seconds += perf_counter() - began
 
     async def _park(self, transaction: Transaction, works: Sequence[_Work]) -> None:
-        if rows := [_parked_row(work.run, parked) for work in works for parked in work.outcome.parked]:
+        if rows := [_parked_row(work.batch, parked) for work in works for parked in work.outcome.parked]:
             await transaction.rows(text("park"), rows=rows)
         letters = [
             letter for work in works for letter in sorted(work.outcome.letters, key=lambda letter: letter.offset)
@@ -323,25 +323,25 @@ class GraphSink:
         for _, taken in waiting:
             taken.settled = True
 
-    def _remember(self, work: _Work) -> Written:
+    def _remember(self, work: _Work) -> WriteResult:
         """Take note of what has been committed."""
         taken, outcome = work.taken, work.outcome
-        taken.offset, taken.attempted, taken.settled = work.run.next_offset, None, False
+        taken.offset, taken.attempted, taken.settled = work.batch.next_offset, None, False
         taken.states.update(work.states)
         taken.parked |= {p.stream: (p.version, p.reason) for p in outcome.parked}
         for parked in outcome.parked:
-            log.warning("graph.stream.parked", partition=work.run.partition, **parked.place())
-        return Written(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
+            log.warning("graph.stream.parked", partition=work.batch.partition, **parked.place())
+        return WriteResult(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
     async def _fence(self, transaction: Transaction, works: Sequence[_Work]) -> None:
-        wanted = {work.run.partition: work for work in works}
+        wanted = {work.batch.partition: work for work in works}
         rows = [
             {
-                "topic": work.run.topic,
+                "topic": work.batch.topic,
                 "partition": partition,
                 "expected": work.taken.offset,
                 "epoch": work.taken.epoch,
-                "next": work.run.next_offset,
+                "next": work.batch.next_offset,
                 "position": work.position,
             }
             for partition, work in sorted(wanted.items())  # one lock order for every worker
@@ -350,7 +350,7 @@ class GraphSink:
             work = wanted.pop(partition)
             if offset != work.taken.offset:
                 raise CheckpointMoved(
-                    work.run.topic, partition, f"is at offset {offset}; this worker left it at {work.taken.offset}"
+                    work.batch.topic, partition, f"is at offset {offset}; this worker left it at {work.taken.offset}"
                 )
             if epoch != work.taken.epoch:
                 raise _Redriven(partition)
@@ -380,7 +380,7 @@ class GraphSink:
                 taken = work.taken
                 old = (taken.states if loaded is None else loaded).get(stream)
                 new = fold_stream(
-                    self._catalogue, work.run, old, work.streams[stream], taken.parked.get(stream), work.outcome
+                    self._catalogue, work.batch, old, work.streams[stream], taken.parked.get(stream), work.outcome
                 )
                 if new is not None and new is not old:
                     work.states[stream] = new
@@ -395,7 +395,7 @@ def _of_stream(works: Sequence[_Work]) -> dict[str, _Work]:
             other = found.setdefault(stream, work)
             if other is not work:
                 raise StreamInTwoPartitions(
-                    f"{stream} comes from {work.run.topic}[{other.run.partition}] and [{work.run.partition}]"
+                    f"{stream} comes from {work.batch.topic}[{other.batch.partition}] and [{work.batch.partition}]"
                 )
     return found
 
@@ -404,22 +404,22 @@ def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (streams[i : i + size] for i in range(0, len(streams), size))
 
 
-def _parked_row(run: Run, parked: Parked) -> dict[str, object]:
+def _parked_row(batch: Batch, parked: Parked) -> dict[str, object]:
     return {
         "key": parked_key(parked.stream),
         "stream": parked.stream,
         "version": parked.version,
         "position": parked.position,
-        "topic": run.topic,
-        "partition": run.partition,
+        "topic": batch.topic,
+        "partition": batch.partition,
         "offset": parked.offset,
         "reason": parked.reason,
         "since": parked.position,
     }
 
 
-def _last_position(run: Run) -> int | None:
-    for record in reversed(run.records):
+def _last_position(batch: Batch) -> int | None:
+    for record in reversed(batch.records):
         try:
             return wire.decode_place(record.value).position
         except BadData:

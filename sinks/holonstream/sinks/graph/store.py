@@ -9,17 +9,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, Relationship, State, stream_of
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import GraphUnavailable, NotInitialised
+from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph import freshness, schema
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.freshness import Checkpoint
 from holonstream.sinks.graph.mapping import parked_key
 from holonstream.sinks.graph.pattern import compile_pattern, is_known, match_of
 from holonstream.sinks.graph.prefilter import holon_prefilter, is_exact, relationship_prefilter
-from holonstream.sinks.graph.reads import Batch, page
+from holonstream.sinks.graph.reads import Fetched, page
 from holonstream.sinks.graph.statements import statement, text
 from holonstream.sinks.graph.whole import Moved, read_holons, read_relationships
 from holonstream.sinks.store import DEADLINE, Direction, HolonFilter, Pattern, PatternMatch, Reached, RelationshipFilter
@@ -284,10 +285,10 @@ class Neo4jGraphStore:
         query = statement("holons_query", self._catalogue, holon_type=holon_type)
         prefilter = holon_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> Batch[Holon]:
+        async def fetch(floor: str, size: int) -> Fetched[Holon]:
             rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter)
             holons, _ = await read_holons(self._connection, rows)
-            return Batch(len(rows), holons.values())
+            return Fetched(len(rows), holons.values())
 
         return await page(partial(_asked, fetch), filters.matches if filters else _any, after, limit)
 
@@ -319,10 +320,10 @@ class Neo4jGraphStore:
     ) -> list[Relationship]:
         prefilter = relationship_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> Batch[Relationship]:
+        async def fetch(floor: str, size: int) -> Fetched[Relationship]:
             rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter, **parameters)
             found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
-            return Batch(len(rows), found.values())
+            return Fetched(len(rows), found.values())
 
         return await page(partial(_asked, fetch), filters.matches if filters else _any, after, limit)
 

@@ -9,7 +9,7 @@ import pytest
 
 from holonstream.sinks.graph.background import Background, collection_paused
 from holonstream.sinks.graph.cache import StateCache
-from holonstream.sinks.graph.reads import Batch, floor, page
+from holonstream.sinks.graph.reads import Fetched, floor, page
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
 
 
@@ -123,10 +123,10 @@ async def test_pages_are_asked_for_until_enough_pass() -> None:
     )
     asked: list[tuple[str, int]] = []
 
-    async def fetch(start: str, size: int) -> Batch:  # type: ignore[type-arg]
+    async def fetch(start: str, size: int) -> Fetched:  # type: ignore[type-arg]
         asked.append((start, size))
         rows = [h for h in holons if h.id >= start][:size]
-        return Batch(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
+        return Fetched(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
 
     found = await page(fetch, lambda h: int(h.id) % 10 == 0, "005", 2)
     assert [h.id for h in found] == ["010", "020"]

@@ -1,4 +1,4 @@
-"""A run's records, sorted out by stream and folded: pure.
+"""A batch's records, sorted out by stream and folded: pure.
 
 A record that cannot be decoded as an event still tells its place when it is ours (`schemas.wire.decode_place`); its
 stream is then parked like that of an event that does not apply. One that tells nothing is dead-lettered alone.
@@ -18,7 +18,7 @@ from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, I
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
-from holonstream.sinks.base import DeadLetter, RawRecord, Run
+from holonstream.sinks.base import Batch, DeadLetter, RawRecord
 from holonstream.sinks.graph.mapping import check_ids
 
 _KINDS = (HOLON, RELATIONSHIP)
@@ -70,7 +70,7 @@ class Parked:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run's fold comes to."""
+    """What a batch's fold comes to."""
 
     letters: list[DeadLetter] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
@@ -78,14 +78,14 @@ class Outcome:
     skipped: int = 0
 
 
-def sort_out(run: Run, checkpoint: int, outcome: Outcome) -> tuple[dict[str, list[Item]], int | None]:
-    """A run's records above the checkpoint, decoded, by stream; and the log position of the last that tells it.
+def sort_out(batch: Batch, checkpoint: int, outcome: Outcome) -> tuple[dict[str, list[Item]], int | None]:
+    """A batch's records above the checkpoint, decoded, by stream; and the log position of the last that tells it.
 
     Those that tell nothing are dead-lettered.
     """
     streams: defaultdict[str, list[Item]] = defaultdict(list)
     position = None
-    for record in run.records:
+    for record in batch.records:
         if record.offset < checkpoint:
             outcome.skipped += 1
             continue
@@ -93,7 +93,7 @@ def sort_out(run: Run, checkpoint: int, outcome: Outcome) -> tuple[dict[str, lis
         try:
             event = wire.decode(record.value)
         except BadData as error:
-            event = _undecodable(run, record, str(error), outcome)
+            event = _undecodable(batch, record, str(error), outcome)
             if event is None:
                 continue
         position = event.position
@@ -103,13 +103,13 @@ def sort_out(run: Run, checkpoint: int, outcome: Outcome) -> tuple[dict[str, lis
 
 def fold_stream(
     catalogue: Catalogue,
-    run: Run,
+    batch: Batch,
     state: State | None,
     items: list[Item],
     parked: tuple[int, str] | None,
     outcome: Outcome,
 ) -> State | None:
-    """The state of one stream after its items of the run; what cannot be applied parks the stream from there on.
+    """The state of one stream after its items of the batch; what cannot be applied parks the stream from there on.
 
     `state` is None when there is none, `parked` the version from which the stream is parked, and why. Raises
     HoleInStream.
@@ -120,7 +120,7 @@ def fold_stream(
     for item in items:
         event = item.event
         if parked is not None:
-            outcome.letters.append(_letter(run, item.record, event, f"Parked since version {parked[0]}: {parked[1]}"))
+            outcome.letters.append(_letter(batch, item.record, event, f"Parked since version {parked[0]}: {parked[1]}"))
             continue
         if version is not None and event.version != version + 1:
             if event.version <= version:
@@ -128,30 +128,30 @@ def fold_stream(
                 continue
             raise HoleInStream(
                 f"Hole in {stream}: after version {version} comes {event.version} (position {event.position}, "
-                f"{run.topic}[{run.partition}] offset {item.record.offset}): events are missing"
+                f"{batch.topic}[{batch.partition}] offset {item.record.offset}): events are missing"
             )
         try:
             state = _apply(catalogue, kind, state, event)
         except BadData as error:
             parked = event.version, str(error)
-            _park(run, item, str(error), type(error).__name__, outcome)
+            _park(batch, item, str(error), type(error).__name__, outcome)
             continue
         version = event.version
         outcome.applied += 1
     return state
 
 
-def park_refused(run: Run, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
-    """Park streams at their first item of the run, which the graph refuses."""
+def park_refused(batch: Batch, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
+    """Park streams at their first item of the batch, which the graph refuses."""
     for item, *_ in streams.values():
-        _park(run, item, reason, "GraphRefused", outcome)
+        _park(batch, item, reason, "GraphRefused", outcome)
 
 
-def _park(run: Run, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
+def _park(batch: Batch, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
     event, offset = item.event, item.record.offset
     parked = Parked(event.stream, event.version, event.position, offset, reason, cause, event.traceparent)
     outcome.parked.append(parked)
-    outcome.letters.append(_letter(run, item.record, event, reason))
+    outcome.letters.append(_letter(batch, item.record, event, reason))
 
 
 def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:
@@ -171,21 +171,21 @@ def _apply(catalogue: Catalogue, kind: str, state: State | None, event: Recorded
     return after
 
 
-def _undecodable(run: Run, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
+def _undecodable(batch: Batch, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
     try:
         place = wire.decode_place(record.value)
         return Undecodable(
             place.subject, place.streamversion, place.position, reason, wire.decode_traceparent(record.value)
         )
     except BadData:
-        outcome.letters.append(_letter(run, record, None, reason))
+        outcome.letters.append(_letter(batch, record, None, reason))
         return None
 
 
-def _letter(run: Run, record: RawRecord, event: RecordedEvent | Undecodable | None, reason: str) -> DeadLetter:
+def _letter(batch: Batch, record: RawRecord, event: RecordedEvent | Undecodable | None, reason: str) -> DeadLetter:
     return DeadLetter(
-        topic=run.topic,
-        partition=run.partition,
+        topic=batch.topic,
+        partition=batch.partition,
         offset=record.offset,
         stream=event.stream if event else None,
         version=event.version if event else None,
