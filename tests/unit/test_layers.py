@@ -63,6 +63,16 @@ def test_faust_stays_in_streams() -> None:
             assert not {"faust", "mode", "aiokafka"} & {name.split(".")[0] for name in _imports(file)}, file
 
 
+def test_only_the_schemas_command_needs_the_tooling_of_schemas() -> None:
+    """It needs jsonschema, which a service that appends does not install."""
+    for package in ALLOWED:
+        for file in _files(package):
+            if file.parent.name != "tooling" and file.parts[-3:] != ("ops", "commands", "schemas.py"):
+                names = set(_imports(file))
+                assert not {"jsonschema", "referencing"} & {name.split(".")[0] for name in names}, file
+                assert not any(name.startswith("holonstream.schemas.tooling") for name in names), file
+
+
 def test_statements_stay_in_their_files() -> None:
     statement = re.compile(r'f"{1,3}[^"]*\b(SELECT|INSERT|UPDATE|DELETE|MATCH|MERGE|UNWIND)\s')
     for package in ALLOWED:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from holonstream.schemas.catalogue import shipped_events
-from holonstream.schemas.check import check, check_texts
+from holonstream.schemas.tooling.check import check, check_texts
 from tests.unit.test_schema_versions import FIRST, SECOND
 
 RULE: dict[str, Any] = FIRST["x-projection"]

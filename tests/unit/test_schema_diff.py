@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from holonstream.schemas.compatibility import compatible, differences
-from holonstream.schemas.jsonschemas import Checker
+from holonstream.schemas.tooling.compatibility import compatible, differences
+from holonstream.schemas.tooling.jsonschemas import Checker
 from tests.unit.schema_support import NESTED, SCALARS, catalogue
 
 SHARED = "urn:holonstream:schema:vocabulary#/$defs/"

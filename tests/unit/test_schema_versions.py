@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from holonstream.schemas.catalogue import Catalogue, InvalidCatalogue
-from holonstream.schemas.check import check, refused
 from holonstream.schemas.errors import InvalidEvent, UnknownEventType
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.projection import apply, fold, recorded
 from holonstream.schemas.state import Holon
+from holonstream.schemas.tooling.check import check, refused
 from holonstream.schemas.upcast import Default, Move, Remove, Rename, Set, lift
 
 FIRST: dict[str, Any] = {

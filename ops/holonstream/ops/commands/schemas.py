@@ -14,7 +14,7 @@ from holonstream.schemas.catalogue import Catalogue, read_document, shipped_even
 from holonstream.schemas.errors import BadData
 
 if TYPE_CHECKING:
-    from holonstream.schemas.compatibility import Finding
+    from holonstream.schemas.tooling.compatibility import Finding
 
 PAGES = ("catalogue.md", "asyncapi.yaml")
 
@@ -33,7 +33,7 @@ def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bo
 
     Prints a line for each fault, file#pointer: message, and exits with 1 when there are any.
     """
-    from holonstream.schemas.check import check
+    from holonstream.schemas.tooling.check import check
 
     extra = folders or ((settings.schemas,) if settings.schemas else ())
     faults = check(shipped_events(), *extra)
@@ -49,7 +49,7 @@ def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bo
 
 
 def _check_log(settings: Settings, known: Catalogue) -> None:
-    from holonstream.schemas.check import refused
+    from holonstream.schemas.tooling.check import refused
 
     count = 0
     with event_store(settings, known) as store:
@@ -72,7 +72,7 @@ def diff_command(old: Path, new: Path) -> None:
     OLD and NEW are files, or folders of which the files of the same name are compared; a vocabulary.schema.json beside
     their folder counts for them. Exits with 1 unless everything that was accepted certainly still is.
     """
-    from holonstream.schemas.compatibility import compatible
+    from holonstream.schemas.tooling.compatibility import compatible
 
     findings = list(_differences(old, new))
     for name, finding in findings:
@@ -84,7 +84,7 @@ def diff_command(old: Path, new: Path) -> None:
 
 
 def _differences(old: Path, new: Path) -> Iterator[tuple[str, Finding]]:
-    from holonstream.schemas.compatibility import differences, removed
+    from holonstream.schemas.tooling.compatibility import differences, removed
 
     if old.is_dir() != new.is_dir():
         raise BadData(f"Cannot compare a folder with a file: {old}, {new}")
@@ -118,8 +118,8 @@ def _vocabulary(file: Path) -> dict[str, object] | None:
 @click.pass_obj
 def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
     """Make the pages catalogue.md (for people) and asyncapi.yaml (for tools) from the schemas."""
-    from holonstream.schemas.asyncapi import asyncapi_page
-    from holonstream.schemas.catalogue_page import catalogue_page
+    from holonstream.schemas.tooling.asyncapi import asyncapi_page
+    from holonstream.schemas.tooling.catalogue_page import catalogue_page
 
     makers: tuple[Callable[[Catalogue], str], ...] = (catalogue_page, asyncapi_page)
     known = catalogue(settings)
@@ -155,7 +155,7 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
 @click.pass_obj
 def new_command(settings: Settings, name: str, stream: str, folder: Path | None) -> None:
     """Write a valid file to start from: a new event type NAME, or the next version of the one that has this name."""
-    from holonstream.schemas.skeleton import file_name, next_version, skeleton
+    from holonstream.schemas.tooling.skeleton import file_name, next_version, skeleton
 
     folder = folder or settings.schemas or Path(str(shipped_events()))
     known = catalogue(settings)

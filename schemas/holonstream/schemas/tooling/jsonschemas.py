@@ -49,7 +49,7 @@ class Checker:
 
 def meta_schema(name: str) -> dict[str, Any]:
     """Our own schema of that name: ``event-type``, ``projection`` or ``upcast``."""
-    return read_document(resources.files("holonstream.schemas") / f"{name}.schema.json")
+    return read_document(resources.files("holonstream.schemas.tooling") / f"{name}.schema.json")
 
 
 def official_meta_schema() -> dict[str, Any]:

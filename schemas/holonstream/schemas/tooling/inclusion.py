@@ -1,7 +1,7 @@
 """Does every value that satisfies some schemas satisfy others too? The core of ``schemas diff``.
 
-Schemas come expanded (`schemas.expansion`), each side as a conjunction. A constraint of the new side is fine when one
-of the old side implies it; gaps say where none does, and whether that is certain.
+Schemas come expanded (`schemas.tooling.expansion`), each side as a conjunction. A constraint of the new side is fine
+when one of the old side implies it; gaps say where none does, and whether that is certain.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from holonstream.schemas.expansion import Schema, conjunction
-from holonstream.schemas.jsonschemas import Checker, pointer
+from holonstream.schemas.tooling.expansion import Schema, conjunction
+from holonstream.schemas.tooling.jsonschemas import Checker, pointer
 
 Conjunction = list[Schema]
 

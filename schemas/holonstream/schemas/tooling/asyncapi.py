@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue, EventType, vocabulary
-from holonstream.schemas.jsonschemas import meta_schema
-from holonstream.schemas.layout import yaml
+from holonstream.schemas.tooling.jsonschemas import meta_schema
+from holonstream.schemas.tooling.layout import yaml
 from holonstream.schemas.wire import CONTENT_TYPE
 
 TOPIC = "holonstream.events"

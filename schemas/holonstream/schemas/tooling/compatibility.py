@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from holonstream.schemas.catalogue import vocabulary
-from holonstream.schemas.expansion import Schema, conjunction, expand
-from holonstream.schemas.inclusion import Gap, included
-from holonstream.schemas.jsonschemas import Checker
 from holonstream.schemas.jsontext import encode_sorted
+from holonstream.schemas.tooling.expansion import Schema, conjunction, expand
+from holonstream.schemas.tooling.inclusion import Gap, included
+from holonstream.schemas.tooling.jsonschemas import Checker
 
 PROBES: Sequence[Any] = (None, False, True, 0, 1, -1.5, "", "x", "2024-03-01", [], [1], ["x"], {}, {"a": 1})
 

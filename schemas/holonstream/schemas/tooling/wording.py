@@ -1,4 +1,4 @@
-"""What an operation does, in words for people (`schemas.catalogue_page`)."""
+"""What an operation does, in words for people (`schemas.tooling.catalogue_page`)."""
 
 from __future__ import annotations
 

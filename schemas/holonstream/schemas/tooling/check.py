@@ -14,10 +14,10 @@ from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue, EventType
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent
 from holonstream.schemas.event import RecordedEvent
-from holonstream.schemas.fields import fields_read
-from holonstream.schemas.jsonschemas import Checker, meta_schema, official_meta_schema, pointer
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import HOLON, Holon, Relationship, State
+from holonstream.schemas.tooling.fields import fields_read
+from holonstream.schemas.tooling.jsonschemas import Checker, meta_schema, official_meta_schema, pointer
 from holonstream.schemas.upcast import lift
 from holonstream.schemas.wire import DATASCHEMA_PREFIX
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
-from holonstream.schemas.layout import pretty
 from holonstream.schemas.state import HOLON, RELATIONSHIP
+from holonstream.schemas.tooling.layout import pretty
 from holonstream.schemas.wire import dataschema
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

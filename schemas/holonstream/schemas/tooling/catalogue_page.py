@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holonstream.schemas.catalogue import Catalogue, EventType, vocabulary
-from holonstream.schemas.fields import declared_fields, fields_read
-from holonstream.schemas.layout import pretty
 from holonstream.schemas.state import HOLON, RELATIONSHIP
-from holonstream.schemas.wording import effect, missing
+from holonstream.schemas.tooling.fields import declared_fields, fields_read
+from holonstream.schemas.tooling.layout import pretty
+from holonstream.schemas.tooling.wording import effect, missing
 
 HEAD = """\
 <!-- Made by `holonstream schemas docs` from schemas/events; change it there. -->
