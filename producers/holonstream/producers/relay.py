@@ -47,13 +47,12 @@ from holonstream.producers.publisher import Publisher
 from holonstream.producers.recovery import find_position
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
+from holonstream.schemas.retry import backoff
 
 log = structlog.get_logger(__name__)
 
 SHORTEST_IDLE = 0.001  # seconds between two looks at the log
 LONGEST_IDLE = 0.025  # seconds
-FIRST_BACKOFF = 0.1  # seconds
-LONGEST_BACKOFF = 5.0  # seconds
 STEADY = 15.0  # seconds; a try that lasted longer ended by another incident than the one before
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
 
@@ -93,7 +92,7 @@ class Relay:
 
         Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: nothing that trying again would help.
         """
-        backoff = FIRST_BACKOFF
+        delays = backoff()
         told: type[Exception] | None = None
         try:
             while not stop.is_set():
@@ -104,13 +103,12 @@ class Relay:
                         self._relay_as_leader(connection, stop)
                 except (Unavailable, ProducerFenced) as error:
                     if self.progress.now.transactions > transactions or monotonic() - began > STEADY:
-                        backoff, told = FIRST_BACKOFF, None
+                        delays, told = backoff(), None
                     self.progress.interrupted(str(error), fenced=isinstance(error, ProducerFenced))
                     if told is not type(error):  # one line for an outage, not one for every try
                         log.warning("relay.interrupted", position=self.progress.now.position, **incident(error))
                         told = type(error)
-                    stop.wait(backoff)
-                    backoff = min(2 * backoff, LONGEST_BACKOFF)
+                    stop.wait(next(delays))
         finally:
             self.progress.change(state="stopped")
 

@@ -21,8 +21,9 @@ import structlog
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.schemas.incident import incident
+from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import DeadLetter, Sink
-from holonstream.streams.follower import FIRST_BACKOFF, LONGEST_BACKOFF, Follower
+from holonstream.streams.follower import Follower
 from holonstream.streams.transport import SCHEME, BatchSchema
 from holonstream.streams.vitals import Vitals
 from holonstream.streams.watchdog import watch_coordinator, watch_progress
@@ -170,7 +171,7 @@ def run_worker(app: SinkApp) -> int:
 
 async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
     """Open the sink, waiting for its store; False when told to stop first."""
-    backoff = FIRST_BACKOFF
+    delays = backoff()
     while not stop.is_set():
         try:
             await app.sink.open()
@@ -181,8 +182,7 @@ async def _open(app: SinkApp, stop: asyncio.Event) -> bool:
                 log.warning("sink.unavailable", group=app.settings.group, **incident(error))
             app.vitals.store_error = str(error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), backoff)
-            backoff = min(2 * backoff, LONGEST_BACKOFF)
+                await asyncio.wait_for(stop.wait(), next(delays))
     return False
 
 

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
+from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import Batch, Sink, WriteResult, first_of
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.streams.transport import FetchedBatch, Mark
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-FIRST_BACKOFF = 0.1  # seconds before the first new try
-LONGEST_BACKOFF = 5.0  # seconds
 LOOK = 0.05  # seconds between looks at whether to give up
 GRACE = 5.0  # seconds that a write in hand gets once the worker stops or the group rebalances
 
@@ -207,7 +206,7 @@ class Follower:
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, tried again while the store is down. Raises GivenUp, or the bug that it met."""
-        backoff = FIRST_BACKOFF
+        delays = backoff()
         while True:
             self._check()
             try:
@@ -227,11 +226,10 @@ class Follower:
                     log.info("sink.available", group=self._group(), after=round(monotonic() - self.retrying_since, 3))
                     self.retrying_since = None
                 return result
-            until = monotonic() + backoff
-            while monotonic() < until:
+            until = monotonic() + next(delays)
+            while (left := until - monotonic()) > 0:
                 self._check()
-                await asyncio.sleep(min(LOOK, backoff))
-            backoff = min(2 * backoff, LONGEST_BACKOFF)
+                await asyncio.sleep(min(LOOK, left))
 
     async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
         """One try: ended by its own time limit, and soon once the worker has to let go."""

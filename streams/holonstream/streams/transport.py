@@ -25,7 +25,7 @@ from faust.types.tuples import ConsumerMessage
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
-TRANSPORTS[SCHEME] = "streams.transport:BatchTransport"
+TRANSPORTS[SCHEME] = f"{__name__}:BatchTransport"
 
 
 @dataclass(frozen=True, slots=True)
