@@ -18,7 +18,7 @@ from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.schemas import instant
 from holonstream.schemas.event import Event
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
 HOLONS = 5_000
 WARM_UP = 120  # seconds; until then compiling their hot paths costs the servers as much as the load does

@@ -27,8 +27,8 @@ from holonstream.sinks.base import Batch
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.mapping import holon_row, relationship_row
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.sink import GraphSink
 from holonstream.sinks.graph.statements import text
+from holonstream.sinks.graph.write.sink import GraphSink
 from tests.support.records import Record, records_of
 
 TOPIC = "bench.events"

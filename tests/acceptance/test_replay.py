@@ -17,7 +17,7 @@ from holonstream.ops.replay.progress import Estimate
 from holonstream.ops.settings import Settings
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from tests.acceptance.conftest import CONGRESS, Pipeline, offsets
 from tests.integration.test_redrive import NEWER
 from tests.support.waiting import wait_until

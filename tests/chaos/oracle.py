@@ -25,7 +25,7 @@ from holonstream.schemas.errors import BadData
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import State, stream_of
-from holonstream.sinks.graph import freshness
+from holonstream.sinks.graph.read import freshness
 from tests.chaos.ledger import Ledger
 from tests.chaos.readers import state_digest
 from tests.chaos.schedule import GROUPS

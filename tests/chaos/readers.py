@@ -40,7 +40,7 @@ from holonstream.schemas.state import (
 from holonstream.sinks.cache.entry import Keys, slot_of
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.errors import NotYetVisible
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import HolonPattern, Pattern, RelationshipPattern
 from tests.chaos.beside import Beside
 from tests.chaos.ledger import Acknowledged, Ledger, position_in

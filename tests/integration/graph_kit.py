@@ -10,9 +10,9 @@ from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import State
 from holonstream.sinks.base import DeadLetter, WriteResult
 from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.sink import GraphSink
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, log_of
 from tests.support.records import Record, batches_of, records_of
 

@@ -12,10 +12,10 @@ from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.sinks.base import Batch
 from holonstream.sinks.errors import GraphUnavailable
-from holonstream.sinks.graph.bisect import canary, halves
 from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused, Transaction
-from holonstream.sinks.graph.load import Loader
-from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.read.load import Loader
+from holonstream.sinks.graph.write.bisect import canary, halves
+from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, in_loop, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, Letters, feed, graph, partitioned, ready, sink
 from tests.support.records import Record, records_of

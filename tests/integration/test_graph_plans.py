@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.pattern import compile_pattern
-from holonstream.sinks.graph.prefilter import holon_prefilter, relationship_prefilter
+from holonstream.sinks.graph.read.pattern import compile_pattern
+from holonstream.sinks.graph.read.prefilter import holon_prefilter, relationship_prefilter
 from holonstream.sinks.graph.statements import count_statement, load_statement, names, statement, text
 from holonstream.sinks.requests import pattern
 from tests.conformance.graph_store import CATALOGUE, in_loop, log_of, person, started

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from holonstream.schemas.event import Event
 from holonstream.schemas.state import State
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.requests import ask
 from holonstream.sinks.store import SemanticGraphStore, equal

@@ -14,10 +14,10 @@ from holonstream.schemas.projection import fold
 from holonstream.schemas.token import Token
 from holonstream.sinks.base import Batch, DeadLetter
 from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotYetVisible
-from holonstream.sinks.graph.batch import HoleInStream
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.freshness import Checkpoint
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.freshness import Checkpoint
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.graph.write.batch import HoleInStream
 from tests.conformance.graph_store import (
     CATALOGUE,
     EXAMPLES,

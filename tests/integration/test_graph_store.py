@@ -13,9 +13,9 @@ from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
 from holonstream.sinks.errors import NotYetVisible, PartitionsAdded
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
-from holonstream.sinks.graph.freshness import Checkpoint
+from holonstream.sinks.graph.read.freshness import Checkpoint
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import check, initialise
-from holonstream.sinks.graph.store import Neo4jGraphStore
 from holonstream.sinks.store import SemanticGraphStore
 from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, in_loop, log_of, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, feed, holding, ready, sink

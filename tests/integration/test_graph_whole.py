@@ -16,8 +16,8 @@ from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.schemas.token import Token
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.store import Neo4jGraphStore
-from holonstream.sinks.graph.whole import DamagedEntity
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.whole import DamagedEntity
 from holonstream.sinks.requests import pattern
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, log_of, person, started
 from tests.integration.graph_kit import TOPIC, feed, ready, sink

@@ -28,13 +28,13 @@ from holonstream.schemas.projection import fold
 from holonstream.schemas.state import Holon
 from holonstream.sinks.base import Batch, DeadLetter, WriteResult
 from holonstream.sinks.errors import GraphUnavailable
-from holonstream.sinks.graph import rebuild
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
-from holonstream.sinks.graph.redrive import NotParked, Redriven, Redriver
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.graph.recovery import rebuild
+from holonstream.sinks.graph.recovery.redrive import NotParked, Redriven, Redriver
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.sink import GraphSink
 from holonstream.sinks.graph.statements import text
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink
 from tests.support.records import Record, batches_of, records_of

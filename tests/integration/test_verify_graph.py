@@ -21,10 +21,10 @@ from holonstream.producers.event_store import PostgresEventStore
 from holonstream.producers.schema import apply_schema
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
-from holonstream.sinks.graph.batch import HoleInStream
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.write.batch import HoleInStream
+from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
 from tests.support.event_log import append

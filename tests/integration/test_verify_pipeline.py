@@ -15,7 +15,7 @@ from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.event_store import PostgresEventStore
 from holonstream.sinks.cache.store import CachedGraphStore
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from tests.acceptance.conftest import Pipeline, pipeline
 from tests.conformance.graph_store import CATALOGUE, event, started
 from tests.support.waiting import wait_until

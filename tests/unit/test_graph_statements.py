@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.sinks.graph.pattern import compile_pattern
-from holonstream.sinks.graph.statements import UnknownType, count_statement, load_statement, names, statement, text
+from holonstream.sinks.graph import statements
+from holonstream.sinks.graph.read.pattern import compile_pattern
+from holonstream.sinks.graph.statements import (
+    FILES,
+    UnknownType,
+    count_statement,
+    load_statement,
+    names,
+    parse,
+    statement,
+    text,
+)
 from holonstream.sinks.requests import pattern
 
 CATALOGUE = Catalogue.load()
@@ -36,12 +47,27 @@ def test_an_unknown_type_never_becomes_text(wrong: str) -> None:
             statement("holons_query", CATALOGUE, holon_type=wrong)
 
 
+def test_a_file_holds_named_statements() -> None:
+    source = "// Of the whole file.\n\n// one //\n// Why.\nMATCH (n)\n// why here\nRETURN n\n\n// other //\nRETURN 1\n"
+    assert parse(source) == {"one": "MATCH (n)\nRETURN n", "other": "RETURN 1"}
+    with pytest.raises(ValueError, match="'one'"):
+        parse(source + source)
+
+
+def test_every_statement_is_described() -> None:
+    for file in FILES:
+        lines = (Path(statements.__file__).parent / file).read_text().splitlines()
+        headers = [number for number, line in enumerate(lines) if re.fullmatch(r"// \w+ //", line)]
+        assert headers
+        assert all(lines[number + 1].startswith("// ") for number in headers), file
+
+
 @pytest.mark.parametrize("name", names())
-def test_every_statement_says_what_it_does_and_leaves_no_place_open(name: str) -> None:
+def test_no_place_is_left_open(name: str) -> None:
     known = {"__BRANCHES__", "__VARIABLE__", "__PARAMETER__", "__SOURCE__", "__TARGET__"}
     made = statement(name, CATALOGUE, variables={place.strip("_"): "v" for place in known})
+    assert text(name)
     assert not re.search(r"__[A-Z_]+__", made)
-    assert not text(name).startswith("//")
 
 
 def test_a_pattern_is_one_statement_with_parameters() -> None:

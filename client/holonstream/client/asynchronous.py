@@ -19,7 +19,7 @@ from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.store import CachedGraphStore
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import DEADLINE, SemanticGraphStore
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from holonstream.schemas.event import Event
 from holonstream.schemas.projection import fold
 from holonstream.schemas.state import State
 from holonstream.sinks.cache.store import CachedGraphStore
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import RelationshipFilter
 
 T = TypeVar("T")

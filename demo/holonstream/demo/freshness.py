@@ -19,7 +19,7 @@ from holonstream.schemas import wire
 from holonstream.schemas.event import Event
 from holonstream.schemas.partition import partition_of
 from holonstream.sinks.cache.entry import Keys, position_of
-from holonstream.sinks.graph.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
 LOOK = 0.005  # seconds between two looks at a view; half of it is in every latency
 DEADLINE = 120.0  # seconds

@@ -88,7 +88,7 @@ def redis_client(settings: Settings, *, timeout: float) -> Redis:
 
 async def graph_states(settings: Settings) -> list[State]:
     """Everything that the graph holds."""
-    from holonstream.sinks.graph.store import Neo4jGraphStore
+    from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
     async with graph_connection(settings) as connection:
         store = Neo4jGraphStore(connection, catalogue(settings), settings.topic)

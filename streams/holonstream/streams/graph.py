@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.sinks.base import DeadLetter
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import GroupSettings, SinkApp
 
 

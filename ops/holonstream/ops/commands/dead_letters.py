@@ -16,7 +16,7 @@ from holonstream.ops.settings import Settings
 if TYPE_CHECKING:
     from holonstream.ops.replay.stream_log import PostgresStreamLog
     from holonstream.schemas.state import State
-    from holonstream.sinks.graph.redrive import Redriven, Redriver
+    from holonstream.sinks.graph.recovery.redrive import Redriven, Redriver
 
 ANY_POSITION = 2**63 - 1
 
@@ -101,7 +101,7 @@ def discard_command(settings: Settings, stream: str, version: int, note: str | N
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, PostgresStreamLog]]:
     from holonstream.ops import wiring
     from holonstream.ops.replay.stream_log import PostgresStreamLog
-    from holonstream.sinks.graph.redrive import Redriver
+    from holonstream.sinks.graph.recovery.redrive import Redriver
 
     with PostgresStreamLog(settings.log_dsn) as log:
         async with wiring.graph_connection(settings) as connection:

@@ -18,7 +18,7 @@ from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.wire import decode_place
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.sink import InvalidationSink
-from holonstream.sinks.graph.sink import GraphSink
+from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import SinkApp
 
 SAMPLES = 5  # events of a run whose age is looked at

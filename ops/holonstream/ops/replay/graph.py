@@ -19,10 +19,10 @@ from holonstream.ops.replay.stream_log import PostgresStreamLog
 from holonstream.ops.settings import PREFIX, Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.schemas.errors import HolonstreamError, Unavailable
-from holonstream.sinks.graph import rebuild
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
-from holonstream.sinks.graph.freshness import checkpoints
-from holonstream.sinks.graph.redrive import DiscardedEvent, Redriver
+from holonstream.sinks.graph.read.freshness import checkpoints
+from holonstream.sinks.graph.recovery import rebuild
+from holonstream.sinks.graph.recovery.redrive import DiscardedEvent, Redriver
 from holonstream.sinks.graph.schema import initialise
 
 FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago

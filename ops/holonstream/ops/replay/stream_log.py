@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import LiteralString, Self
 
 from holonstream.producers.postgres import connect, driver_errors, parse_queries
-from holonstream.sinks.graph.redrive import LoggedEvent
+from holonstream.sinks.graph.recovery.redrive import LoggedEvent
 
 
 class PostgresStreamLog:
-    """A `sinks.graph.redrive.StreamLog` on one connection; use it in a ``with``. All raise LogUnavailable."""
+    """A `sinks.graph.recovery.redrive.StreamLog` on one connection; use it in a ``with``. All raise LogUnavailable."""
 
     def __init__(self, dsn: str) -> None:
         self._connection = connect(dsn, "holonstream-redrive")
@@ -31,7 +31,7 @@ class PostgresStreamLog:
         self._connection.close()
 
     def read(self, stream: str, after_version: int, until_position: int, limit: int) -> Sequence[LoggedEvent]:
-        """See `sinks.graph.redrive.StreamLog.read`."""
+        """See `sinks.graph.recovery.redrive.StreamLog.read`."""
         arguments = {
             "stream": stream,
             "after_version": after_version,

@@ -36,18 +36,17 @@ from typing import cast
 from redis.asyncio import Redis
 
 from holonstream.ops.verify.cache_finding import VIOLATIONS, CacheFinding, CacheTally
-from holonstream.ops.verify.elements import GraphReader
 from holonstream.ops.verify.log import Entity, LogReader
-from holonstream.ops.verify.rows import Row, differences, of_state, text
-from holonstream.ops.verify.trace import Mark
 from holonstream.schemas import instant
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.cache.entry import HEADER, Keys, decode_value, position_of, slot_of
-from holonstream.sinks.graph import freshness
 from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.read import freshness
+from holonstream.sinks.graph.recovery.elements import GraphReader, Mark
+from holonstream.sinks.graph.recovery.rows import Row, differences, of_state, text
 
 BATCH = 200  # entries read at a time
 FEW = 10_000  # keys of a Redis that is scanned whole even for a sample

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from holonstream.ops.verify.rows import ABSENT, Difference, shown
+from holonstream.sinks.graph.recovery.rows import ABSENT, Difference, shown
 
 Verdict = Literal["equal", "lagging", "tombstone", "awaited", "foreign", "stale", "altered", "ahead"]
 VIOLATIONS: frozenset[Verdict] = frozenset({"stale", "altered", "ahead"})

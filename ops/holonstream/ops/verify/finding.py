@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from holonstream.ops.verify.rows import ABSENT, Difference, Row, shown
+from holonstream.sinks.graph.recovery.rows import ABSENT, Difference, Row, shown
 
 Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "parked"]
 

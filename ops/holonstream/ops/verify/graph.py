@@ -10,7 +10,7 @@ A verification of the whole graph has two halves, each in bounded memory, while 
 
 A suspect is read again and its stream folded anew (`ops.verify.trace`), which clears what was only overtaken:
 parked, discarded, applied after the settled position, or read while it was written, when Neo4j shows properties of two
-versions at once. What differs twice more diverges. A repair (`sinks.graph.repair`) puts it
+versions at once. What differs twice more diverges. A repair (`sinks.graph.recovery.repair`) puts it
 into the state that the log gives it, and it is examined once more.
 
 Nothing is stopped or locked but a partition's checkpoint during a repair.
@@ -27,19 +27,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
-from holonstream.ops.verify.elements import Element, GraphReader
 from holonstream.ops.verify.finding import Finding, Tally
 from holonstream.ops.verify.log import Entity, LogReader
-from holonstream.ops.verify.rows import of_state, text
-from holonstream.ops.verify.trace import Mark, trace
+from holonstream.ops.verify.trace import trace
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import State
 from holonstream.sinks.errors import NotYetVisible
-from holonstream.sinks.graph import freshness
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.repair import remove_loose, repair
+from holonstream.sinks.graph.read import freshness
+from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Mark
+from holonstream.sinks.graph.recovery.repair import remove_loose, repair
+from holonstream.sinks.graph.recovery.rows import of_state, text
 
 LOOK = 0.1  # seconds between two looks at the checkpoints
 EXAMINED = 100  # suspects at once; a repair of them holds back the workers of their partitions for as long as it takes

@@ -18,7 +18,8 @@ from typing import Any
 
 from holonstream.ops.verify.finding import EventPlace, Finding
 from holonstream.ops.verify.log import Entity, LoggedEvent
-from holonstream.ops.verify.rows import (
+from holonstream.sinks.graph.recovery.elements import Mark
+from holonstream.sinks.graph.recovery.rows import (
     BOOKKEEPING,
     DIGEST,
     Difference,
@@ -30,17 +31,6 @@ from holonstream.ops.verify.rows import (
     text,
     version_of,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What the graph notes of a stream beside its entity."""
-
-    parked: int | None = None
-    """the version from which its events are not in the graph"""
-    reason: str | None = None
-    left_out: frozenset[int] = frozenset()
-    """versions discarded by an operator"""
 
 
 @dataclass(slots=True)

@@ -56,7 +56,7 @@ class GraphRefused(HolonstreamError):
 
 class ExecutionFailed(GraphUnavailable):
     """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
-    an index; the sink finds out which (`sinks.graph.bisect`)."""
+    an index; the sink finds out which (`sinks.graph.write.bisect`)."""
 
     detail = ""
     """as of GraphRefused"""

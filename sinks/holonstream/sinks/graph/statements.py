@@ -1,4 +1,4 @@
-"""The Cypher of the graph sink: one statement per file of ``cypher/``, types put in by one function.
+"""The graph's Cypher: named statements in files beside the code that sends them, and one function that puts types in.
 
 Everything that comes from data travels as a parameter. A holon or relationship type cannot always (an index is only
 used for a type that stands in the text), so `statement` puts types in, and only those that the catalogue knows.
@@ -15,6 +15,9 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.sinks.store import Direction
 
+FILES = ("schema.cypher", "write/write.cypher", "read/read.cypher", "recovery/recovery.cypher")
+
+_HEADER = re.compile(r"// (\w+) //")
 _PLACE = re.compile(r"__([A-Z]+(?:_[A-Z]+)*)__")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -24,16 +27,33 @@ class UnknownType(HolonstreamError):
 
 
 @cache
+def _statements() -> dict[str, str]:
+    package = resources.files("holonstream.sinks.graph")
+    return parse("\n".join((package / file).read_text() for file in FILES))
+
+
+def parse(source: str) -> dict[str, str]:
+    """Statements by name, without comments; a line ``// name //`` starts one. Raises ValueError for a name twice."""
+    statements: dict[str, list[str]] = {}
+    lines: list[str] = []  # before the first name
+    for line in source.splitlines():
+        if name := _HEADER.fullmatch(line):
+            if name[1] in statements:
+                raise ValueError(f"Two statements are named {name[1]!r}")
+            lines = statements[name[1]] = []
+        elif not line.startswith("//"):
+            lines.append(line)
+    return {name: "\n".join(body).strip() for name, body in statements.items()}
+
+
 def text(name: str) -> str:
-    """The text of ``cypher/<name>.cypher``, without its comments."""
-    lines = (resources.files("holonstream.sinks.graph") / "cypher" / f"{name}.cypher").read_text().splitlines()
-    return "\n".join(line for line in lines if not line.startswith("//"))
+    """The statement of that name, as it stands in its file."""
+    return _statements()[name]
 
 
 def names() -> list[str]:
     """The names of all statements."""
-    files = (resources.files("holonstream.sinks.graph") / "cypher").iterdir()
-    return sorted(file.name.removesuffix(".cypher") for file in files if file.name.endswith(".cypher"))
+    return sorted(_statements())
 
 
 def statement(

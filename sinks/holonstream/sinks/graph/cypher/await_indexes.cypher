@@ -1,2 +1,0 @@
-// Wait until every index can answer.
-CALL db.awaitIndexes(300)

@@ -1,1 +1,0 @@
-CREATE CONSTRAINT holonstream_holon IF NOT EXISTS FOR (n:Holon) REQUIRE n._id IS UNIQUE

@@ -1,3 +1,0 @@
-// The replay is over.
-MATCH (r:HolonstreamReplay {topic: $topic})
-DELETE r

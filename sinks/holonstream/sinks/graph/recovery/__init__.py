@@ -1,0 +1,1 @@
+"""What operators do while workers run: compare, repair, redrive, rebuild."""

@@ -1,0 +1,132 @@
+"""The graph as verification reads it: as it is, damaged or not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.state import HOLON, RELATIONSHIP, stream_of
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.mapping import parked_key
+from holonstream.sinks.graph.read.load import occurring_types
+from holonstream.sinks.graph.recovery.rows import Row, of_edge, of_node
+from holonstream.sinks.graph.statements import statement, text
+
+BATCH = 2_000  # elements of a scan
+
+
+class Element(NamedTuple):
+    """A node or relationship that a scan came by."""
+
+    element: str
+    """Neo4j's own id of it"""
+    stream: str | None
+    """the stream whose entity it is; None when no worker can find it by an id, a label and a type of ours"""
+    is_node: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the graph notes of a stream beside its entity."""
+
+    parked: int | None = None
+    """the version from which its events are not in the graph"""
+    reason: str | None = None
+    left_out: frozenset[int] = frozenset()
+    """versions discarded by an operator"""
+
+
+class GraphReader:
+    """Reads entities, marks and all elements. Every method raises GraphUnavailable."""
+
+    def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
+        self._connection, self._catalogue = connection, catalogue
+
+    async def rows(self, streams: Sequence[str]) -> dict[str, list[Row]]:
+        """All that the graph has of some streams' entities, by stream.
+
+        Not guaranteed: that a row is of one version. While an entity is written Neo4j may show some properties of
+        before and some of after, or none. So a difference counts only when it is seen again.
+        """
+        holons: list[str] = []
+        relationships: list[str] = []
+        for stream in streams:
+            kind, _, entity = stream.partition("/")
+            (holons if kind == HOLON else relationships).append(entity)
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        if holons:
+            for i, labels, properties in (await self._connection.rows(text("verify_holons"), ids=holons))[0][0]:
+                if (node := of_node(labels, properties)) is not None:
+                    found[stream_of(HOLON, i)].append(node)
+        if relationships and (types := await occurring_types(self._connection, self._catalogue)):
+            query = self._relationships(types)
+            for i, *columns in (await self._connection.rows(query, ids=relationships))[0][0]:
+                found[stream_of(RELATIONSHIP, i)].append(of_edge(*columns))
+        return found
+
+    async def marks(self, streams: Sequence[str]) -> dict[str, Mark]:
+        """Which of some streams are parked, or have discarded events.
+
+        Read marks before rows: a stream that is redriven in between then shows as beyond its mark.
+        """
+        keys = [parked_key(stream) for stream in streams]
+        left_out: defaultdict[str, set[int]] = defaultdict(set)
+        for stream, version in await self._connection.rows(text("verify_discarded"), keys=keys):
+            left_out[stream].add(version)
+        marks = {stream: Mark(left_out=frozenset(versions)) for stream, versions in left_out.items()}
+        for stream, version, reason in await self._connection.rows(text("verify_parked"), keys=keys):
+            marks[stream] = replace(marks.get(stream, Mark()), parked=version, reason=reason)
+        return marks
+
+    async def nodes(self) -> AsyncIterator[list[Element]]:
+        """Every node that is, or claims to be, a holon, but no bare ends; in batches."""
+        types = sorted(self._catalogue.holon_types)
+        async with self._connection.stream(text("verify_nodes"), types=types) as rows:
+            async for batch in _batches(rows):
+                yield [
+                    Element(
+                        element,
+                        None if i is None else stream_of(HOLON, i),
+                        True,
+                        f"node {_labels(labels)} {stored!r}",
+                    )
+                    for element, i, labels, stored in batch
+                ]
+
+    async def edges(self) -> AsyncIterator[list[Element]]:
+        """Every relationship that is, or claims to be, one of ours; in batches."""
+        types = sorted(self._catalogue.relationship_types)
+        async with self._connection.stream(text("verify_edges"), types=types) as rows:
+            async for batch in _batches(rows):
+                yield [
+                    Element(
+                        element,
+                        None if i is None else stream_of(RELATIONSHIP, i),
+                        False,
+                        f"relationship :{name} {stored!r} from {source!r} to {target!r}",
+                    )
+                    for element, i, name, stored, source, target in batch
+                ]
+
+    def _relationships(self, types: Sequence[str]) -> str:
+        branches = [statement("relationship_branch", self._catalogue, relationship_types=[name]) for name in types]
+        return text("verify_relationships").replace("__BRANCHES__", "\nUNION ALL\n".join(branches))
+
+
+async def _batches(rows: AsyncIterator[list[Any]]) -> AsyncIterator[list[list[Any]]]:
+    batch: list[list[Any]] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _labels(labels: Sequence[str]) -> str:
+    return "".join(f":{label}" for label in sorted(labels))

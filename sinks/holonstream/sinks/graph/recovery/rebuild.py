@@ -1,0 +1,108 @@
+"""A graph made anew: what must go, what is set aside, and a mark by which an interrupted replay finds its way.
+
+The mark ``(:HolonstreamReplay {topic, suffix, state, began})`` says which replay makes this graph. ``state`` is
+
+- ``wiping``: nothing of the old graph may be trusted; the checkpoints went first, so no worker can write;
+- ``following``: workers fill it from its checkpoints on; an interrupted replay goes on there;
+- ``done``: a replay beside another graph has caught up. (One in place takes its mark away.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from holonstream.schemas.errors import HolonstreamError
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.recovery.redrive import DiscardedEvent, NotParked, Redriver
+from holonstream.sinks.graph.statements import text
+
+State = Literal["wiping", "following", "done"]
+
+
+class SharedGraph(HolonstreamError):
+    """Several pipelines write one database: a replay would wipe what belongs to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a graph holds."""
+
+    nodes: int
+    offset: int
+    """the highest offset of a checkpoint, 0 when no worker has written"""
+    topics: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayMark:
+    """The replay that makes a graph."""
+
+    suffix: str
+    """of its consumer group; empty when in place"""
+    state: State
+    began: str
+    """instant"""
+
+
+async def content(connection: GraphConnection, topic: str) -> Content:
+    """What the graph holds. Raises SharedGraph when it also follows another topic, GraphUnavailable."""
+    ((nodes, offset, topics),) = await connection.rows(text("replay_content"))
+    if others := sorted(set(topics) - {topic}):
+        raise SharedGraph(f"{connection} also follows {', '.join(others)}: it cannot be made anew from {topic} alone")
+    return Content(nodes, offset, topics)
+
+
+async def mark(connection: GraphConnection, topic: str) -> ReplayMark | None:
+    """The replay that makes the graph, None when there is none. Raises GraphUnavailable."""
+    rows = await connection.rows(text("replay_mark"), topic=topic)
+    return ReplayMark(*rows[0]) if rows else None
+
+
+async def set_mark(connection: GraphConnection, topic: str, suffix: str, state: State) -> None:
+    """Note how far the replay is. Raises GraphUnavailable."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    await connection.rows(text("replay_mark_set"), topic=topic, suffix=suffix, state=state, now=now)
+
+
+async def delete_mark(connection: GraphConnection, topic: str) -> None:
+    """The replay is over. Raises GraphUnavailable."""
+    await connection.rows(text("replay_mark_delete"), topic=topic)
+
+
+async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
+    """Empty the graph but for constraints, in batches; may be repeated. Leaves it marked as being wiped.
+
+    Raises GraphUnavailable: it may be half empty then.
+    """
+    await delete_mark(connection, topic)
+    await set_mark(connection, topic, suffix, "wiping")
+    for name in ("checkpoints", "decisions", "relationships", "holons"):
+        await connection.rows(text(f"replay_wipe_{name}"))
+
+
+async def decisions_before(connection: GraphConnection, topic: str) -> list[DiscardedEvent]:
+    """The decisions that the graph had before it was wiped. Raises GraphUnavailable."""
+    rows = await connection.rows(text("replay_decisions_before"), topic=topic)
+    return [DiscardedEvent(*row) for row in rows]
+
+
+async def forget_decisions_before(connection: GraphConnection, topic: str) -> None:
+    """Those that were needed have been taken over. Raises GraphUnavailable."""
+    await connection.rows(text("replay_decisions_forget"), topic=topic)
+
+
+async def take_over(redriver: Redriver, decisions: list[DiscardedEvent]) -> int:
+    """Leave out again what an operator decided to leave out of the graph before; how many events that were.
+
+    Only where the graph made anew met the same obstacle: an event that applies by now needs no decision.
+    """
+    count = 0
+    for decision in decisions:  # in log order, so that one decision leads a stream to its next
+        try:
+            await redriver.discard(decision.stream, decision.version, decision.note)
+            count += 1
+        except NotParked:
+            continue
+    return count

@@ -1,0 +1,198 @@
+// parked_streams //
+// Every parked stream of a topic, in log order.
+MATCH (p:HolonstreamParked {topic: $topic})
+WHERE p.redriven IS NULL
+RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
+ORDER BY p.position
+
+// parked_named //
+// Those of some streams that are parked.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys AND p.redriven IS NULL
+RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
+
+// redrive_take //
+// Take a partition's checkpoint and raise its epoch, if that is still the one expected; returns the epoch found and
+// the position reached. As in fence: SET takes the write lock, and what follows WITH is read under it.
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c.lock = true
+WITH c, c.epoch AS epoch, c.position AS position
+SET c.epoch = CASE WHEN epoch = $epoch THEN epoch + 1 ELSE epoch END
+REMOVE c.lock
+RETURN epoch, position
+
+// redrive_unpark //
+// These streams are parked no more. Their marks go when readers may rely on it: see checkpoint.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys
+SET p.redriven = true
+
+// redrive_discard //
+// Record an operator's decision to leave one event out. There are few of these, and the checkpoint's lock is held.
+MERGE (d:HolonstreamDiscarded {key: $row.key, version: $row.version})
+SET d = $row
+
+// redrive_discarded //
+// Every event of a topic that was left out by decision, in log order.
+MATCH (d:HolonstreamDiscarded {topic: $topic})
+RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
+ORDER BY d.position
+
+// redrive_discarded_of //
+// The versions of some streams that were left out by decision.
+MATCH (d:HolonstreamDiscarded)
+WHERE d.key IN $keys
+RETURN d.stream, d.version
+
+// repair_fence //
+// Take a partition's checkpoint until the end of the transaction and raise its epoch; returns the position reached.
+// SET takes the write lock, and what follows WITH is read under it (see fence.cypher): no worker can commit to the
+// partition meanwhile, and the one that waits finds the new epoch and drops its cached states.
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c.lock = true
+WITH c
+SET c.epoch = c.epoch + 1
+REMOVE c.lock
+RETURN c.position
+
+// repair_holons //
+// Write whole states over whatever is there, labels too.
+UNWIND $rows AS row
+WITH row.t AS type, row.p AS p
+MERGE (n:Holon {_id: p._id})
+WITH type, p, n, [label IN labels(n) WHERE label <> 'Holon'] AS others
+REMOVE n:$(others)
+SET n:$(type)
+SET n = p {.*, _createdAt: datetime(p._createdAt), _lastModified: datetime(p._lastModified)}
+
+// repair_bare //
+// Make nodes bare ends. They are not deleted: a worker may be about to tie a relationship to one.
+UNWIND $ids AS id
+MATCH (n:Holon {_id: id})
+USING INDEX SEEK n:Holon(_id)
+WITH n, [label IN labels(n) WHERE label <> 'Holon'] AS others
+REMOVE n:$(others)
+SET n = {_id: n._id}
+
+// repair_loose_nodes //
+// Delete nodes that claim to be holons and that no worker can find. The conditions of verify_nodes again: Neo4j may have
+// given an element's id to another since.
+MATCH (n)
+WHERE elementId(n) IN $elements
+  AND (n:Holon OR any(label IN labels(n) WHERE label IN $types))
+  AND NOT (n:Holon AND n._id IS :: STRING NOT NULL)
+DETACH DELETE n
+
+// repair_loose_edges //
+// Delete relationships that claim to be ours and that no worker can find. The conditions again: see repair_loose_nodes.
+MATCH ()-[r]->()
+WHERE elementId(r) IN $elements
+  AND (type(r) IN $types OR r._id IS NOT NULL)
+  AND NOT (type(r) IN $types AND r._id IS :: STRING NOT NULL)
+DELETE r
+
+// verify_holons //
+// The nodes of some ids, as they are. An instant of another type than a datetime comes in a list, so that it differs.
+UNWIND $ids AS id
+MATCH (n:Holon {_id: id})
+USING INDEX SEEK n:Holon(_id)
+RETURN collect([id, labels(n), n {.*,
+  _createdAt: CASE WHEN n._createdAt IS NULL THEN null
+    WHEN n._createdAt IS :: ZONED DATETIME THEN toString(n._createdAt) ELSE [n._createdAt] END,
+  _lastModified: CASE WHEN n._lastModified IS NULL THEN null
+    WHEN n._lastModified IS :: ZONED DATETIME THEN toString(n._lastModified) ELSE [n._lastModified] END}])
+
+// verify_relationships //
+// The relationships of some ids, as they are, several of one id too; __BRANCHES__ is relationship_branch for each type.
+// An instant of another type than a datetime comes in a list, so that it differs.
+UNWIND $ids AS id
+CALL (id) {
+__BRANCHES__
+}
+RETURN collect([id, type(r), a:Holon, a._id, b:Holon, b._id, r {.*,
+  _effectiveStart: CASE WHEN r._effectiveStart IS NULL THEN null
+    WHEN r._effectiveStart IS :: ZONED DATETIME THEN toString(r._effectiveStart) ELSE [r._effectiveStart] END,
+  _effectiveEnd: CASE WHEN r._effectiveEnd IS NULL THEN null
+    WHEN r._effectiveEnd IS :: ZONED DATETIME THEN toString(r._effectiveEnd) ELSE [r._effectiveEnd] END,
+  _lastModified: CASE WHEN r._lastModified IS NULL THEN null
+    WHEN r._lastModified IS :: ZONED DATETIME THEN toString(r._lastModified) ELSE [r._lastModified] END}])
+
+// verify_parked //
+// Those of some streams that are parked, and from which version.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys AND p.redriven IS NULL
+RETURN p.stream, p.version, p.reason
+
+// verify_discarded //
+// The versions of some streams that were left out by decision.
+MATCH (d:HolonstreamDiscarded)
+WHERE d.key IN $keys
+RETURN d.stream, d.version
+
+// verify_nodes //
+// Every node that is, or claims to be, a holon; bare ends are left out. The id only where it is one.
+MATCH (n)
+WHERE (n:Holon OR any(label IN labels(n) WHERE label IN $types))
+  AND NOT (labels(n) = ['Holon'] AND keys(n) = ['_id'] AND n._id IS :: STRING NOT NULL)
+RETURN elementId(n), CASE WHEN n:Holon AND n._id IS :: STRING NOT NULL THEN n._id END, labels(n), n._id
+
+// verify_edges //
+// Every relationship that is, or claims to be, one of ours. The id only where it is one, and of a known type.
+MATCH (a)-[r]->(b)
+WHERE type(r) IN $types OR r._id IS NOT NULL
+RETURN elementId(r), CASE WHEN type(r) IN $types AND r._id IS :: STRING NOT NULL THEN r._id END,
+  type(r), r._id, a._id, b._id
+
+// replay_content //
+// What a graph holds: nodes (from the count store), whether a checkpoint has moved, and the topics that it follows.
+CALL () { MATCH (n:Holon) RETURN count(n) AS nodes }
+CALL () { MATCH (c:HolonstreamCheckpoint) RETURN max(c.offset) AS offset, collect(DISTINCT c.topic) AS topics }
+RETURN nodes, coalesce(offset, 0), topics
+
+// replay_mark //
+// The replay that is making, or has made, this graph.
+MATCH (r:HolonstreamReplay {topic: $topic})
+RETURN r.suffix, r.state, r.began
+
+// replay_mark_set //
+// Note how far a replay is.
+MERGE (r:HolonstreamReplay {topic: $topic})
+ON CREATE SET r.began = $now
+SET r.suffix = $suffix, r.state = $state
+
+// replay_mark_delete //
+// The replay is over.
+MATCH (r:HolonstreamReplay {topic: $topic})
+DELETE r
+
+// replay_wipe_checkpoints //
+// First of all: without its checkpoint no worker can write a partition.
+MATCH (n:HolonstreamCheckpoint|HolonstreamParked)
+DELETE n
+
+// replay_wipe_decisions //
+// Decisions to leave events out are set aside: the graph made anew may need them, or not.
+MATCH (d:HolonstreamDiscarded)
+SET d:HolonstreamDiscardedBefore
+REMOVE d:HolonstreamDiscarded
+
+// replay_wipe_relationships //
+// All relationships, in transactions of their own: a holon may have more of them than one can hold.
+MATCH ()-[r]->()
+CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS
+
+// replay_wipe_holons //
+// All holons, in transactions of their own.
+MATCH (n:Holon)
+CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS
+
+// replay_decisions_before //
+// Decisions that the graph had before it was wiped.
+MATCH (d:HolonstreamDiscardedBefore {topic: $topic})
+RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
+ORDER BY d.position
+
+// replay_decisions_forget //
+// Those that were needed are decisions again; the others are not needed any more.
+MATCH (d:HolonstreamDiscardedBefore {topic: $topic})
+DELETE d

@@ -1,0 +1,139 @@
+"""Repair: put entities into the state that the log says they have, while workers run.
+
+What the graph must hold of an entity follows from the log and from the partition's checkpoint: the fold of its stream's
+events up to the checkpoint's position, or up to where the stream is parked. Not more: the worker would take the next
+event for one seen before, and not less: it would take it for a hole.
+
+A repair is one transaction per partition:
+
+1. *take* the checkpoint, as the worker's fence does, and raise its epoch. A worker's transaction came before, then this
+   one sees what it wrote; or it comes after, then its fence finds the epoch raised: it writes nothing, drops its cached
+   states and writes its batch once more over what the repair has left. So no cached state outlives a repair;
+2. fold the streams up to the checkpoint's position: the caller's part, as sinks know no log;
+3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
+   is a node, and goes when it is a relationship.
+
+The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. The cache
+keeps nothing of a damaged holon (`sinks.graph.read.whole`), so nothing of it has to be changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import structlog
+
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.state import HOLON, Holon, Relationship, State
+from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
+from holonstream.sinks.graph.mapping import holon_row, parked_key, relationship_row
+from holonstream.sinks.graph.statements import count_statement, statement, text
+
+log = structlog.get_logger(__name__)
+
+DEADLOCK_ATTEMPTS = 5
+
+StateAt = Callable[[str, int, int | None, frozenset[int]], Awaitable[State | None]]
+"""The state of a stream's entity up to a log position (inclusive) and before a version, when one is given; the last are
+the versions that an operator has left out."""
+
+
+async def repair(
+    connection: GraphConnection,
+    catalogue: Catalogue,
+    topic: str,
+    partition: int,
+    streams: Sequence[str],
+    state_at: StateAt,
+) -> None:
+    """Put the entities of some streams of one partition into the state that the log gives them.
+
+    Raises whatever `state_at` does, NotInitialised when the partition has no checkpoint, GraphUnavailable; nothing is
+    changed then.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            async with connection.transaction() as transaction:
+                await _repair(transaction, catalogue, topic, partition, streams, state_at)
+            log.info("graph.repaired", topic=topic, partition=partition, streams=len(streams))
+            return
+        except Deadlock:
+            if attempt >= DEADLOCK_ATTEMPTS:
+                raise
+
+
+async def remove_loose(
+    connection: GraphConnection, catalogue: Catalogue, *, nodes: Sequence[str] = (), edges: Sequence[str] = ()
+) -> None:
+    """Delete elements, by element id, that no worker can find: without an id, a label or a type of ours.
+
+    An element that turns out not to be one of these stays. Raises GraphUnavailable.
+    """
+    if nodes:
+        types = sorted(catalogue.holon_types)
+        await connection.rows(text("repair_loose_nodes"), elements=list(nodes), types=types)
+    if edges:
+        types = sorted(catalogue.relationship_types)
+        await connection.rows(text("repair_loose_edges"), elements=list(edges), types=types)
+
+
+async def _repair(
+    transaction: Transaction,
+    catalogue: Catalogue,
+    topic: str,
+    partition: int,
+    streams: Sequence[str],
+    state_at: StateAt,
+) -> None:
+    taken = await transaction.rows(text("repair_fence"), topic=topic, partition=partition)
+    if not taken:
+        raise NotInitialised(f"{topic}[{partition}] has no checkpoint: run `holonstream init`")
+    position = taken[0][0]
+    keys = [parked_key(stream) for stream in streams]
+    parked = {stream: version for stream, version, _ in await transaction.rows(text("verify_parked"), keys=keys)}
+    left_out: defaultdict[str, set[int]] = defaultdict(set)
+    for stream, version in await transaction.rows(text("verify_discarded"), keys=keys):
+        left_out[stream].add(version)
+    states: dict[str, State | None] = {}
+    for stream in sorted(streams):  # one lock order for every writer
+        states[stream] = await state_at(stream, position, parked.get(stream), frozenset(left_out[stream]))
+    await _write_holons(transaction, states)
+    relationships = {stream: state for stream, state in states.items() if not _is_holon(stream)}
+    if relationships:
+        await _write_relationships(transaction, catalogue, relationships.keys(), relationships.values())
+
+
+async def _write_holons(transaction: Transaction, states: dict[str, State | None]) -> None:
+    if rows := [holon_row(state) for state in states.values() if isinstance(state, Holon)]:
+        await transaction.rows(text("repair_holons"), rows=rows)
+    if ids := [_id_of(stream) for stream, state in states.items() if state is None and _is_holon(stream)]:
+        await transaction.rows(text("repair_bare"), ids=ids)
+
+
+async def _write_relationships(
+    transaction: Transaction, catalogue: Catalogue, streams: Iterable[str], states: Iterable[State | None]
+) -> None:
+    """Delete all of these ids, of whatever type and however often there, and make those that the log has."""
+    ids = [_id_of(stream) for stream in streams]
+    names = sorted(catalogue.relationship_types)
+    (counts,) = await transaction.rows(count_statement(catalogue, names))
+    for name, count in zip(names, counts, strict=True):
+        if count:
+            await transaction.rows(statement("relationships_delete", catalogue, relationship_types=[name]), ids=ids)
+    wanted = [state for state in states if isinstance(state, Relationship)]
+    if wanted:
+        ends = sorted({end for state in wanted for end in (state.source, state.target)})
+        await transaction.rows(text("ends_write"), ids=ends)
+        await transaction.rows(text("relationships_create"), rows=[relationship_row(state) for state in wanted])
+
+
+def _is_holon(stream: str) -> bool:
+    return stream.partition("/")[0] == HOLON
+
+
+def _id_of(stream: str) -> str:
+    return stream.partition("/")[2]

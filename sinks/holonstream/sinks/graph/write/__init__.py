@@ -1,0 +1,1 @@
+"""Writing: what a worker does with the batches of its partitions."""
