@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from holonstream import local
 from holonstream.client import NotYetVisible, SyncClient, Token
 from holonstream.local import ports
-from holonstream.ops.observe.catalogue import METRICS
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
+from holonstream.schemas.metrics import METRICS
 from tests.acceptance.conftest import Pipeline
 from tests.acceptance.test_replay import POISON, Envelope, envelope
 from tests.support.event_log import append, person

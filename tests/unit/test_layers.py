@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,12 @@ def test_only_the_schemas_command_needs_the_tooling_of_schemas() -> None:
                 names = set(_imports(file))
                 assert not {"jsonschema", "referencing"} & {name.split(".")[0] for name in names}, file
                 assert not any(name.startswith("holonstream.schemas.tooling") for name in names), file
+
+
+def test_a_client_needs_no_package_for_metrics_before_it_exports_them() -> None:
+    script = "import sys, holonstream.client; print([name for name in sys.modules if name.startswith('prometheus')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_statements_stay_in_their_files() -> None:

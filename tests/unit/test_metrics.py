@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from holonstream.client.metrics import ClientMetrics
 from holonstream.local import ports
 from holonstream.ops.commands.metrics import metrics
-from holonstream.ops.observe.catalogue import METRICS
-from holonstream.ops.observe.client import ClientMetrics
 from holonstream.ops.observe.exporter import Exporter
-from holonstream.ops.observe.families import BUILD_INFO, Buckets, family
 from holonstream.ops.observe.page import page
 from holonstream.ops.observe.process import registry_of
 from holonstream.ops.observe.relay import ObservedRelay
@@ -24,6 +22,8 @@ from holonstream.ops.observe.worker import SAMPLES, observe_ages
 from holonstream.ops.settings import Settings
 from holonstream.producers.progress import Progress
 from holonstream.schemas import instant
+from holonstream.schemas.metrics import BUILD_INFO, METRICS, Histogram
+from holonstream.schemas.prometheus import SourceCollector, family
 from tests.support.records import Record
 from tests.support.scraping import Target, scrape
 
@@ -49,11 +49,11 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 def test_what_is_not_in_the_catalogue_cannot_be_exported() -> None:
     with pytest.raises(KeyError):
-        family("holonstream_something", 1.0)
+        family(("holonstream_something", 1.0))
 
 
 def test_a_histogram_counts_with_weights() -> None:
-    found = Buckets((0.1, 1.0))
+    found = Histogram((0.1, 1.0))
     found.observe(0.1)
     found.observe(0.5, 3)
     found.observe(7.0)
@@ -71,14 +71,14 @@ def _aged(seconds: float, now: datetime) -> Record:
 def test_freshness_counts_every_event_of_a_run_and_puts_it_nearly_where_it_belongs(count: int) -> None:
     now = datetime.now(UTC)
     ages = [2.0 * (count - number) / count for number in range(count)]  # in the order of the log the oldest come first
-    found = Buckets((0.1, 1.0))
+    found = Histogram((0.1, 1.0))
     observe_ages(found, [_aged(age, now) for age in ages], now.timestamp())
     assert sum(found.counts) == count
     assert abs(sum(found.counts[:2]) - sum(age <= 1.0 for age in ages)) <= (count / SAMPLES if count > SAMPLES else 0)
 
 
 def test_records_without_a_place_have_no_age() -> None:
-    found = Buckets((1.0,))
+    found = Histogram((1.0,))
     observe_ages(found, [Record(0, None, b"garbage"), Record(1, None, None)], 0.0)
     assert found.counts == [0, 0]
 
@@ -161,5 +161,7 @@ def test_an_exporter_that_has_not_looked_is_not_ready() -> None:
 
 
 def test_a_process_describes_its_metrics_before_there_are_values() -> None:
-    described = {f.name + ("_total" if f.type == "counter" else "") for f in ClientMetrics().describe()}
+    described = {
+        f.name + ("_total" if f.type == "counter" else "") for f in SourceCollector(ClientMetrics()).describe()
+    }
     assert described == {m.name for m in METRICS.values() if "client" in m.processes} - {BUILD_INFO}

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from holonstream.ops.observe.catalogue import METRICS
+from holonstream.schemas.metrics import METRICS
 from tests.support.promql import Named, named
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from holonstream.client.graph import GraphQueries
 from holonstream.client.history import At, modifications_at, state_at
+from holonstream.client.metrics import ClientMetrics
 from holonstream.ops import wiring
-from holonstream.ops.observe.client import ClientMetrics
 from holonstream.ops.settings import Settings, load
 from holonstream.producers.event_store import Appended, EventStore
 from holonstream.schemas.catalogue import Catalogue

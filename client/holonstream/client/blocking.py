@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from holonstream.client.asynchronous import Client
 from holonstream.client.loop import ClientClosed, LoopThread
-from holonstream.ops.observe.client import ClientMetrics
+from holonstream.client.metrics import ClientMetrics
 from holonstream.ops.settings import Settings
 
 __all__ = ["ClientClosed", "SyncClient"]

@@ -1,6 +1,6 @@
-"""What the processes show of themselves: metrics, and whether they live and make progress.
+"""What the processes export of themselves: metrics, and whether they live and make progress.
 
 The packages below keep plain counters and tiny hooks, called once for a write, a batch or an append, never for an
-event. Here they are turned into metrics when somebody scrapes. `catalogue` names every metric; docs/metrics.md is made
-from it.
+event. Here they are turned into metrics when somebody scrapes. `schemas.metrics` names every metric; docs/metrics.md is
+made from it.
 """

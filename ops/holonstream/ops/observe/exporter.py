@@ -11,15 +11,15 @@ from typing import TypeVar
 import structlog
 
 from holonstream.ops.kafka import client
-from holonstream.ops.observe.families import Family, family
 from holonstream.ops.observe.health import Observed, stale
-from holonstream.ops.observe.log import frontier_families
+from holonstream.ops.observe.log import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.status import LogPlace, LogStatus, log_place, log_status
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
+from holonstream.schemas.metrics import Sample
 
 log = structlog.get_logger(__name__)
 
@@ -98,22 +98,22 @@ class Exporter(Observed):
         if topic is not None:
             topic.close()
 
-    def collect(self) -> Iterator[Family]:
+    def samples(self) -> Iterator[Sample]:
         seen = self._sampler.answer
         if seen is None:
             return
         up = {("log",): float(seen.log is not None), ("kafka",): float(seen.groups is not None)}
-        yield family("holonstream_exporter_source_up", up)
+        yield "holonstream_exporter_source_up", up
         if seen.log is not None:
-            yield from frontier_families(seen.log.frontier)
+            yield from frontier_samples(seen.log.frontier)
         if isinstance(seen.log, LogStatus):
-            yield family("holonstream_relay_lag_events", seen.log.lag)
-            yield family("holonstream_relay_lag_seconds", max(seen.log.lag_seconds, 0.0))
+            yield "holonstream_relay_lag_events", seen.log.lag
+            yield "holonstream_relay_lag_seconds", max(seen.log.lag_seconds, 0.0)
         if seen.groups is not None:
             groups = seen.groups.items()
-            yield family("holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups})
-            yield family("holonstream_consumer_group_lag_seconds", {(n,): group.lag_seconds for n, group in groups})
-            yield family("holonstream_consumer_group_members", {(name,): group.members for name, group in groups})
+            yield "holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups}
+            yield "holonstream_consumer_group_lag_seconds", {(n,): group.lag_seconds for n, group in groups}
+            yield "holonstream_consumer_group_members", {(name,): group.members for name, group in groups}
 
     def dead(self) -> str | None:
         return stale("last looked", monotonic() - self._sampler.looked_at, HANGS)

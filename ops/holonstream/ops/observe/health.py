@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from holonstream.ops.observe.families import Shown
+from holonstream.schemas.metrics import Sample
 
 
 class Health(Protocol):
@@ -19,8 +19,14 @@ class Health(Protocol):
         """Why the process makes no progress; None while it does, or has nothing to do."""
 
 
-class Observed(Shown):
-    """A process's metrics and health."""
+class Observed(ABC):
+    """A process's metrics (a `schemas.metrics.MetricSource`) and health."""
+
+    process: str
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """See `MetricSource`."""
 
     @abstractmethod
     def dead(self) -> str | None:
@@ -30,8 +36,8 @@ class Observed(Shown):
     def unready(self) -> str | None:
         """See `Health`."""
 
-    def close(self) -> None:
-        """Let go of what looks were made with."""
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Stop the polling behind the samples."""
 
 
 def stale(what: str, age: float, limit: float) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holonstream.ops.observe.families import Family, family
 from holonstream.producers.frontier import FrontierStatus
+from holonstream.schemas.metrics import Sample
 
 
-def frontier_families(frontier: FrontierStatus) -> Iterator[Family]:
+def frontier_samples(frontier: FrontierStatus) -> Iterator[Sample]:
     """Head, frontier and its holder."""
-    yield family("holonstream_log_head_position", frontier.head)
-    yield family("holonstream_log_frontier_position", frontier.frontier)
+    yield "holonstream_log_head_position", frontier.head
+    yield "holonstream_log_frontier_position", frontier.frontier
     age = 0.0 if frontier.holder is None else frontier.holder.age_seconds
     if age is not None:
-        yield family("holonstream_log_frontier_holder_seconds", age)
+        yield "holonstream_log_frontier_holder_seconds", age

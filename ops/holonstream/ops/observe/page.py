@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holonstream.ops.observe.catalogue import EVERY, METRICS, Metric
+from holonstream.schemas.metrics import EVERY, METRICS, Metric
 
 HEAD = """\
 # Metrics and health

@@ -38,16 +38,17 @@ def registry_of(process: Observed) -> CollectorRegistry:
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
     from prometheus_client.registry import Collector
 
-    from holonstream.ops.observe.families import BUILD_INFO, family
+    from holonstream.schemas.metrics import BUILD_INFO
+    from holonstream.schemas.prometheus import Family, SourceCollector, family
 
     class BuildInfo(Collector):
-        def collect(self):  # type: ignore[no-untyped-def]
-            yield family(BUILD_INFO, {(version("holonstream"), process.process): 1.0})
+        def collect(self) -> Iterator[Family]:
+            yield family((BUILD_INFO, {(version("holonstream"), process.process): 1.0}))
 
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     registry.register(BuildInfo())
-    registry.register(process)
+    registry.register(SourceCollector(process))
     return registry

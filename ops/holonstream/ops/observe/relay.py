@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
-from holonstream.ops.observe.families import Family, family
 from holonstream.ops.observe.health import Observed, stale
-from holonstream.ops.observe.log import frontier_families
+from holonstream.ops.observe.log import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.producers.progress import Progress
 from holonstream.producers.status import LogPlace, log_place
+from holonstream.schemas.metrics import Sample
 
 HANGS = 120.0  # seconds; beyond every time limit of the relay's own calls
 
@@ -37,20 +37,20 @@ class ObservedRelay(Observed):
     def close(self) -> None:
         self._log.close()
 
-    def collect(self) -> Iterator[Family]:
+    def samples(self) -> Iterator[Sample]:
         now = self._progress.now
-        yield family("holonstream_relay_leading", float(now.state == "leader"))
-        yield family("holonstream_relay_events_total", now.relayed)
-        yield family("holonstream_relay_transactions_total", now.transactions)
-        yield family("holonstream_relay_bytes_total", now.bytes)
-        yield family("holonstream_relay_position", now.position)
+        yield "holonstream_relay_leading", float(now.state == "leader")
+        yield "holonstream_relay_events_total", now.relayed
+        yield "holonstream_relay_transactions_total", now.transactions
+        yield "holonstream_relay_bytes_total", now.bytes
+        yield "holonstream_relay_position", now.position
         causes = {("unavailable",): now.unavailable, ("fenced",): now.fenced}
-        yield family("holonstream_relay_interruptions_total", causes)
+        yield "holonstream_relay_interruptions_total", causes
         if (answer := self._log.answer) is not None:
             place, leading = answer
-            yield from frontier_families(place.frontier)
+            yield from frontier_samples(place.frontier)
             if leading:  # a standby does not know what is published
-                yield family("holonstream_relay_lag_seconds", place.lag_seconds)
+                yield "holonstream_relay_lag_seconds", place.lag_seconds
 
     def dead(self) -> str | None:
         return stale("the relay's thread last got on", self._age(), HANGS)

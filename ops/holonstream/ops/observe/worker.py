@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from time import monotonic
 
-from holonstream.ops.observe.families import Buckets, Family, buckets, family
 from holonstream.ops.observe.health import Observed, first, stale
 from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.metrics import Histogram, Sample, histogram
 from holonstream.schemas.wire import decode_place
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.sink import InvalidationSink
@@ -38,10 +38,10 @@ class ObservedWorker(Observed):
         """`name` is ``graph`` or ``cache``."""
         self.process = name
         self._app, self._stall = app, stall
-        self._batch_events = buckets("holonstream_batch_events")
-        self._fold = buckets("holonstream_fold_seconds")
-        self._write = buckets("holonstream_write_seconds")
-        self._freshness = buckets("holonstream_freshness_seconds")
+        self._batch_events = histogram("holonstream_batch_events")
+        self._fold = histogram("holonstream_fold_seconds")
+        self._write = histogram("holonstream_write_seconds")
+        self._freshness = histogram("holonstream_freshness_seconds")
         self._outcomes = dict.fromkeys(OUTCOMES, 0)
         self._folded = 0.0
         app.follower.on_written = self.wrote
@@ -69,26 +69,26 @@ class ObservedWorker(Observed):
 
     # --- by whoever asks -------------------------------------------------------------------------------------------
 
-    def collect(self) -> Iterator[Family]:
+    def samples(self) -> Iterator[Sample]:
         app, group = self._app, self.process
         lag = app.vitals.lag()
         one = (group,)
-        yield family("holonstream_group_lag_events", {(group, str(tp.partition)): n for tp, n in lag.items()})
-        yield family("holonstream_group_lag_seconds", {one: self._lag_seconds()})
-        yield family("holonstream_group_partitions", {one: len(app.vitals.marks())})
-        yield family("holonstream_batch_events", {one: self._batch_events})
-        yield family("holonstream_fold_seconds", {one: self._fold})
-        yield family("holonstream_write_seconds", {one: self._write})
-        yield family("holonstream_freshness_seconds", {one: self._freshness})
-        yield family("holonstream_events_total", {(group, name): n for name, n in self._outcomes.items()})
+        yield "holonstream_group_lag_events", {(group, str(tp.partition)): n for tp, n in lag.items()}
+        yield "holonstream_group_lag_seconds", {one: self._lag_seconds()}
+        yield "holonstream_group_partitions", {one: len(app.vitals.marks())}
+        yield "holonstream_batch_events", {one: self._batch_events}
+        yield "holonstream_fold_seconds", {one: self._fold}
+        yield "holonstream_write_seconds", {one: self._write}
+        yield "holonstream_freshness_seconds", {one: self._freshness}
+        yield "holonstream_events_total", {(group, name): n for name, n in self._outcomes.items()}
         causes = dict(app.follower.causes)
-        yield family("holonstream_retries_total", {(group, cause): n for cause, n in causes.items()})
+        yield "holonstream_retries_total", {(group, cause): n for cause, n in causes.items()}
         match app.sink:
             case GraphSink() as graph:
-                yield family("holonstream_parked_streams", graph.parked_streams)
+                yield "holonstream_parked_streams", graph.parked_streams
             case InvalidationSink() as cache:
-                yield family("holonstream_cache_tombstones_total", cache.counters.tombstones)
-                yield family("holonstream_cache_floors_total", cache.counters.floors)
+                yield "holonstream_cache_tombstones_total", cache.counters.tombstones
+                yield "holonstream_cache_floors_total", cache.counters.floors
 
     def _lag_seconds(self) -> float:
         ages = [monotonic() - since for since in self._behind_since()]
@@ -136,7 +136,7 @@ class ObservedWorker(Observed):
         return stale(f"behind by {lag} offsets, last progress", idle, self._stall)
 
 
-def observe_ages(freshness: Buckets, records: Sequence[RawRecord], now: float) -> None:
+def observe_ages(freshness: Histogram, records: Sequence[RawRecord], now: float) -> None:
     """Count the ages of a run's events, from a sample; `now` is in seconds since the epoch."""
     count = len(records)
     samples = min(count, SAMPLES)

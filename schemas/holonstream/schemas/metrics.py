@@ -1,14 +1,21 @@
-"""Every metric: its name, type, labels and meaning. What is not declared here cannot be exported."""
+"""Every metric: its name, type, labels and meaning. What is not declared here cannot be exported.
+
+Processes and clients keep plain counters and give them as `Sample`s when they are scraped. Nothing here needs
+prometheus_client: `schemas.prometheus` turns samples into what it exports.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 FRESHNESS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
 EVENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
 
+BUILD_INFO = "holonstream_build_info"
 EVERY = ("relay", "graph", "cache", "exporter", "client")
 WORKERS = ("graph", "cache")
 
@@ -26,7 +33,7 @@ class Metric:
 
 
 _ALL = (
-    Metric("holonstream_build_info", "gauge", EVERY, "Always 1; what runs here.", ("version", "process")),
+    Metric(BUILD_INFO, "gauge", EVERY, "Always 1; what runs here.", ("version", "process")),
     # the relay
     Metric("holonstream_relay_leading", "gauge", ("relay",), "1 while this relay leads, 0 for a standby or any other."),
     Metric("holonstream_relay_events_total", "counter", ("relay",), "Events published."),
@@ -173,3 +180,40 @@ _ALL = (
 )
 
 METRICS = {metric.name: metric for metric in _ALL}
+
+
+class Histogram:
+    """A histogram with weights. Written by one thread at a time; a reader may be an observation behind."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float, weight: int = 1) -> None:
+        """Count `weight` observations of a value."""
+        self.counts[bisect_left(self.bounds, value)] += weight
+        self.sum += value * weight
+
+
+def histogram(name: str) -> Histogram:
+    """An empty histogram with the buckets that are declared for the metric."""
+    return Histogram(METRICS[name].buckets)
+
+
+Value = float | Histogram
+Sample = tuple[str, Value | Mapping[Any, float] | Mapping[Any, Histogram]]
+"""a metric's name with its value, or with one value for each tuple of label values, in the declared order of labels"""
+
+
+class MetricSource(Protocol):
+    """What can be scraped: the metrics declared for one kind of process, with their present values."""
+
+    @property
+    def process(self) -> str:
+        """One of those that `Metric.processes` names."""
+
+    def samples(self) -> Iterator[Sample]:
+        """The present values; a metric whose source does not answer is left out."""
