@@ -4,7 +4,8 @@ A module has one public function, ``measure(settings) -> list[Figure]``, and tak
 emptied, the log is filled. `python -m benchmarks` starts servers of its own for it.
 """
 
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.client.settings import PREFIX
+from holonstream.ops.settings import Settings
 
 NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics", "scaling")
 
@@ -12,8 +13,8 @@ NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics",
 def environment(settings: Settings) -> dict[str, str]:
     """The variables with which a process of ours finds the same servers."""
     return {
-        f"{PREFIX}POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        f"{PREFIX}POSTGRES_DSN": settings.postgres_dsn.reveal(),
         f"{PREFIX}KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         f"{PREFIX}NEO4J_URI": settings.neo4j_uri,
-        f"{PREFIX}REDIS_URL": settings.redis_url.get_secret_value(),
+        f"{PREFIX}REDIS_URL": settings.redis_url.reveal(),
     }

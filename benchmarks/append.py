@@ -77,7 +77,7 @@ def timed(action: Callable[..., object], *arguments: object) -> float:
 
 def measure(settings: Settings) -> list[Figure]:
     """Events per second: the SQL function, and the Python layer with its validation."""
-    dsn = settings.postgres_dsn.get_secret_value()
+    dsn = settings.postgres_dsn.reveal()
     catalogue = Catalogue.load()
     apply_schema(dsn, catalogue)
     times: dict[str, list[float]] = {"bare": [], "append_events": [], "PostgresEventStore.append": []}

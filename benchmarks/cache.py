@@ -202,7 +202,7 @@ async def measure_invalidation(url: str) -> list[Figure]:
 
 def measure(settings: Settings) -> list[Figure]:
     """Reads, then invalidation; what was written is deleted."""
-    return asyncio.run(_measure(settings.redis_url.get_secret_value()))
+    return asyncio.run(_measure(settings.redis_url.reveal()))
 
 
 async def _measure(url: str) -> list[Figure]:

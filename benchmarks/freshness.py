@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks import environment
 from benchmarks.figures import Figure
+from holonstream.client import connections
 from holonstream.demo.freshness import Latency
 from holonstream.demo.freshness import measure as measure_latencies
-from holonstream.ops import wiring
 from holonstream.ops.commands.init import initialise
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
@@ -53,10 +53,10 @@ def measure(settings: Settings) -> list[Figure]:
 
 
 async def _measure(settings: Settings) -> list[Latency]:
-    known = wiring.catalogue(settings)
+    known = connections.catalogue(settings)
     dice = random.Random(1)
-    with wiring.event_store(settings, known) as log:
-        async with wiring.graph_connection(settings) as connection:
+    with connections.event_store(settings, known) as log:
+        async with connections.graph_connection(settings) as connection:
             graph = Neo4jGraphStore(connection, known, settings.topic)
             people = [_event("PersonCreated", f"p-{number}", {"name": f"Person {number}"}) for number in range(HOLONS)]
             first = [people[start : start + 1000] for start in range(0, HOLONS, 1000)]

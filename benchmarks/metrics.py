@@ -139,7 +139,7 @@ async def _sinks(settings: Settings) -> list[Figure]:
 
     figures = await _fed(graph, "graph", "graph sink, hot holons", run)
     await graph.sink.close()
-    redis = connect(settings.redis_url.get_secret_value(), timeout=5)
+    redis = connect(settings.redis_url.reveal(), timeout=5)
     cache = cache_app(group, redis, "bench", value_ttl=60, tombstone_ttl=600)
     await cache.sink.open()
     await cache.sink.assign(TOPIC, 0, None)

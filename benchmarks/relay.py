@@ -43,7 +43,7 @@ def fill(dsn: str, events: int) -> None:
 
 def measure(settings: Settings) -> list[Figure]:
     """The best of three drains, single events, and the memory of the process that did it all."""
-    dsn, bootstrap = settings.postgres_dsn.get_secret_value(), settings.kafka_bootstrap
+    dsn, bootstrap = settings.postgres_dsn.reveal(), settings.kafka_bootstrap
     apply_schema(dsn, Catalogue.load())
     fill(dsn, EVENTS)
     rates: list[float] = []

@@ -27,12 +27,13 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks import environment
 from benchmarks.figures import Figure
+from holonstream.client import connections
+from holonstream.client.settings import PREFIX
 from holonstream.demo.writers import Ledger
-from holonstream.ops import wiring
 from holonstream.ops.commands.init import initialise
 from holonstream.ops.kafka import answered, client, describe
 from holonstream.ops.processes import Processes
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.producers.event_store import PostgresEventStore
 from holonstream.schemas import instant, wire
@@ -132,7 +133,7 @@ def measure(settings: Settings) -> list[Figure]:
     found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}BATCH_EVENTS": str(RUN)}
     with (
         tempfile.TemporaryDirectory() as folder,
-        wiring.event_store(settings, wiring.catalogue(settings)) as store,
+        connections.event_store(settings, connections.catalogue(settings)) as store,
         Processes(found, Path(folder)) as processes,
         TopicStatus(client(settings), settings.topic) as topic,
     ):

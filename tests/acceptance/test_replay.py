@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from holonstream.ops import wiring
+from holonstream.client import connections
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members
@@ -242,9 +242,9 @@ def test_a_forgotten_cache_gives_what_the_graph_has(pipeline: Pipeline, tmp_path
 
     async def read() -> tuple[list[str], int, int]:
         """The names of all three, cache hits, and fills."""
-        async with wiring.graph_connection(settings) as connection:
-            graph = Neo4jGraphStore(connection, wiring.catalogue(settings), settings.topic)
-            redis = wiring.redis_client(settings, timeout=5)
+        async with connections.graph_connection(settings) as connection:
+            graph = Neo4jGraphStore(connection, connections.catalogue(settings), settings.topic)
+            redis = connections.redis_client(settings, timeout=5)
             async with CachedGraphStore(graph, redis, settings.namespace) as store:
                 found = [await store.get_holon(f"p-{n}") for n in range(3)]
                 return (
@@ -255,7 +255,7 @@ def test_a_forgotten_cache_gives_what_the_graph_has(pipeline: Pipeline, tmp_path
 
     async def spoil() -> None:
         """What no invalidation would ever replace: a wrong value at a position to come, as of a restored Redis."""
-        redis = wiring.redis_client(settings, timeout=5)
+        redis = connections.redis_client(settings, timeout=5)
         key = f"{settings.namespace}:holon:p-1"
         value = await redis.get(key)
         assert isinstance(value, bytes)

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 
+from holonstream.client import connections
 from holonstream.ops import wiring
 from holonstream.ops.kafka import client
 from holonstream.ops.status import TopicStatus
@@ -230,7 +231,7 @@ def check_dead_letters(world: World, garbage: set[tuple[int, int]], violations: 
 
 
 async def _checkpoints(world: World) -> list[freshness.Checkpoint]:
-    async with wiring.graph_connection(world.settings) as connection:
+    async with connections.graph_connection(world.settings) as connection:
         return await freshness.checkpoints(connection, world.settings.topic)
 
 

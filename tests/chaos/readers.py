@@ -22,7 +22,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from holonstream.ops import wiring
+from holonstream.client import connections
 from holonstream.ops.settings import Settings
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
@@ -103,8 +103,8 @@ class Readers(Beside):
     async def _reader(self, read: Callable[[CachedGraphStore, Any], Awaitable[None]]) -> None:
         """One reader with a store of its own, so that its counters tell whether a read was a hit."""
         never, pause = asyncio.Event(), PAUSE
-        redis = wiring.redis_client(self._settings, timeout=CACHE_TIMEOUT)
-        connection = wiring.graph_connection(self._settings)
+        redis = connections.redis_client(self._settings, timeout=CACHE_TIMEOUT)
+        connection = connections.graph_connection(self._settings)
         graph = Neo4jGraphStore(connection, self._catalogue, self._settings.topic)
         cached = CachedGraphStore(graph, redis, self._settings.namespace, retry_after=0.2)
         try:

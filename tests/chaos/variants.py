@@ -16,7 +16,7 @@ import psycopg
 
 from holonstream.ops import logs
 from holonstream.ops.kafka import security
-from holonstream.ops.settings import load
+from holonstream.ops.settings import Settings
 from holonstream.ops.stopping import stop_on_signals
 from holonstream.producers.log_reader import EventBatch
 from holonstream.producers.publisher import Publisher
@@ -55,11 +55,11 @@ class BrokenRelay(Relay):
 
 def main(variant: str) -> None:
     """Run until SIGTERM."""
-    settings = load()
+    settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     relay = BrokenRelay(
-        settings.postgres_dsn.get_secret_value(),
+        settings.postgres_dsn.reveal(),
         settings.kafka_bootstrap,
         namespace=settings.namespace,
         kafka_config=security(settings),

@@ -28,7 +28,8 @@ from holonstream.client import (
     new_event_id,
 )
 from holonstream.client.asynchronous import LOG_CALLS, PAGE
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.client.settings import PREFIX
+from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable, WrongExpectedVersion
 from holonstream.producers.event_store import PostgresEventStore
 from holonstream.producers.schema import apply_schema

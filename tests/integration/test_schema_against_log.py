@@ -7,6 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from holonstream.client.settings import Secret
 from holonstream.ops.commands.schemas import schemas
 from holonstream.ops.settings import Settings
 from holonstream.producers.event_store import PostgresEventStore
@@ -37,7 +38,7 @@ def test_what_todays_schemas_would_refuse_is_named(postgres_dsn: str, tmp_path: 
         store.append([pump({"state": "ok"}), pump({"state": 5})])
 
     def run(folder: Path) -> tuple[int, str]:
-        settings = Settings(postgres_dsn=postgres_dsn, schemas=folder)
+        settings = Settings(postgres_dsn=Secret(postgres_dsn), schemas=folder)
         result = CliRunner().invoke(schemas, ["check", "--against-log"], obj=settings, catch_exceptions=False)
         return result.exit_code, result.stdout
 

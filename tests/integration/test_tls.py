@@ -17,9 +17,10 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
+from holonstream.client import connections
+from holonstream.client.settings import Secret
 from holonstream.local import ports
 from holonstream.local.temporary import temporary_stack
-from holonstream.ops import wiring
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.postgres import connect
@@ -76,7 +77,7 @@ def redis_port(certificates: Certificates, tmp_path_factory: pytest.TempPathFact
 
 @asynccontextmanager
 async def redis_of(settings: Settings) -> AsyncIterator[Redis]:
-    client = wiring.redis_client(settings, timeout=5)
+    client = connections.redis_client(settings, timeout=5)
     try:
         yield client
     finally:
@@ -86,13 +87,21 @@ async def redis_of(settings: Settings) -> AsyncIterator[Redis]:
 @in_loop
 async def test_redis_with_tls_and_a_password(redis_port: int, certificates: Certificates) -> None:
     url = f"rediss://127.0.0.1:{redis_port}/0"
-    async with redis_of(Settings(redis_url=url, redis_password=PASSWORD, redis_ca=certificates.ca)) as client:
+    async with redis_of(
+        Settings(redis_url=Secret(url), redis_password=Secret(PASSWORD), redis_ca=certificates.ca)
+    ) as client:
         assert await client.ping()
     for settings, said in (
-        (Settings(redis_url=url, redis_password=PASSWORD, redis_ca=certificates.stranger), "certificate verify failed"),
-        (Settings(redis_url=url, redis_password=PASSWORD), "certificate verify failed"),
-        (Settings(redis_url=url, redis_password="wrong", redis_ca=certificates.ca), "invalid username-password pair"),
-        (Settings(redis_url=url.replace("rediss", "redis"), redis_password=PASSWORD), ""),
+        (
+            Settings(redis_url=Secret(url), redis_password=Secret(PASSWORD), redis_ca=certificates.stranger),
+            "certificate verify failed",
+        ),
+        (Settings(redis_url=Secret(url), redis_password=Secret(PASSWORD)), "certificate verify failed"),
+        (
+            Settings(redis_url=Secret(url), redis_password=Secret("wrong"), redis_ca=certificates.ca),
+            "invalid username-password pair",
+        ),
+        (Settings(redis_url=Secret(url.replace("rediss", "redis")), redis_password=Secret(PASSWORD)), ""),
     ):
         async with redis_of(settings) as client:
             with pytest.raises(CacheUnavailable) as raised, redis_errors("pinging"):
@@ -123,7 +132,9 @@ def postgres(certificates: Certificates) -> Iterator[str]:
 
 def test_postgresql_with_tls_and_a_password(postgres: str, certificates: Certificates) -> None:
     def settings(tls: str, password: str = PASSWORD) -> Settings:
-        return Settings(postgres_dsn=f"postgresql://app@{postgres}/holonstream?{tls}", postgres_password=password)
+        return Settings(
+            postgres_dsn=Secret(f"postgresql://app@{postgres}/holonstream?{tls}"), postgres_password=Secret(password)
+        )
 
     whole = f"sslmode=verify-full&sslrootcert={certificates.ca}"
     with connect(settings(whole).log_dsn, "test") as connection:
@@ -155,7 +166,7 @@ async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) ->
         port = server.sockets[0].getsockname()[1]
         for ca, trusted in ((certificates.ca, True), (certificates.stranger, False), (None, False)):
             shaken.clear()
-            graph = wiring.graph_connection(Settings(neo4j_uri=f"bolt+s://127.0.0.1:{port}", neo4j_ca=ca))
+            graph = connections.graph_connection(Settings(neo4j_uri=f"bolt+s://127.0.0.1:{port}", neo4j_ca=ca))
             with pytest.raises(GraphUnavailable) as raised:
                 await graph.open()
             assert ("SSLCertVerificationError" in str(raised.value)) != trusted

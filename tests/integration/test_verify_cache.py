@@ -54,7 +54,7 @@ class Cached:
                 return dict.fromkeys(range(PARTITIONS), self.acknowledged)
 
             client: Redis = connect(self.url, timeout=5)
-            with LogReader(self.world.settings.postgres_dsn.get_secret_value(), CATALOGUE) as log:
+            with LogReader(self.world.settings.postgres_dsn.reveal(), CATALOGUE) as log:
                 verifier = CacheVerifier(
                     client, self.namespace, log, graph, CATALOGUE, TOPIC, acknowledged, repairs=repairs
                 )

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
+from holonstream.client.settings import Secret
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.event_store import PostgresEventStore
@@ -48,7 +49,7 @@ class World:
 
     def append_unchecked(self, *events: Event) -> None:
         """Append by SQL alone, as a service in another language would: no JSON Schema is asked."""
-        with psycopg.connect(self.settings.postgres_dsn.get_secret_value()) as connection:
+        with psycopg.connect(self.settings.postgres_dsn.reveal()) as connection:
             append(connection, [{"id": str(uuid4()), **msgspec.to_builtins(e)} for e in events])
 
     def follow(self, events: Sequence[RecordedEvent] | None = None) -> None:
@@ -110,7 +111,7 @@ async def write(into: GraphSink, log: Sequence[RecordedEvent]) -> None:
 @pytest.fixture
 def world(postgres_dsn: str, neo4j_uri: str) -> Iterator[World]:
     apply_schema(postgres_dsn, CATALOGUE)
-    settings = Settings(postgres_dsn=postgres_dsn, neo4j_uri=neo4j_uri, namespace=TOPIC.removesuffix(".events"))
+    settings = Settings(postgres_dsn=Secret(postgres_dsn), neo4j_uri=neo4j_uri, namespace=TOPIC.removesuffix(".events"))
     with PostgresEventStore(postgres_dsn, CATALOGUE) as log:
         made = World(settings, log, neo4j_uri)
         made.graph(lambda connection: initialise(connection, CATALOGUE, TOPIC, PARTITIONS))
@@ -462,7 +463,7 @@ def test_a_graph_that_is_ahead_of_the_settled_position_is_no_difference(world: W
             await write(worker(connection), list(world.log.read()))
 
     async def verified(connection: GraphConnection) -> dict[str, Any]:
-        with Overtaken(world.settings.postgres_dsn.get_secret_value(), CATALOGUE) as log:
+        with Overtaken(world.settings.postgres_dsn.reveal(), CATALOGUE) as log:
             verifier = GraphVerifier(log, connection, CATALOGUE, TOPIC, deadline=10)
             return (await verifier.whole(10)).document()
 

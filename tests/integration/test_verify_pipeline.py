@@ -10,7 +10,7 @@ import neo4j
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
-from holonstream.ops import wiring
+from holonstream.client import connections
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.event_store import PostgresEventStore
@@ -46,9 +46,9 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
 
     async def read_all(graph_only: bool = False) -> int:
         """Read every person through the cache; returns how many fills there were."""
-        async with wiring.graph_connection(settings) as connection:
+        async with connections.graph_connection(settings) as connection:
             graph = Neo4jGraphStore(connection, CATALOGUE, settings.topic)
-            redis = wiring.redis_client(settings, timeout=5)
+            redis = connections.redis_client(settings, timeout=5)
             async with CachedGraphStore(graph, redis, settings.namespace) as store:
                 for i in range(PEOPLE):
                     assert await store.get_holon(f"p-{i}") is not None
@@ -59,7 +59,7 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
         found = report(settings, "cache", "--all", code=0)
         return bool(found["verdicts"] == {"equal": PEOPLE})
 
-    with PostgresEventStore(settings.postgres_dsn.get_secret_value(), CATALOGUE) as log:
+    with PostgresEventStore(settings.postgres_dsn.reveal(), CATALOGUE) as log:
         log.append(made())
         pipeline.start("relay", "graph", "cache")
         pipeline.wait_until_relayed(2 * PEOPLE)
@@ -73,7 +73,7 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
         assert found["verdicts"] == {"equal": PEOPLE - 10, "lagging": 10}
         assert 0 < found["oldest"]["lagging"] < 300
         # with it: tombstones, and the next reads fill the new values
-        kept = wiring.redis_client(settings, timeout=5)
+        kept = connections.redis_client(settings, timeout=5)
         key = f"{settings.namespace}:holon:p-3"
         old = asyncio.run(_get(kept, key))
         pipeline.start("cache")
@@ -81,7 +81,7 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
         assert report(settings, "cache", "--all", code=0)["verdicts"] == {"equal": PEOPLE - 10, "tombstone": 10}
         wait_until(filled, "every person is cached again", 60)
         # an old value put back by hand is stale, for the cache group has committed the event
-        asyncio.run(_put(wiring.redis_client(settings, timeout=5), key, old))
+        asyncio.run(_put(connections.redis_client(settings, timeout=5), key, old))
         (stale,) = report(settings, "cache", "--all", "--repair", code=1)["findings"]
         assert (stale["verdict"], stale["key"], stale["deleted"]) == ("stale", key, True)
         assert report(settings, "cache", "--all", code=0)["verdicts"] == {"equal": PEOPLE - 1}
@@ -92,8 +92,8 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
         assert report(settings, "cache", "--all", code=0)["verdicts"] == {"equal": PEOPLE - 1}
         assert report(settings, "graph", "--repair", code=1)["repaired"] == 1
         wait_until(filled, "the repaired holon is cached", 60)
-        right = asyncio.run(_get(wiring.redis_client(settings, timeout=5), key))
-        asyncio.run(_put(wiring.redis_client(settings, timeout=5), key, right.replace(b"person 3", b"person X")))
+        right = asyncio.run(_get(connections.redis_client(settings, timeout=5), key))
+        asyncio.run(_put(connections.redis_client(settings, timeout=5), key, right.replace(b"person 3", b"person X")))
         (altered,) = report(settings, "cache", "--sample", "1000", "--repair", code=1)["findings"]
         assert (altered["verdict"], altered["key"]) == ("altered", key)
         wait_until(filled, "the right value is cached", 60)

@@ -24,7 +24,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from holonstream.ops import logs
 from holonstream.ops.observe.process import observed
 from holonstream.ops.observe.worker import ObservedWorker
-from holonstream.ops.settings import load
+from holonstream.ops.settings import Settings
 from holonstream.schemas.errors import Unavailable
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams import app as streams_app
@@ -95,7 +95,7 @@ def break_sync(folder: Path) -> None:
 if __name__ == "__main__":
     bootstrap, prefix, group, folder, max_batch = sys.argv[1:6]
     logs.configure("info", "console")
-    configured = load()
+    configured = Settings.load()
     break_sync(Path(folder))
     if (Path(folder) / "poll-interval").exists():
         streams_app.FOREVER = float((Path(folder) / "poll-interval").read_text())

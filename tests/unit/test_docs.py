@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from holonstream.client.settings import PREFIX
 from holonstream.ops.cli import cli
 from holonstream.ops.commands.settings import page
-from holonstream.ops.settings import PREFIX, SECRETS, Settings
+from holonstream.ops.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,8 +39,8 @@ def test_commands_that_a_document_names_exist(document: Path) -> None:
 
 
 def test_settings_that_are_named_anywhere_exist() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in Settings.secrets()}
     others = {PREFIX + name for name in ("LOCAL_DIR", "CACHE_DIR", "TEST_STACK_DIR", "TEST_SHARED")}
     for file in [*DOCS, ROOT / "docker-compose.yml", *(ROOT / "local").rglob("*.py")]:
         for name in re.findall(rf"{PREFIX}[A-Z0-9_]+", file.read_text()):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from holonstream.client.settings import PREFIX
 from holonstream.ops import probe
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,6 +73,6 @@ def test_it_asks_the_process_how_it_is(instructions: list[tuple[str, str]]) -> N
 
 
 def test_settings_that_the_image_reads_exist() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
     for file in (ROOT / "Dockerfile", Path(probe.__file__)):
         assert set(re.findall(rf"{PREFIX}\w+", file.read_text())) <= known

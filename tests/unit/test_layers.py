@@ -18,7 +18,7 @@ ALLOWED = {
     "producers": {"schemas"},
     "sinks": {"schemas"},
     "streams": {"schemas", "sinks"},
-    "client": {"schemas", "producers", "sinks", "ops"},
+    "client": {"schemas", "producers", "sinks"},
     "ops": {"schemas", "producers", "sinks", "streams", "client", "local", "demo"},
     "demo": {"schemas", "producers", "sinks", "streams", "client", "ops", "local"},
 }

@@ -15,10 +15,11 @@ import click
 import pytest
 import yaml
 
+from holonstream.client.settings import PREFIX
 from holonstream.local import jars
 from holonstream.ops import probe
 from holonstream.ops.commands import COMMANDS
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -101,16 +102,16 @@ def test_commands_of_our_processes_exist(compose: dict[str, Any]) -> None:
 
 
 def test_settings_of_our_processes_are_valid_and_name_every_store(compose: dict[str, Any]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
     for name in PROCESSES:
         given = environment(compose["services"][name])
         assert given.keys() <= known
         settings = Settings.of(given)
         stores = [
-            settings.postgres_dsn.get_secret_value(),
+            settings.postgres_dsn.reveal(),
             settings.kafka_bootstrap,
             settings.neo4j_uri,
-            settings.redis_url.get_secret_value(),
+            settings.redis_url.reveal(),
         ]
         for store, address in zip(("postgres", "kafka", "neo4j", "redis"), stores, strict=True):
             assert re.search(rf"\b{store}:\d+", address.partition("://")[2] or address), address

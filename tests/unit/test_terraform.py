@@ -22,9 +22,10 @@ import click
 import hcl2
 import pytest
 
+from holonstream.client.settings import PREFIX
 from holonstream.ops import probe
 from holonstream.ops.commands import COMMANDS
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus
 from holonstream.producers.frontier import FrontierHolder, FrontierStatus
 
@@ -153,7 +154,7 @@ def test_the_examples_tfvars_are_variables(folder: Path) -> None:
 
 
 def test_settings_exist() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
     for file in [*FILES, DEPLOY]:
         used = set(re.findall(rf"\b{PREFIX}\w+", file.read_text()))
         assert used <= known, f"{file.relative_to(ROOT)}: no setting {sorted(used - known)}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 from holonstream.client.asking import as_of, merge_tokens
 from holonstream.client.asynchronous import Client
 from holonstream.client.blocking import ClientClosed, SyncClient
+from holonstream.client.settings import ClientSettings, InvalidSettings
 from holonstream.producers.event_store import Appended, new_event_id
 from holonstream.schemas.event import Event, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import Holon, Relationship
@@ -37,10 +38,12 @@ __all__ = [
     "Appended",
     "Client",
     "ClientClosed",
+    "ClientSettings",
     "Event",
     "Holon",
     "HolonFilter",
     "HolonPattern",
+    "InvalidSettings",
     "NotYetVisible",
     "Pattern",
     "PatternMatch",

@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from holonstream.client import connections
 from holonstream.client.graph import GraphQueries
 from holonstream.client.history import At, modifications_at, state_at
 from holonstream.client.metrics import ClientMetrics
-from holonstream.ops import wiring
-from holonstream.ops.settings import Settings, load
+from holonstream.client.settings import ClientSettings
 from holonstream.producers.event_store import Appended, EventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import Event, RecordedEvent
@@ -71,25 +71,25 @@ class Client(GraphQueries):
 
     @classmethod
     @asynccontextmanager
-    async def from_settings(cls, settings: Settings | None = None) -> AsyncIterator[Client]:
+    async def from_settings(cls, settings: ClientSettings | None = None) -> AsyncIterator[Client]:
         """A client that is open inside the ``async with``; settings come from the environment unless given.
 
         Raises InvalidSettings; LogUnavailable, GraphUnavailable or NotInitialised when the log or the graph cannot be
         used. From then on each call needs only what it asks: reads of the present go on without the log, the log
         without the graph, both without the cache.
         """
-        settings = load() if settings is None else settings
-        known = wiring.catalogue(settings)
+        settings = ClientSettings.load() if settings is None else settings
+        known = connections.catalogue(settings)
         metrics = ClientMetrics()
         async with AsyncExitStack() as stack:
             log = await asyncio.to_thread(
-                wiring.event_store, settings, known, max_connections=LOG_CALLS, on_append=metrics.appended
+                connections.event_store, settings, known, max_connections=LOG_CALLS, on_append=metrics.appended
             )
             stack.push_async_callback(asyncio.to_thread, log.close)
-            graph = Neo4jGraphStore(wiring.graph_connection(settings), known, settings.topic)
+            graph = Neo4jGraphStore(connections.graph_connection(settings), known, settings.topic)
             stack.push_async_callback(graph.close)
             await graph.open()
-            redis = wiring.redis_client(settings, timeout=wiring.READ_TIMEOUT)
+            redis = connections.redis_client(settings)
             cached = await stack.enter_async_context(
                 CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=metrics.cache)
             )

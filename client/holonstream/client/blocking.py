@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from holonstream.client.asynchronous import Client
 from holonstream.client.loop import ClientClosed, LoopThread
 from holonstream.client.metrics import ClientMetrics
-from holonstream.ops.settings import Settings
+from holonstream.client.settings import ClientSettings
 
 __all__ = ["ClientClosed", "SyncClient"]
 
@@ -81,7 +81,7 @@ class SyncClient:
 
     @classmethod
     @contextmanager
-    def from_settings(cls, settings: Settings | None = None) -> Iterator[SyncClient]:
+    def from_settings(cls, settings: ClientSettings | None = None) -> Iterator[SyncClient]:
         """A client that is open inside the ``with``. Settings and errors as for `Client.from_settings`."""
         with cls.over(Client.from_settings(settings)) as client:
             yield client

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import click
 
+from holonstream.client import connections
 from holonstream.demo.data import DataSet
 from holonstream.demo.freshness import measure
-from holonstream.ops import wiring
 from holonstream.ops.output import print_table
 from holonstream.ops.settings import Settings
 from holonstream.producers.event_store import PostgresEventStore
@@ -36,12 +36,12 @@ class WrongCount(HolonstreamError):
 
 async def answer(settings: Settings, data: DataSet) -> None:
     """Check the graph against the log, then ask. Raises WrongCount."""
-    known = wiring.catalogue(settings)
-    with wiring.event_store(settings, known) as log:
-        async with wiring.graph_connection(settings) as connection:
+    known = connections.catalogue(settings)
+    with connections.event_store(settings, known) as log:
+        async with connections.graph_connection(settings) as connection:
             graph = Neo4jGraphStore(connection, known, settings.topic)
             async with CachedGraphStore(
-                graph, wiring.redis_client(settings, timeout=wiring.READ_TIMEOUT), settings.namespace
+                graph, connections.redis_client(settings, timeout=connections.READ_TIMEOUT), settings.namespace
             ) as cached:
                 click.echo("\ncounts: the graph against the fold of the log")
                 await _check(fold(known, log.read()), graph)

@@ -49,16 +49,16 @@ def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -
 
 
 def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: Path, writers: int, batch: int) -> None:
+    from holonstream.client import connections
     from holonstream.demo.answers import answer
     from holonstream.demo.progress import Progress
     from holonstream.demo.writers import Ledger, write
-    from holonstream.ops import wiring
     from holonstream.ops.commands.init import initialise
     from holonstream.ops.processes import Processes
 
     click.echo("\npipeline")
     initialise(settings)
-    known = wiring.catalogue(settings)
+    known = connections.catalogue(settings)
     with Processes(environment, logs) as processes:
         processes.start("relay", "relay")
         processes.start("standby", "relay")
@@ -70,7 +70,7 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
         )
         ledger = Ledger(settings.partitions)
         progress = Progress(settings, ledger, len(data.events))
-        with wiring.event_store(settings, known, max_connections=writers) as store:
+        with connections.event_store(settings, known, max_connections=writers) as store:
             failure: list[BaseException] = []
 
             def append_all() -> None:

@@ -11,6 +11,7 @@ from time import perf_counter
 from confluent_kafka import Consumer, TopicPartition
 from redis.asyncio import Redis
 
+from holonstream.client import connections
 from holonstream.ops import wiring
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
@@ -73,7 +74,7 @@ async def measure(
         reached = {c.partition: c.position for c in await graph.checkpoints()}
         return {event.position for event in pending if reached[event.partition] >= event.position}
 
-    redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+    redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
     consumer = _tail(settings, partitions)
     views = {
         "on the topic": _on_topic(consumer),

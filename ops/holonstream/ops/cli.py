@@ -7,8 +7,9 @@ import sys
 import click
 
 from holonstream.local.errors import LocalStackError
-from holonstream.ops import logs, settings
+from holonstream.ops import logs
 from holonstream.ops.commands import COMMANDS
+from holonstream.ops.settings import Settings
 from holonstream.schemas.errors import HolonstreamError
 
 
@@ -29,7 +30,7 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line and exit."""
     try:
-        configured = settings.load()
+        configured = Settings.load()
         logs.configure(configured.log_level, configured.log_format)
         sys.exit(cli(standalone_mode=False, obj=configured) or 0)
     except click.exceptions.Exit as leaving:

@@ -50,7 +50,7 @@ def security(settings: Settings) -> dict[str, str]:
         "security.protocol": f"SASL_{transport}",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": settings.kafka_user,
-        "sasl.password": "" if password is None else password.get_secret_value(),
+        "sasl.password": "" if password is None else password.reveal(),
     }
 
 

@@ -99,13 +99,13 @@ def discard_command(settings: Settings, stream: str, version: int, note: str | N
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, PostgresStreamLog]]:
-    from holonstream.ops import wiring
+    from holonstream.client import connections
     from holonstream.ops.replay.stream_log import PostgresStreamLog
     from holonstream.sinks.graph.recovery.redrive import Redriver
 
     with PostgresStreamLog(settings.log_dsn) as log:
-        async with wiring.graph_connection(settings) as connection:
-            yield Redriver(connection, wiring.catalogue(settings), settings.topic, log), log
+        async with connections.graph_connection(settings) as connection:
+            yield Redriver(connection, connections.catalogue(settings), settings.topic, log), log
 
 
 async def _list(settings: Settings) -> list[dict[str, Any]]:

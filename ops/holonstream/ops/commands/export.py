@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 import click
 
+from holonstream.client.connections import catalogue, event_store
 from holonstream.ops.output import print_graph, print_table
 from holonstream.ops.settings import Settings
-from holonstream.ops.wiring import catalogue, event_store, graph_states
+from holonstream.ops.wiring import graph_states
 from holonstream.schemas.projection import fold
 from holonstream.schemas.state import State
 

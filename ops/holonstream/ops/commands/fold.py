@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from holonstream.client.connections import catalogue
 from holonstream.ops.output import print_graph
 from holonstream.ops.settings import Settings
-from holonstream.ops.wiring import catalogue, read_events
+from holonstream.ops.wiring import read_events
 from holonstream.schemas.projection import fold as fold_events
 from holonstream.schemas.projection import recorded
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from holonstream.client.connections import catalogue, event_store
 from holonstream.ops.settings import Settings
-from holonstream.ops.wiring import catalogue, event_store, read_events
+from holonstream.ops.wiring import read_events
 from holonstream.producers.postgres import connect, driver_errors
 
 CALL = 1_000  # events of one call

@@ -21,11 +21,12 @@ def init(settings: Settings) -> None:
 
 def initialise(settings: Settings) -> None:
     """Make what the pipeline needs, telling what was done on standard error."""
+    from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics
     from holonstream.producers.schema import apply_schema
 
-    known = wiring.catalogue(settings)
+    known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)
     click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
     partitions = make_topics(settings)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.client.settings import PREFIX
+from holonstream.ops.settings import Settings
 
 if TYPE_CHECKING:
     from holonstream.ops.replay.graph import GraphReplay, Replayed
@@ -107,11 +108,12 @@ def cache_command(settings: Settings) -> None:
 
     Safe at any time, whoever runs. Fills begin again some seconds after a cache worker has noticed.
     """
+    from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.replay.cache import forget
 
     async def run() -> int:
-        redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+        redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
         try:
             return await forget(redis, settings.namespace)
         finally:

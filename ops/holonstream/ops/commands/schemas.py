@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holonstream.client.connections import catalogue, event_store
 from holonstream.ops.settings import Settings
-from holonstream.ops.wiring import catalogue, event_store
 from holonstream.schemas.catalogue import Catalogue, read_document, shipped_events
 from holonstream.schemas.errors import BadData
 

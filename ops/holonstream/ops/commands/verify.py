@@ -141,14 +141,14 @@ def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, ev
 async def _verifier(
     settings: Settings, deadline: float | None, repair: bool, found: Callable[[Finding], None]
 ) -> AsyncIterator[GraphVerifier]:
-    from holonstream.ops import wiring
+    from holonstream.client import connections
     from holonstream.ops.verify.graph import GraphVerifier
     from holonstream.ops.verify.log import LogReader
     from holonstream.sinks.graph import schema
 
-    known = wiring.catalogue(settings)
+    known = connections.catalogue(settings)
     with LogReader(settings.log_dsn, known) as log:
-        async with wiring.graph_connection(settings) as connection:
+        async with connections.graph_connection(settings) as connection:
             await schema.check(connection, known, settings.topic)
             yield GraphVerifier(
                 log,
@@ -191,6 +191,7 @@ async def _samples(
 
 
 async def _cache(settings: Settings, count: int | None, limit: int, repair: bool, as_json: bool) -> CacheTally:
+    from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.kafka import client
     from holonstream.ops.status import TopicStatus
@@ -206,14 +207,14 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
         group = topic.group(settings.group("cache"), topic.ends(), seconds=False)
         return {place.partition: place.position or 0 for place in group.partitions}
 
-    known = wiring.catalogue(settings)
-    redis = wiring.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
+    known = connections.catalogue(settings)
+    redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
     try:
         with (
             LogReader(settings.log_dsn, known) as log,
             TopicStatus(client(settings), settings.topic) as topic,
         ):
-            async with wiring.graph_connection(settings) as connection:
+            async with connections.graph_connection(settings) as connection:
                 verifier = CacheVerifier(
                     redis,
                     settings.namespace,

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from holonstream.ops import wiring
+from msgspec.structs import replace
+
+from holonstream.client import connections
+from holonstream.client.settings import PREFIX
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.replay.progress import Estimate
 from holonstream.ops.replay.stream_log import PostgresStreamLog
-from holonstream.ops.settings import PREFIX, Settings
+from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
@@ -87,13 +90,13 @@ class GraphReplay:
         group = settings.group("graph")
         if wipe or self.live is None:
             refuse_workers(settings)
-        async with wiring.graph_connection(settings) as connection:
+        async with connections.graph_connection(settings) as connection:
             if wipe:
                 began = monotonic()
                 nodes = (await rebuild.content(connection, settings.topic)).nodes
                 await rebuild.wipe(connection, settings.topic, settings.group_suffix)
                 self.say(f"wiped {nodes:,} nodes in {monotonic() - began:.1f} s")
-            await initialise(connection, wiring.catalogue(settings), settings.topic, partitions)
+            await initialise(connection, connections.catalogue(settings), settings.topic, partitions)
             await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "following")
             reached = await checkpoints(connection, settings.topic)
         if not members(client(settings), group):
@@ -113,11 +116,11 @@ class GraphReplay:
     async def finish(self, moment: datetime) -> Replayed:
         """Take over earlier decisions and mark the replay as done. Raises Unavailable."""
         settings = self.target
-        async with wiring.graph_connection(settings) as connection:
+        async with connections.graph_connection(settings) as connection:
             decisions = await self._decisions(connection)
             taken = 0
             with PostgresStreamLog(settings.log_dsn) as log:
-                redriver = Redriver(connection, wiring.catalogue(settings), settings.topic, log)
+                redriver = Redriver(connection, connections.catalogue(settings), settings.topic, log)
                 if decisions:
                     taken = await rebuild.take_over(redriver, decisions)
                 parked = len(await redriver.parked())
@@ -169,9 +172,11 @@ class GraphReplay:
         if self.live is None:
             return await rebuild.decisions_before(target, self.target.topic)
         try:
-            async with wiring.graph_connection(self.live) as connection:
+            async with connections.graph_connection(self.live) as connection:
                 with PostgresStreamLog(self.live.log_dsn) as log:
-                    return await Redriver(connection, wiring.catalogue(self.live), self.live.topic, log).discarded()
+                    return await Redriver(
+                        connection, connections.catalogue(self.live), self.live.topic, log
+                    ).discarded()
         except (Unavailable, GraphRefused) as error:
             self.say(f"decisions to discard events are not taken over, the live graph does not answer: {error}")
             return []
@@ -194,8 +199,8 @@ async def beside(
     """
     if (to_uri, to_database) == (settings.neo4j_uri, settings.neo4j_database):
         raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or say --in-place")
-    target = settings.model_copy(update={"neo4j_uri": to_uri, "neo4j_database": to_database})
-    async with wiring.graph_connection(target) as connection:
+    target = replace(settings, neo4j_uri=to_uri, neo4j_database=to_database)
+    async with connections.graph_connection(target) as connection:
         mark = await rebuild.mark(connection, target.topic)
         content = await rebuild.content(connection, target.topic)
     if mark is None and (content.nodes or content.offset):
@@ -207,7 +212,7 @@ async def beside(
     wipe = mark is not None and (restart or mark.state == "wiping")
     if wipe and restart:
         confirm(f"Wipe {content.nodes:,} nodes of {to_uri}, database {to_database}?")
-    replay = GraphReplay(target.model_copy(update={"group_suffix": suffix}), settings, workers, logs, say)
+    replay = GraphReplay(replace(target, group_suffix=suffix), settings, workers, logs, say)
     await replay.prepare(wipe=wipe)
     return replay
 
@@ -221,7 +226,7 @@ async def in_place(
     """
     replay = GraphReplay(settings, None, workers, logs, say)
     refuse_workers(settings)
-    async with wiring.graph_connection(settings) as connection:
+    async with connections.graph_connection(settings) as connection:
         mark = await rebuild.mark(connection, settings.topic)
         content = await rebuild.content(connection, settings.topic)
     where = f"{settings.neo4j_uri}, database {settings.neo4j_database}"

@@ -1,0 +1,68 @@
+"""Settings to what a client needs: the catalogue, the log, the graph, the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from holonstream.client.settings import ClientSettings
+from holonstream.schemas.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from holonstream.producers.event_store import PostgresEventStore
+    from holonstream.sinks.graph.driver import GraphConnection
+
+READ_TIMEOUT = 0.05  # seconds that a reader waits for a reply of Redis, before it asks the graph instead
+
+
+def catalogue(settings: ClientSettings) -> Catalogue:
+    """The event types that ship, and those of the folder in the settings."""
+    return Catalogue.load(*([settings.schemas] if settings.schemas else []))
+
+
+def event_store(
+    settings: ClientSettings,
+    known: Catalogue,
+    *,
+    max_connections: int = 4,
+    on_append: Callable[[int, float], None] | None = None,
+) -> PostgresEventStore:
+    """The event log; `on_append` is as PostgresEventStore takes it.
+
+    Raises LogUnavailable at once when it cannot be reached.
+    """
+    from holonstream.producers.event_store import PostgresEventStore
+    from holonstream.producers.postgres import connect
+
+    dsn = settings.log_dsn
+    connect(dsn, "holonstream-store").close()  # a pool would try for its whole timeout, and not say why
+    return PostgresEventStore(dsn, known, max_connections=max_connections, on_append=on_append)
+
+
+def graph_connection(settings: ClientSettings) -> GraphConnection:
+    """The graph's database; open it before use."""
+    from holonstream.sinks.graph.driver import GraphConnection
+
+    password = settings.neo4j_password
+    return GraphConnection(
+        settings.neo4j_uri,
+        user=settings.neo4j_user if password else None,
+        password=password.reveal() if password else None,
+        database=settings.neo4j_database,
+        ca=settings.neo4j_ca,
+    )
+
+
+def redis_client(settings: ClientSettings, *, timeout: float = READ_TIMEOUT) -> Redis:
+    """The cache; every reply is waited for `timeout` seconds at most."""
+    from holonstream.sinks.cache.driver import connect
+
+    password = settings.redis_password
+    return connect(
+        settings.redis_url.reveal(),
+        timeout=timeout,
+        password=password.reveal() if password else None,
+        ca=settings.redis_ca,
+    )

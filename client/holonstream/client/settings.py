@@ -1,0 +1,221 @@
+"""Settings: environment variables with the prefix ``HOLONSTREAM_``, checked together.
+
+`ClientSettings` holds what a client needs; the operator's processes add theirs (`ops.settings`). A secret may also come
+from a file: ``HOLONSTREAM_POSTGRES_PASSWORD_FILE`` names one whose content, without the line end at its end, is the
+password, as Docker and Kubernetes provide secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from holonstream.schemas.errors import HolonstreamError
+
+PREFIX = "HOLONSTREAM_"
+BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # besides true, false, 1 and 0
+
+
+class InvalidSettings(HolonstreamError):
+    """The environment does not describe a pipeline; the message names every fault."""
+
+
+class Secret:
+    """A text that is shown nowhere by accident; `reveal` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def _check_dsn(dsn: Secret) -> None:
+    text = dsn.reveal()
+    try:
+        ports = conninfo_to_dict(text).get("port") or ""
+        # A "/" in a password makes libpq take the password for a port; it would quote it when it connects.
+        readable = all(port == "" or port.isdigit() for port in str(ports).split(","))
+    except ProgrammingError:  # whose text quotes the string
+        readable = False
+    scheme, is_url, rest = text.partition("://")
+    if is_url and scheme in ("postgresql", "postgres"):
+        # libpq ends the password at the first "@" and would quote the rest as part of a host's or database's name.
+        readable = readable and "@" not in re.sub("^[^@/]*@", "", rest).partition("?")[0]
+    if not readable:
+        raise ValueError("is no libpq connection string (in a URL, write special characters of a password as %40)")
+
+
+def _check_url(schemes: tuple[str, ...], url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        readable = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        readable = readable and "@" not in parts.path + parts.query + parts.fragment  # the end of a password with "/?#"
+    except ValueError:  # whose text quotes the address
+        readable = False
+    if not readable:
+        raise ValueError(f"is no address {' or '.join(f'{scheme}://' for scheme in schemes)}host:port")
+
+
+def _check_redis(url: Secret) -> None:
+    _check_url(("redis", "rediss"), url.reveal())
+
+
+def _check_neo4j(uri: str) -> None:
+    _check_url(("bolt", "neo4j", "bolt+s", "neo4j+s", "bolt+ssc", "neo4j+ssc"), uri)
+    if "@" in uri:
+        raise ValueError("must not hold a user or a password: use HOLONSTREAM_NEO4J_USER and _PASSWORD")
+
+
+def check_file(path: Path | None) -> None:
+    """Raise ValueError when there is no such file."""
+    if path is not None and not path.is_file():
+        raise ValueError("is no file")
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the stores are, for a program that appends or reads. Times are seconds.
+
+    From the environment: `load`; from any mapping of such variables: `of`, which checks the same.
+    """
+
+    postgres_dsn: Annotated[
+        Secret,
+        Meta(description="libpq connection string of the event log. TLS: `?sslmode=verify-full&sslrootcert=ca.pem`."),
+        _check_dsn,
+    ] = Secret("postgresql://postgres@127.0.0.1:5432/holonstream")
+    postgres_password: Annotated[
+        Secret | None, Meta(description="Password of the event log, when the connection string has none.")
+    ] = None
+    neo4j_uri: Annotated[
+        str, Meta(description="Address of the graph; bolt+s:// or neo4j+s:// for TLS."), _check_neo4j
+    ] = "bolt://127.0.0.1:7687"
+    neo4j_ca: Annotated[
+        Path | None,
+        Meta(description="File of the authorities (PEM) trusted for the graph; none means the system's."),
+        check_file,
+    ] = None
+    neo4j_user: Annotated[str, Meta(description="User of the graph; used when there is a password.")] = "neo4j"
+    neo4j_password: Annotated[
+        Secret | None, Meta(description="Password of the graph; none means no authentication.")
+    ] = None
+    neo4j_database: Annotated[str, Meta(description="Database of the graph.")] = "neo4j"
+    redis_url: Annotated[Secret, Meta(description="Address of the cache; rediss:// for TLS."), _check_redis] = Secret(
+        "redis://127.0.0.1:6379/0"
+    )
+    redis_password: Annotated[Secret | None, Meta(description="Password of the cache, when its address has none.")] = (
+        None
+    )
+    redis_ca: Annotated[
+        Path | None,
+        Meta(description="File of the authorities (PEM) trusted for the cache; none means the system's."),
+        check_file,
+    ] = None
+    namespace: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]+\Z",
+            description="First part of the names of topics, groups and cache keys: pipelines can share servers.",
+        ),
+    ] = "holonstream"
+    schemas: Annotated[Path | None, Meta(description="Folder of more event schemas, beside those that ship.")] = None
+    value_ttl: Annotated[int, Meta(ge=1, description="Life of a cached value.")] = 3_600
+    read_deadline: Annotated[float, Meta(gt=0, description="How long a read with a token waits for its view.")] = 2.0
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """The settings that these variables give, whatever the process's own environment says of them.
+
+        Raises InvalidSettings with every fault at once.
+        """
+        values, faults = _secrets_from_files(cls, environment)
+        for field in msgspec.structs.fields(cls):
+            variable = PREFIX + field.name.upper()
+            text = environment.get(variable) or values.get(field.name)
+            if not text:
+                continue
+            try:
+                values[field.name] = _convert(field.type, text)
+            except ValueError as error:  # msgspec.ValidationError is one
+                faults.append(f"{variable}: {str(error).partition(', got ')[0]}")
+        if faults:
+            raise InvalidSettings("Invalid settings: " + "; ".join(faults))
+        return cls(**values)
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings that the process's environment gives. Raises InvalidSettings with every fault at once."""
+        return cls.of(os.environ)
+
+    @classmethod
+    def secrets(cls) -> list[str]:
+        """The settings that a file may hold."""
+        return [field.name for field in msgspec.structs.fields(cls) if Secret in _kinds(field.type)]
+
+    @property
+    def log_dsn(self) -> str:
+        """libpq connection string of the event log, with its password: a secret."""
+        dsn, password = self.postgres_dsn.reveal(), self.postgres_password
+        return dsn if password is None else make_conninfo(dsn, password=password.reveal())
+
+    @property
+    def topic(self) -> str:
+        """The topic of events."""
+        return f"{self.namespace}.events"
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types of which a setting is one: ``Annotated[Secret | None, ...]`` gives Secret and NoneType."""
+    kind = annotation.__origin__
+    return getattr(kind, "__args__", (kind,))
+
+
+def _convert(annotation: Any, text: str) -> Any:
+    """A variable's text as a value of the setting's type, checked. Raises ValueError."""
+    if bool in _kinds(annotation):
+        text = BOOLEANS.get(text.lower(), text)
+    value = msgspec.convert(text, annotation, strict=False, dec_hook=lambda kind, text: kind(text))
+    for check in annotation.__metadata__:
+        if callable(check):
+            check(value)
+    return value
+
+
+def _secrets_from_files(cls: type[ClientSettings], environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The texts of secrets that files hold, by setting, and what is wrong with the others."""
+    found: dict[str, Any] = {}
+    faults = []
+    for setting in cls.secrets():
+        variable = PREFIX + setting.upper()
+        file = environment.get(f"{variable}_FILE")
+        if not file:
+            continue
+        if environment.get(variable):
+            faults.append(f"{variable}_FILE: {variable} is set too")
+            continue
+        try:
+            found[setting] = Path(file).read_text().removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{variable}_FILE: cannot read {file}: {getattr(error, 'strerror', None) or 'no text'}")
+    return found, faults
