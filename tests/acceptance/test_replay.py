@@ -13,7 +13,7 @@ from holonstream.client import connections
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members
-from holonstream.ops.replay.progress import Estimate
+from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.settings import Settings
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.driver import GraphConnection
@@ -58,15 +58,15 @@ def with_target(pipeline: Pipeline, uri: str, suffix: str) -> Pipeline:
     return Pipeline(environment, pipeline.processes)
 
 
-def test_progress_tells_the_rate_of_late_and_what_is_left() -> None:
-    estimate = Estimate(100.0)
-    assert str(estimate.look(100.0, 0, 50_000, 0)).endswith("? left   0 workers")
-    estimate.look(101.0, 10, 50_000, 1)
+def test_progress_shows_the_recent_rate_and_the_time_left() -> None:
+    estimate = ReplayEstimate(100.0)
+    assert str(estimate.add(100.0, 0, 50_000, 0)).endswith("? left   0 workers")
+    estimate.add(101.0, 10, 50_000, 1)
     for second in range(2, 30):
-        told = estimate.look(100.0 + second, 1_000 * second, 50_000, 2)
-    assert (told.rate, told.left) == (1_000, 21)
-    assert "29,000 of 50,000 ( 58.0 %)       1,000/s   0:21 left   2 workers" in str(told)
-    assert estimate.look(200.0, 50_000, 50_000, 2).left == 0
+        progress = estimate.add(100.0 + second, 1_000 * second, 50_000, 2)
+    assert (progress.rate, progress.left) == (1_000, 21)
+    assert "29,000 of 50,000 ( 58.0 %)       1,000/s   0:21 left   2 workers" in str(progress)
+    assert estimate.add(200.0, 50_000, 50_000, 2).left == 0
 
 
 def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_workers_come_and_go(
@@ -96,7 +96,7 @@ def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_worker
         again = replaying.start("again", *order)
         wait_until(lambda: offsets(other_graph, pipeline.namespace) > before, "the replay goes on", 60)
         output = (tmp_path / "replay" / "again.log").read_text()
-        assert re.search(r"goes on at log position [1-9]", output)
+        assert re.search(r"continues at log position [1-9]", output)
         found = re.search(r"HOLONSTREAM_GROUP_SUFFIX=(\S+) holonstream worker graph", output)
         assert found is not None
         target = with_target(pipeline, other_graph, found[1])
@@ -145,7 +145,7 @@ def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_gr
 
     asyncio.run(fill())
     refused = pipeline.run("replay", "graph", "--to-uri", other_graph, code=1).stderr
-    assert "holds 1 nodes that no replay has made" in refused
+    assert "holds 1 nodes that no replay made" in refused
 
 
 def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(pipeline: Pipel
     uri = pipeline.environment["HOLONSTREAM_NEO4J_URI"]
 
     refused = pipeline.run("replay", "graph", "--in-place", "--yes", code=1).stderr
-    assert f"1 workers of {pipeline.namespace}-graph run: stop them first: faust" in refused
+    assert f"1 workers of {pipeline.namespace}-graph are running: stop them first: faust" in refused
     assert "on 127.0.0.1 with 12 partitions" in refused
     worker = pipeline.processes.running.pop("graph")
     worker.send_signal(signal.SIGTERM)
@@ -273,7 +273,7 @@ def test_a_forgotten_cache_gives_what_the_graph_has(pipeline: Pipeline, tmp_path
     worker = pipeline.processes.running["cache"]
     worker.send_signal(signal.SIGSTOP)  # the one that says from when on what may be filled
     try:
-        assert pipeline.run("replay", "cache").stderr == "3 entries forgotten\n"
+        assert pipeline.run("replay", "cache").stderr == "3 entries deleted\n"
         names, hits, fills = asyncio.run(read())
         assert (names, hits, fills) == (["P0", "P1", "P2"], 0, 0)
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from holonstream.client.settings import PREFIX
 from holonstream.ops.cli import cli
@@ -62,3 +63,10 @@ def test_every_command_and_option_explains_itself(name: str, command: click.Comm
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name != "help":
             assert parameter.help, f"holonstream {name} {parameter.opts[0]} has no help"
+
+
+@pytest.mark.parametrize("group", [cli, *(c for _, c in _commands(cli) if isinstance(c, click.Group))], ids=str)
+def test_lists_of_commands_cut_no_sentence(group: click.Group) -> None:
+    listed = CliRunner().invoke(group, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed, listed

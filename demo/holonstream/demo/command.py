@@ -32,9 +32,10 @@ DEADLINE = 600.0  # seconds for everything to arrive
     "--batch", default=20, show_default=True, type=click.IntRange(1), help="Events that a service appends at once."
 )
 def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -> None:
-    """Start real servers, a relay and workers in a folder of their own, run events through them, and ask.
+    """Run events through a pipeline of its own, and ask it.
 
-    Takes what is missing on the machine from the package registries. Leaves nothing running and nothing behind.
+    Starts real servers, a relay and workers in a folder of their own. Takes what is missing on the machine from the
+    package registries. Leaves nothing running and nothing behind.
     """
     from holonstream.local.temporary import temporary_stack
 

@@ -15,13 +15,16 @@ from holonstream.schemas.event import Event
 
 @click.group()
 def dataset() -> None:
-    """Print example events as a JSON list of envelopes, to `import` or to `fold`."""
+    """Print example events, to import or to fold."""
 
 
 @dataset.command("congress")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def print_congress(folder: Path) -> None:
-    """Members, seats, terms and committees of the United States Congress, from the three files in FOLDER."""
+    """Print the United States Congress as events.
+
+    Members, seats, terms and committees, from the three files in FOLDER.
+    """
     _print(congress.read(folder))
 
 
@@ -29,7 +32,10 @@ def print_congress(folder: Path) -> None:
 @click.option("--persons", default=20_000, show_default=True, type=click.IntRange(1), help="How many persons it has.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same events.")
 def print_organisation(persons: int, seed: int) -> None:
-    """A made-up organisation: units, positions, and persons who come, move and leave."""
+    """Print an invented organisation as events.
+
+    Units, positions, and persons who come, move and leave.
+    """
     _print(organisation.generate(persons, seed))
 
 

@@ -35,7 +35,10 @@ class _Group(click.Group):
 )
 @click.pass_context
 def local(context: click.Context, data_dir: Path | None) -> None:
-    """PostgreSQL, Kafka, Neo4j and Redis on this machine, without Docker."""
+    """Run the four servers on this machine, without Docker.
+
+    PostgreSQL, Kafka, Neo4j and Redis, as child processes.
+    """
     context.obj = data_dir or default_data_dir()
 
 
@@ -44,7 +47,7 @@ def local(context: click.Context, data_dir: Path | None) -> None:
 @click.option("--fsync/--no-fsync", default=True, help="Whether PostgreSQL survives a crash of the machine.")
 @click.pass_obj
 def up(data_dir: Path, services: tuple[str, ...], fsync: bool) -> None:
-    """Install what is missing, start the servers and wait until they answer."""
+    """Install what is missing, and start the servers."""
     began = time.monotonic()
     stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync)
     stack.up()
@@ -79,7 +82,7 @@ def status(data_dir: Path, as_json: bool) -> None:
 @click.option("--export", is_flag=True, help="Lines for eval in a shell.")
 @click.pass_obj
 def env(data_dir: Path, export: bool) -> None:
-    """Print the settings with which our processes find the servers."""
+    """Print the settings with which to find the servers."""
     click.echo(env_text(Stack(data_dir).env(), export=export))
 
 

@@ -1,7 +1,7 @@
-"""Log lines of the processes: structlog on standard error, for people or as JSON.
+"""Log lines of our processes: structlog on standard error, for people or as JSON.
 
-Ours say what happened, to which stream and position, and why (`schemas.incident`): never a payload, never a secret.
-What libraries log of an exception is cut down to the same.
+A line says what happened, to which stream and position, and why (`schemas.incident`): never a payload, never a secret.
+Of an exception that a library logs, only the same is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from holonstream.schemas.incident import incident
 
 
 def configure(level: str, form: str) -> None:
-    """Set up logging for this process; `level` as in logging, `form` is ``console`` or ``json``."""
+    """Set up logging for this process. `level` is a name of logging, `form` is ``console`` or ``json``."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -31,7 +31,7 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    # Libraries log through the standard library; their chatter starts at warnings.
+    # Libraries log through the standard library. Only their warnings and errors are kept.
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_without_values)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
@@ -39,15 +39,15 @@ def configure(level: str, form: str) -> None:
 
 
 def _without_values(record: logging.LogRecord) -> bool:
-    """Put what may be told of it in place of each exception that a library logs."""
+    """Replace each exception that a library logs by what may be logged of it."""
     if record.exc_info and record.exc_info[1] is not None:
-        told = incident(record.exc_info[1])
+        known = incident(record.exc_info[1])
         record.exc_info = record.exc_text = None
-        record.msg, record.args = f"{record.name}: {told['cause']} ({told['reason']})", ()
+        record.msg, record.args = f"{record.name}: {known['cause']} ({known['reason']})", ()
     elif isinstance(record.args, tuple):
-        record.args = tuple(_told(argument) for argument in record.args)
+        record.args = tuple(_without_value(argument) for argument in record.args)
     return True
 
 
-def _told(argument: object) -> object:
+def _without_value(argument: object) -> object:
     return " ".join(incident(argument).values()) if isinstance(argument, BaseException) else argument

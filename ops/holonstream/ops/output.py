@@ -1,4 +1,4 @@
-"""What the commands print: JSON documents and tables, on standard output."""
+"""JSON documents and tables on standard output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def print_json(document: Any) -> None:
 
 
 def print_graph(states: Iterable[State]) -> None:
-    """Print the canonical JSON of a whole state, sorted by id."""
+    """Print the canonical JSON of some entities, sorted by id."""
     states = list(states)
     holons = [state for state in states if isinstance(state, Holon)]
     relationships = [state for state in states if isinstance(state, Relationship)]
@@ -28,7 +28,7 @@ def print_graph(states: Iterable[State]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; numbers are put to the right."""
+    """Print a table, with numbers aligned to the right."""
     if title:
         click.echo(title)
     table = Table(box=None, pad_edge=False, header_style="bold")

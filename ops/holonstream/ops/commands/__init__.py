@@ -1,4 +1,4 @@
-"""One module per command. What is slow to import is imported when the command runs."""
+"""One module per command. Slow imports happen when the command runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``holonstream dead-letters``: the streams that the graph has parked, and what to do about them."""
+"""``holonstream dead-letters``: list the parked streams of the graph, and redrive or discard them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ANY_POSITION = 2**63 - 1
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List, show, redrive or discard what the graph could not apply.
+    """List, redrive or discard events that cannot be applied.
 
-    An event that cannot be applied parks its stream: it and all later events of that stream are left out of the graph,
-    in their order, while other streams go on. Mend the cause (as a rule: deploy the schemas that the event needs), then
-    redrive. These commands are safe while workers run.
+    An event that cannot be applied parks its stream: that event and all later ones of the stream stay out of the graph,
+    while other streams continue. Fix the cause (usually: deploy the schema that the event needs), then redrive. These
+    commands are safe while workers run.
     """
 
 
@@ -35,7 +35,10 @@ def dead_letters() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_obj
 def list_command(settings: Settings, as_json: bool) -> None:
-    """List the parked streams: from which version, why, and how many later events of each wait in the log."""
+    """List the parked streams, with the reason for each.
+
+    Also: from which version on a stream is parked, and how many later events of it wait in the log.
+    """
     rows = asyncio.run(_list(settings))
     if as_json:
         print_json(rows)
@@ -48,7 +51,9 @@ def list_command(settings: Settings, as_json: bool) -> None:
 @click.argument("stream")
 @click.pass_obj
 def show_command(settings: Settings, stream: str) -> None:
-    """Print why STREAM is parked, the guilty event, and the state that it met, as JSON.
+    """Print why STREAM is parked, with the event and the state.
+
+    As JSON: the reason, the event that cannot be applied, and the state of the entity before it.
 
     STREAM is holon/<id> or relationship/<id>.
     """
@@ -60,14 +65,14 @@ def show_command(settings: Settings, stream: str) -> None:
 @click.option("--all", "every", is_flag=True, help="Every parked stream.")
 @click.pass_obj
 def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -> None:
-    """Read STREAMS again from the log, apply what could not be applied before, and unpark them.
+    """Apply the events of parked STREAMS, and unpark these.
 
-    A stream whose event still does not apply stays parked, at that event and with its reason. Uses the event schemas of
-    this installation: workers that still have older ones may park the stream again at the next such event. Exits with 1
-    when a stream stays parked.
+    Reads the events from the log again. A stream with an event that still cannot be applied stays parked, at that
+    event. Uses the schemas of this installation: workers with older ones may park the stream again at the next such
+    event. Exits with 1 when a stream stays parked.
     """
     if bool(streams) == every:
-        raise click.UsageError("Name the streams, or say --all")
+        raise click.UsageError("Name the streams, or give --all")
     done = asyncio.run(_redrive(settings, streams))
     still = sum(1 for redriven in done if redriven.parked is not None)
     applied = sum(redriven.applied for redriven in done)
@@ -78,13 +83,16 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -
 
 @dead_letters.command("discard")
 @click.argument("stream")
-@click.option("--version", required=True, type=click.IntRange(1), help="Of the event, as `list` and `show` say it.")
-@click.option("--note", help="Why, for those who come after; kept with the decision.")
+@click.option(
+    "--version", required=True, type=click.IntRange(1), help="Version of the event, as `list` and `show` print it."
+)
+@click.option("--note", help="The reason for the decision, stored with it.")
 @click.pass_obj
 def discard_command(settings: Settings, stream: str, version: int, note: str | None) -> None:
-    """Leave the event that parks STREAM out of the graph for good, then redrive the rest.
+    """Leave the event that parks STREAM out for good.
 
-    The decision is recorded in the graph, and `verify` leaves out what it names. The log keeps the event.
+    Then redrives the rest of the stream. The decision is stored in the graph, and `verify` respects it. The log keeps
+    the event.
     """
 
     async def discard() -> Redriven:
@@ -92,7 +100,7 @@ def discard_command(settings: Settings, stream: str, version: int, note: str | N
             return await redriver.discard(stream, version, note)
 
     done = asyncio.run(discard())
-    _tell(done)
+    _print(done)
     if done.parked is not None:
         raise click.exceptions.Exit(1)
 
@@ -124,7 +132,7 @@ async def _show(settings: Settings, stream: str) -> dict[str, Any]:
         return {
             **asdict(mark),
             "waiting": max(log.versions([stream]).get(stream, 0) - mark.version, 0),
-            # none: the record was put on the topic by somebody else
+            # None: the record did not come from the relay
             "event": jsontext.decode(events[0].value) if events and events[0].version == mark.version else None,
             "state": _document(await redriver.state(stream)),
         }
@@ -134,19 +142,19 @@ async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[Redrive
     done = []
     async with _opened(settings) as (redriver, _):
         for stream in streams:
-            await redriver.find(stream)  # says so when it is not parked
+            await redriver.find(stream)  # raises when it is not parked
         async for redriven in redriver.redrive(streams or [mark.stream for mark in await redriver.parked()]):
-            _tell(redriven)
+            _print(redriven)
             done.append(redriven)
     return done
 
 
-def _tell(done: Redriven) -> None:
-    became = (
+def _print(done: Redriven) -> None:
+    outcome = (
         "unparked" if done.parked is None else f"still parked at version {done.parked.version}: {done.parked.reason}"
     )
     left_out = f", {done.discarded:,} discarded" if done.discarded else ""
-    click.echo(f"{done.stream}: {done.applied:,} events applied{left_out}, {became}")
+    click.echo(f"{done.stream}: {done.applied:,} events applied{left_out}, {outcome}")
 
 
 def _document(state: State | None) -> dict[str, Any] | None:

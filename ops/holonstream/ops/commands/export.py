@@ -1,4 +1,4 @@
-"""``holonstream export``: the whole state, as the graph holds it or as the log says it is."""
+"""``holonstream export``: every entity, as the graph holds it or as the fold of the log."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from holonstream.schemas.state import State
 @click.option("--json", "as_json", is_flag=True, help="Print every entity as canonical JSON instead of counts.")
 @click.pass_obj
 def export(settings: Settings, what: str, as_json: bool) -> None:
-    """Print the whole state: of the graph as it is now, or of the log as the fold sees it.
+    """Print every entity, of the graph or by folding the log.
 
-    The JSON is {holons, relationships}, sorted by id, the same for both once the graph has caught up.
+    The JSON is {holons, relationships}, sorted by id. It is the same for both once the graph has caught up.
     """
     states: Iterable[State]
     if what == "graph":

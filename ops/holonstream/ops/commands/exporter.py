@@ -1,4 +1,4 @@
-"""``holonstream exporter``: the pipeline's lags, seen from outside."""
+"""``holonstream exporter``: metrics of the whole pipeline, for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from holonstream.ops.stopping import stop_on_signals
 @click.command()
 @click.pass_obj
 def exporter(settings: Settings) -> None:
-    """Serve the lag of each group and of the relay, and who holds the frontier, until SIGTERM.
+    """Serve the lags of the pipeline to Prometheus.
 
-    It asks brokers and log every HOLONSTREAM_METRICS_INTERVAL seconds, so that lag is seen also when no worker lives.
-    One is enough. Needs HOLONSTREAM_METRICS_PORT; docs/metrics.md has the metrics.
+    Runs until SIGTERM. Polls brokers and log every HOLONSTREAM_METRICS_INTERVAL seconds for the lag of the relay and of
+    each consumer group and for the transaction that holds the frontier, so lag is seen even when no worker runs. One
+    exporter is enough. Needs HOLONSTREAM_METRICS_PORT; docs/metrics.md lists the metrics.
     """
     from holonstream.ops.observe.exporter import Exporter
     from holonstream.ops.observe.process import observed
 
     if not settings.metrics_port:
-        raise click.ClickException("HOLONSTREAM_METRICS_PORT is 0: an exporter without a port exports nothing")
+        raise click.ClickException(
+            "HOLONSTREAM_METRICS_PORT is 0: set it to the port that the exporter shall listen on"
+        )
     stop = stop_on_signals()
     exporter = Exporter(settings)
     with observed(settings, lambda: exporter):

@@ -1,4 +1,4 @@
-"""``holonstream fold``: the state that a file of events leads to, by the pure fold alone."""
+"""``holonstream fold``: the entities that a file of events makes, without servers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from holonstream.schemas.projection import recorded
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
-@click.option("--at", metavar="INSTANT", help="Fold as of an instant: only events that occurred until then.")
+@click.option("--at", metavar="INSTANT", help="Fold as of an instant: events that occurred later have no effect.")
 @click.pass_obj
 def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> None:
-    """Print the state that the events of FILE lead to, without servers.
+    """Print the entities that the events of FILE make; no servers.
 
-    FILE holds a JSON list of envelopes, or an object with one. The state is canonical JSON, sorted by id, the same as
+    FILE holds a JSON list of envelopes, or an object with one. Prints canonical JSON, sorted by id, the same as
     `holonstream export graph --json` after `holonstream import FILE`.
     """
     known = catalogue(settings)

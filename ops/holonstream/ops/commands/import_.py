@@ -1,4 +1,4 @@
-"""``holonstream import``: a file of events through the log."""
+"""``holonstream import``: append a file of events to the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from holonstream.ops.settings import Settings
 from holonstream.ops.wiring import read_events
 from holonstream.producers.postgres import connect, driver_errors
 
-CALL = 1_000  # events of one call
+CALL = 1_000  # events per call
 
 
 @click.command("import")
@@ -19,10 +19,10 @@ CALL = 1_000  # events of one call
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
 @click.pass_obj
 def import_(settings: Settings, file: Path, events_key: str) -> None:
-    """Append the events of FILE to the log, in order, all of them or none.
+    """Append the events of FILE to the log, all or none.
 
-    FILE holds a JSON list of envelopes, or an object with one. Event ids are kept, so that importing a file twice
-    writes nothing twice. The relay and the workers take it from there; `holonstream status` shows how far they are.
+    FILE holds a JSON list of envelopes, or an object with one; their order is kept. Events that have an id are not
+    appended a second time. Relay and workers do the rest: `holonstream status` shows how far they are.
     """
     known = catalogue(settings)
     events = read_events(file, events_key)

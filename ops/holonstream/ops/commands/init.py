@@ -1,4 +1,4 @@
-"""``holonstream init``: make what the pipeline needs in each store."""
+"""``holonstream init``: make what the pipeline needs in PostgreSQL, Kafka and Neo4j."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from holonstream.ops.settings import Settings
 @click.command()
 @click.pass_obj
 def init(settings: Settings) -> None:
-    """Make the log's schema, the topics, and the graph's constraints and checkpoints. May be repeated.
+    """Make what the pipeline needs in each server.
 
-    Run it again after an upgrade or with new event types.
+    That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
+    repeated: run it again after an upgrade and when event types were added.
     """
     initialise(settings)
 
 
 def initialise(settings: Settings) -> None:
-    """Make what the pipeline needs, telling what was done on standard error."""
+    """Make what the pipeline needs; print what was done on standard error."""
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics

@@ -1,4 +1,4 @@
-"""``holonstream metrics``: every metric, as docs/metrics.md has them."""
+"""``holonstream metrics``: print docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def metrics() -> None:
-    """Print every metric with its type, labels and meaning, in Markdown."""
+    """Print the page of all metrics, in Markdown."""
     from holonstream.ops.observe.page import page
 
     click.echo(page(), nl=False)

@@ -1,4 +1,4 @@
-"""``holonstream relay``: from the log to Kafka."""
+"""``holonstream relay``: publish the log on Kafka."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ log = structlog.get_logger(__name__)
 
 
 @click.command()
-@click.option("--trust-topic", is_flag=True, help="Go on from where the topic ends, though more was published before.")
+@click.option(
+    "--trust-topic", is_flag=True, help="Continue from the end of the topic, although more was published before."
+)
 @click.pass_obj
 def relay(settings: Settings, trust_topic: bool) -> None:
-    """Put what is committed to the log onto Kafka, each event once and in order, until SIGTERM.
+    """Publish the log's events on Kafka.
 
-    Start a second one as a standby: it waits for the leader lock and takes over when the leader's session ends.
+    Each event once and in order, until SIGTERM. Start a second relay as a standby: it waits for the leader's lock and
+    takes over when the leader's session ends.
     """
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed
@@ -36,6 +39,6 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     ):
         try:
             relay.run(stop)
-        except Exception as error:  # what trying again cannot help, or a bug
+        except Exception as error:  # what a retry cannot help, or a bug
             log.error("relay.failed", position=relay.progress.now.position, **incident(error))
             sys.exit(1)

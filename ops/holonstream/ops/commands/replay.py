@@ -1,4 +1,4 @@
-"""``holonstream replay``: make a view anew from the log."""
+"""``holonstream replay``: rebuild a view from the log."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from holonstream.client.settings import PREFIX
 from holonstream.ops.settings import Settings
 
 if TYPE_CHECKING:
-    from holonstream.ops.replay.graph import GraphReplay, Replayed
+    from holonstream.ops.replay.graph import GraphReplay, ReplayResult
 
 
 @click.group()
 def replay() -> None:
-    """Make the graph or the cache anew from the log."""
+    """Rebuild the graph, or clear the cache."""
 
 
 @replay.command("graph")
-@click.option("--to-uri", help="Of the server that gets the new graph; user and password as for the live one.")
+@click.option("--to-uri", help="Server for the new graph; user and password are those of the live one.")
 @click.option("--to-database", default="neo4j", show_default=True, help="Database of that server.")
 @click.option("--in-place", is_flag=True, help="Wipe the live graph and fill it again; its workers must be stopped.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes to start.")
-@click.option("--restart", is_flag=True, help="Wipe what an earlier replay has made, instead of going on with it.")
+@click.option("--restart", is_flag=True, help="Wipe what an earlier replay wrote, instead of continuing it.")
 @click.option("--yes", is_flag=True, help="Do not ask before wiping.")
 @click.option(
     "--logs",
@@ -46,15 +46,16 @@ def graph_command(
     yes: bool,
     logs: Path | None,
 ) -> None:
-    """Fold the whole log into a graph, with worker processes, until it has caught up.
+    """Rebuild the graph from the topic, beside the live one or in place.
 
-    With --to-uri the new graph is made beside the live one, by a consumer group of its own; nothing live is touched. At
-    the end it says how to verify it and how to switch. With --in-place the live graph is wiped first.
+    Starts worker processes and ends when they have caught up. With --to-uri they write a new graph, as a consumer group
+    of its own; nothing live is touched, and at the end the command prints how to verify the new graph and how to switch
+    to it. With --in-place the live graph is wiped first.
 
-    Interrupt it at any time: the same command goes on where it was.
+    You may interrupt it: the same command continues where it stopped.
     """
     if (to_uri is None) != in_place:
-        raise click.UsageError("Say either --to-uri or --in-place")
+        raise click.UsageError("Give either --to-uri or --in-place")
     from holonstream.ops.replay import graph
 
     def say(line: str) -> None:
@@ -76,17 +77,17 @@ def graph_command(
         )
         making = asyncio.run(prepared)
         moment = making.run()
-        _report(making, asyncio.run(making.finish(moment)))
+        _print_result(making, asyncio.run(making.finish(moment)))
 
 
-def _report(made: GraphReplay, done: Replayed) -> None:
+def _print_result(made: GraphReplay, done: ReplayResult) -> None:
     target = made.target
     click.echo(
         f"The graph at {target.neo4j_uri}, database {target.neo4j_database}, has reached log position "
-        f"{done.position:,}: all that the topic held at {done.moment:%H:%M:%S} UTC."
+        f"{done.position:,}: everything that the topic held at {done.moment:%H:%M:%S} UTC."
     )
-    if done.taken_over:
-        click.echo(f"{done.taken_over:,} events were left out again, as decided earlier.")
+    if done.discarded:
+        click.echo(f"{done.discarded:,} events were discarded again, as decided earlier.")
     if done.parked:
         click.echo(f"{done.parked:,} streams are parked: {made.command('dead-letters list')}")
     uri, database = f"{PREFIX}NEO4J_URI", f"{PREFIX}NEO4J_DATABASE"
@@ -94,7 +95,7 @@ def _report(made: GraphReplay, done: Replayed) -> None:
     if made.live is None:
         click.echo("Then start its workers again: holonstream worker graph")
         return
-    click.echo("Switch:  1. start workers, beside those of the old graph; these go on where the replay ended:")
+    click.echo("Switch:  1. start workers of the new graph beside the old ones; they continue where the replay ended:")
     click.echo(f"            {made.command('worker graph')}")
     click.echo("         2. restart the readers with")
     click.echo(f"            {made.assignments(uri, database)}")
@@ -104,19 +105,20 @@ def _report(made: GraphReplay, done: Replayed) -> None:
 @replay.command("cache")
 @click.pass_obj
 def cache_command(settings: Settings) -> None:
-    """Forget everything that is cached; reads go to the graph until it has been asked for again.
+    """Delete every cached holon.
 
-    Safe at any time, whoever runs. Fills begin again some seconds after a cache worker has noticed.
+    Reads then fill the cache again, from the graph. Safe at any time, while everything runs. Fills start again a few
+    seconds after a cache worker has noticed.
     """
     from holonstream.client import connections
     from holonstream.ops import wiring
-    from holonstream.ops.replay.cache import forget
+    from holonstream.ops.replay.cache import clear_cache
 
     async def run() -> int:
         redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
         try:
-            return await forget(redis, settings.namespace)
+            return await clear_cache(redis, settings.namespace)
         finally:
             await redis.aclose()
 
-    click.echo(f"{asyncio.run(run()):,} entries forgotten", err=True)
+    click.echo(f"{asyncio.run(run()):,} entries deleted", err=True)

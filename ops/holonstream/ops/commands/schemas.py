@@ -1,4 +1,4 @@
-"""``holonstream schemas``: the event schemas, checked, compared and documented."""
+"""``holonstream schemas``: check, compare and document the event schemas."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ PAGES = ("catalogue.md", "asyncapi.yaml")
 
 @click.group("schemas")
 def schemas() -> None:
-    """Check, compare and document the event schemas, or start a new one."""
+    """Check, compare and document event schemas; write new ones."""
 
 
 @schemas.command("check")
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--against-log", is_flag=True, help="Also check every event of the log by the schemas of today.")
+@click.option("--against-log", is_flag=True, help="Also check every event of the log against these schemas.")
 @click.pass_obj
 def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bool) -> None:
-    """Check the schemas that ship, and those of FOLDERS (by default the one in the settings).
+    """Check the shipped schemas and those in FOLDERS.
 
-    Prints a line for each fault, file#pointer: message, and exits with 1 when there are any.
+    FOLDERS defaults to HOLONSTREAM_SCHEMAS. Prints one line per fault, file#pointer: message, and exits with 1 when
+    there are any.
     """
     from holonstream.schemas.tooling.check import check
 
@@ -67,10 +68,10 @@ def _check_log(settings: Settings, known: Catalogue) -> None:
 @click.argument("old", type=click.Path(exists=True, path_type=Path))
 @click.argument("new", type=click.Path(exists=True, path_type=Path))
 def diff_command(old: Path, new: Path) -> None:
-    """Say whether NEW would refuse an event that OLD accepted, and where.
+    """Tell whether NEW refuses events that OLD accepts.
 
-    OLD and NEW are files, or folders of which the files of the same name are compared; a vocabulary.schema.json beside
-    their folder counts for them. Exits with 1 unless everything that was accepted certainly still is.
+    OLD and NEW are files, or folders whose files of the same name are compared. A vocabulary.schema.json beside a
+    folder is used for its files. Exits with 0 only if everything that OLD accepted is certainly accepted by NEW.
     """
     from holonstream.schemas.tooling.compatibility import compatible
 
@@ -107,17 +108,17 @@ def _vocabulary(file: Path) -> dict[str, object] | None:
 
 
 @schemas.command("docs")
-@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit with 1 when a page is not current.")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit with 1 when a page is out of date.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("docs"),
     show_default=True,
-    help="Where the pages are.",
+    help="Folder of the pages.",
 )
 @click.pass_obj
 def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
-    """Make the pages catalogue.md (for people) and asyncapi.yaml (for tools) from the schemas."""
+    """Write catalogue.md and asyncapi.yaml from the schemas."""
     from holonstream.schemas.tooling.asyncapi import asyncapi_page
     from holonstream.schemas.tooling.catalogue_page import catalogue_page
 
@@ -145,16 +146,19 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
     type=click.Choice(["holon", "relationship"]),
     default="holon",
     show_default=True,
-    help="What events of a new type change.",
+    help="The kind of entity that events of a new type change.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write; by default the folder in the settings, or that of the schemas that ship.",
+    help="Folder to write to; by default HOLONSTREAM_SCHEMAS, else the folder of the shipped schemas.",
 )
 @click.pass_obj
 def new_command(settings: Settings, name: str, stream: str, folder: Path | None) -> None:
-    """Write a valid file to start from: a new event type NAME, or the next version of the one that has this name."""
+    """Write a schema file to start from, for event type NAME.
+
+    A new event type, or the next version of the type that has this name.
+    """
     from holonstream.schemas.tooling.skeleton import file_name, next_version, skeleton
 
     folder = folder or settings.schemas or Path(str(shipped_events()))

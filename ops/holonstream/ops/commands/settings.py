@@ -1,4 +1,4 @@
-"""``holonstream settings``: every setting, as docs/settings.md has them."""
+"""``holonstream settings``: print docs/settings.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLE = "| Variable | Default | Meaning |\n|---|---|---|"
 
 @click.command()
 def settings() -> None:
-    """Print every setting with its default and meaning, in Markdown."""
+    """Print the page of all settings, in Markdown."""
     click.echo(page(), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""``holonstream status``: how far every part has come."""
+"""``holonstream status``: how far each part of the pipeline is."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from holonstream.ops.status import GroupStatus, TopicStatus
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool) -> None:
-    """Show the log's head and frontier, the relay's place, and each group's place and lag on every partition.
+    """Show how far log, relay and each consumer group are.
 
-    Lag in offsets counts transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
-    oldest event that is not handled. The frontier is how far the log is settled: a transaction that has appended and
-    stays open holds it, and is named.
+    Lag in offsets includes transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
+    oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
+    and stays open holds it back, and is named.
     """
     from holonstream.producers.status import log_status
 
     with TopicStatus(client(settings), settings.topic) as topic:
-        # In the order of flow: what is relayed after it was looked at must not be missing from the ends, or a group
-        # would seem to have handled everything too early.
+        # Read in the order of flow. Otherwise events that are relayed in between would be missing from the ends, and a
+        # group would seem to have handled everything too early.
         relayed = topic.relayed(settings.group("relay"))
         log = log_status(settings.log_dsn, settings.namespace, relayed)
         ends = topic.ends()
@@ -47,16 +47,16 @@ def status(settings: Settings, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"log      head {frontier.head:,}, settled up to {frontier.frontier:,}")
+    click.echo(f"log      head {frontier.head:,}, gap-free up to {frontier.frontier:,}")
     if frontier.holder is not None:
         held = frontier.holder
         age = "unknown age" if held.age_seconds is None else f"open for {held.age_seconds:.1f} s"
         click.echo(
-            f"         held at {held.position:,} by pid {held.pid} ({held.application_name}, {held.state}, {age})"
+            f"         held back at {held.position:,} by pid {held.pid} ({held.application_name}, {held.state}, {age})"
         )
-    click.echo(f"relay    position {relayed:,}, {log.lag:,} events to go, the oldest {log.lag_seconds:.3f} s old")
+    click.echo(f"relay    position {relayed:,}, {log.lag:,} events behind, the oldest {log.lag_seconds:.3f} s old")
     click.echo(
-        "         nobody leads: start `holonstream relay`"
+        "         no leader: start `holonstream relay`"
         if leader is None
         else f"         led by pid {leader.pid} ({leader.application_name}, {leader.address})"
     )

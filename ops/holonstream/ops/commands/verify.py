@@ -1,4 +1,4 @@
-"""``holonstream verify``: the log folded anew, held against the graph and the cache."""
+"""``holonstream verify``: fold the log again and compare it with the graph and the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from holonstream.ops.settings import Settings
 
 if TYPE_CHECKING:
     from holonstream.ops.verify.cache_finding import CacheTally
-    from holonstream.ops.verify.finding import Finding, Tally
+    from holonstream.ops.verify.finding import GraphFinding, GraphTally
     from holonstream.ops.verify.graph import GraphVerifier
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
@@ -25,16 +25,16 @@ _limit = click.option(
     default=100,
     show_default=True,
     type=click.IntRange(0),
-    help="Findings that are listed at most; all are counted.",
+    help="Most findings to list; all are counted.",
 )
 
 
 @click.group()
 def verify() -> None:
-    """Prove that the graph, or the cache, holds what the log says.
+    """Compare the graph, or the cache, with the log.
 
-    Both are safe while everything runs. What differs is examined twice before it is reported, so that nothing that was
-    only overtaken is.
+    Safe while everything runs. A difference is reported only if it is found again when it is read a second and third
+    time, so events that are applied meanwhile are not reported.
     """
 
 
@@ -44,25 +44,25 @@ def verify() -> None:
 @click.option(
     "--repair",
     is_flag=True,
-    help="Put entities that differ into the state that the log gives them, and delete what the log does not have.",
+    help="Write entities that differ as the log says they are, and delete what the log does not have.",
 )
 @click.option(
     "--deadline",
     default=60.0,
     show_default=True,
     type=click.FloatRange(0),
-    help="Seconds that the graph may take to reach the events that it is compared with.",
+    help="Seconds to wait until the graph has reached the events that it is compared with.",
 )
 @click.option(
     "--no-wait",
     is_flag=True,
-    help="Compare the graph where it stands: for one whose workers cannot go on because of the damage.",
+    help="Compare the graph where it stands, when damage keeps its workers from continuing.",
 )
 @click.option(
     "--sample",
     metavar="N",
     type=click.IntRange(1),
-    help="Compare the streams of N random events at a time, again and again, instead of everything once.",
+    help="Compare the streams of N random events, repeatedly, instead of everything once.",
 )
 @click.option("--interval", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds between samples.")
 @click.option("--rounds", default=0, type=click.IntRange(0), help="Samples to take; 0, the default, until SIGTERM.")
@@ -80,17 +80,17 @@ def graph_command(
 ) -> None:
     """Compare every entity of the graph with the fold of the log.
 
-    Reads the log up to where it is settled, waits for the graph's checkpoints to reach it, and compares labels, ends
-    and every property. Each entity that differs is named with both values and with the first event of its stream after
-    which log and graph differ. Parked streams are listed and are no difference.
+    Reads the log up to its gap-free position, waits until the graph's checkpoints have reached it, and compares labels,
+    ends and every property. Prints each entity that differs, with both values and the first event of its stream after
+    which log and graph differ. Parked streams are listed; they are not differences.
 
-    Exits with 1 when anything differs, repaired or not: run it again to see that all is well. A sample (--sample) draws
-    from the log, so it finds nothing that only the graph has. With --json a sample prints a line of JSON each round.
+    Exits with 1 when anything differs, repaired or not: run it again to check a repair. A sample (--sample) is drawn
+    from the log, so it does not find what only the graph has. With --json a sample prints one line of JSON per round.
     """
     if sample is None and rounds:
-        raise click.UsageError("--rounds goes with --sample")
+        raise click.UsageError("--rounds needs --sample")
 
-    def found(finding: Finding) -> None:
+    def found(finding: GraphFinding) -> None:
         if not as_json:
             click.echo(finding.line())
 
@@ -112,17 +112,24 @@ def graph_command(
 @verify.command("cache")
 @_json
 @_limit
-@click.option("--sample", metavar="N", default=1_000, show_default=True, type=click.IntRange(1), help="Random entries.")
+@click.option(
+    "--sample",
+    metavar="N",
+    default=1_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many entries to draw at random.",
+)
 @click.option("--all", "every", is_flag=True, help="Every entry instead of a sample.")
-@click.option("--repair", is_flag=True, help="Delete the entries that break a promise: always safe.")
+@click.option("--repair", is_flag=True, help="Delete the entries that are violations; always safe.")
 @click.pass_obj
 def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, every: bool, repair: bool) -> None:
-    """Hold cached holons against the log and the graph, and say what each is.
+    """Compare cached holons with the log and the graph.
 
-    equal, lagging (older than the log, by events that the cache group has not acknowledged), tombstone, awaited (a
-    tombstone that the graph has not reached), foreign (no entry of this release); and as violations: stale (older than
-    an acknowledged event), altered (not what the log said at its position), ahead (beyond the end of the log). Ages are
-    seconds since the first event that is lacking was recorded.
+    An entry is equal, lagging (older than the log, by events that the cache group has not acknowledged), tombstone,
+    awaited (a tombstone that the graph has not reached) or foreign (not an entry of this release). Violations are stale
+    (older than an acknowledged event), altered (not what the log said at its position) and ahead (beyond the end of the
+    log). Ages are seconds since the first missing event was recorded.
 
     Exits with 1 when there is a violation, deleted or not.
     """
@@ -139,7 +146,7 @@ def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, ev
 
 @asynccontextmanager
 async def _verifier(
-    settings: Settings, deadline: float | None, repair: bool, found: Callable[[Finding], None]
+    settings: Settings, deadline: float | None, repair: bool, found: Callable[[GraphFinding], None]
 ) -> AsyncIterator[GraphVerifier]:
     from holonstream.client import connections
     from holonstream.ops.verify.graph import GraphVerifier
@@ -165,7 +172,7 @@ async def _verifier(
 async def _samples(
     verifier: GraphVerifier, count: int, interval: float, rounds: int, limit: int, as_json: bool
 ) -> bool:
-    """Sample until told to stop; whether anything differed."""
+    """Take samples until SIGTERM. Returns whether anything differed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -231,7 +238,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
         await redis.aclose()
 
 
-def _print(tally: Tally) -> None:
+def _print(tally: GraphTally) -> None:
     click.echo(tally.line())
     if unlisted := sum(tally.kinds.values()) - len(tally.listed):
         click.echo(f"{unlisted:,} findings are not listed (--limit)", err=True)

@@ -1,4 +1,4 @@
-"""``holonstream worker``: one process of a consumer group."""
+"""``holonstream worker``: one worker of a consumer group."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from holonstream.ops.settings import Settings
 @click.argument("name", type=click.Choice(["graph", "cache"]))
 @click.pass_obj
 def worker(settings: Settings, name: str) -> None:
-    """Follow the log into Neo4j (graph) or keep Redis fresh (cache), until SIGTERM.
+    """Apply events to Neo4j (graph) or Redis (cache).
 
-    Start more of the same to scale, up to the number of partitions: the group shares them out. Ends with a non-zero
-    code when it met a bug or had no brokers at start; start it again then, it goes on where it was.
+    Runs until SIGTERM. Start more of the same to scale, up to the number of partitions: the group divides these among
+    its workers. A worker that met a bug, or found no brokers when it started, exits with a non-zero code. Start it
+    again: it continues where it stopped.
     """
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed

@@ -1,15 +1,15 @@
-"""Forget everything that is cached.
+"""Clear the cache: delete everything of a namespace.
 
-A flush of the namespace, and not the group's offsets reset: invalidations read again would find tombstones and values
-at or beyond their positions and leave them as they are.
+Resetting the group's offsets instead would not do: invalidations that are read again find tombstones and values at or
+beyond their positions, and leave them.
 
-The order matters. *Fences first*: from then on no fill is accepted (no floor) until a worker has made a new floor at
-what it has processed and that has settled, so that nothing gets in on the word of an old fence. *Then the entries*:
-a scan returns every key that was there when it began, so whatever was filled under the old fences goes. What comes in
-meanwhile has proven itself to the new ones. For the protocol this is a FLUSHALL, and its proof covers it
-(`sinks.cache`). Interrupted, it is run again.
+The order matters. *First the watermarks*: without a floor no fill is accepted until a worker has made a new one, at
+what it has processed, and its grace period is over. So nothing gets in because of an old floor. *Then the entries*: a
+scan returns every key that was there when it began, so whatever was filled under the old floors is deleted. What comes
+in meanwhile was accepted by the new ones. For the protocol this is a FLUSHALL, which its proof covers (`sinks.cache`).
+If it is interrupted, run it again.
 
-No reader sees stale values after it: reads go to the graph until fills are accepted again.
+Readers see no stale value after it: reads go to the graph until fills are accepted again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from redis.asyncio import Redis
 
 from holonstream.sinks.cache.driver import redis_errors
 
-SCANNED = 5_000  # keys that one step of a scan looks at
+SCANNED = 5_000  # keys that one step of a scan visits
 
 
-async def forget(redis: Redis, namespace: str) -> int:
-    """Delete all fences, values and tombstones of a namespace; returns how many entries that were.
+async def clear_cache(redis: Redis, namespace: str) -> int:
+    """Delete all watermarks, values and tombstones of a namespace. Returns the number of values and tombstones.
 
-    Raises CacheUnavailable: some may be there still.
+    Raises CacheUnavailable: some may be left.
     """
     await _delete(redis, f"{namespace}:fence:*")
     return await _delete(redis, f"{namespace}:holon:*")

@@ -1,4 +1,4 @@
-"""Making the graph anew with worker processes (what may be interrupted where: `ops.replay`)."""
+"""Rebuild a graph with worker processes. `ops.replay` says what may be interrupted where."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from holonstream.client.settings import PREFIX
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members, set_offsets
-from holonstream.ops.replay.progress import Estimate
+from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.replay.stream_log import PostgresStreamLog
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
@@ -29,42 +29,42 @@ from holonstream.sinks.graph.recovery.redrive import DiscardedEvent, Redriver
 from holonstream.sinks.graph.schema import initialise
 
 FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago
-LOOK = 0.5  # seconds between two looks at the group
+POLL = 0.5  # seconds between two polls of the group
 INTERVAL = 1.0  # seconds between two lines of progress
 
 Say = Callable[[str], None]
 Confirm = Callable[[str], None]
-"""Asks the operator; raises when the answer is no."""
+"""Asks the operator a question; raises when the answer is no."""
 
 
-class WorkersRun(HolonstreamError):
-    """Workers of the group are at work, so that its graph cannot be wiped."""
+class WorkersRunning(HolonstreamError):
+    """The group has workers, so its graph cannot be wiped."""
 
 
 class NotAReplay(HolonstreamError):
-    """The target holds a graph that no replay has made."""
+    """The target holds a graph that no replay made, or is the live graph."""
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """A graph that has caught up."""
+class ReplayResult:
+    """A rebuilt graph that has caught up."""
 
     position: int
-    """log position that the graph has reached"""
+    """the log position that the graph has reached"""
     moment: datetime
-    """when the topic held what the graph has"""
+    """the graph has everything that the topic held at this time"""
     parked: int
-    """streams that are parked in it"""
-    taken_over: int
-    """events left out by an earlier decision"""
+    """streams that are parked in the graph"""
+    discarded: int
+    """events discarded because they had been discarded before"""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphReplay:
-    """A replay into the graph that `target` names, by the group that it names.
+    """A replay into the graph, and by the consumer group, that the settings `target` name.
 
-    `live` is where earlier decisions are, None for a replay in place. `workers` processes are started; `say` takes
-    lines for the operator.
+    `live` is the graph with earlier decisions to discard events, None for a replay in place. `workers` is how many
+    processes to start; `say` prints a line for the operator.
     """
 
     target: Settings
@@ -75,7 +75,7 @@ class GraphReplay:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings with which any process works on the target."""
+        """The settings with which any of our processes works on the target."""
         return {
             f"{PREFIX}NEO4J_URI": self.target.neo4j_uri,
             f"{PREFIX}NEO4J_DATABASE": self.target.neo4j_database,
@@ -83,7 +83,7 @@ class GraphReplay:
         }
 
     async def prepare(self, *, wipe: bool) -> None:
-        """Bring the target to where workers can go on, wiping it first if so asked. Raises WorkersRun, Unavailable."""
+        """Prepare the target for workers; with `wipe`, empty it first. Raises WorkersRunningning, Unavailable."""
         settings = self.target
         with TopicStatus(client(settings), settings.topic) as topic:
             partitions = len(topic.ends())
@@ -103,18 +103,21 @@ class GraphReplay:
             offsets = {checkpoint.partition: checkpoint.offset for checkpoint in reached}
             set_offsets(client(settings), settings.topic, group, offsets)
         if position := max(checkpoint.position for checkpoint in reached):
-            self.say(f"goes on at log position {position:,}")
+            self.say(f"continues at log position {position:,}")
         self.say(f"group {group}; more workers, on any machine: {self.command('worker graph')}")
 
     def run(self) -> datetime:
-        """Run workers until they have caught up; the moment that they caught up with. Raises ProcessFailed."""
+        """Run workers until they have caught up. Returns the time at which the topic held what they wrote.
+
+        Raises ProcessFailed.
+        """
         with Processes(self.environment, self.logs) as processes:
             for number in range(self.workers):
                 processes.start(f"worker-{number + 1}", "worker", "graph")
             return self._follow(processes.check)
 
-    async def finish(self, moment: datetime) -> Replayed:
-        """Take over earlier decisions and mark the replay as done. Raises Unavailable."""
+    async def finish(self, moment: datetime) -> ReplayResult:
+        """Copy earlier decisions to discard events, and mark the replay as done. Raises Unavailable."""
         settings = self.target
         async with connections.graph_connection(settings) as connection:
             decisions = await self._decisions(connection)
@@ -130,20 +133,20 @@ class GraphReplay:
             else:
                 await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "done")
             position = max(checkpoint.position for checkpoint in await checkpoints(connection, settings.topic))
-        return Replayed(position, moment, parked, taken)
+        return ReplayResult(position, moment, parked, taken)
 
     def command(self, words: str) -> str:
-        """A command line that works on the target."""
+        """A command line of ours that works on the target."""
         return f"holonstream {words}" if self.live is None else f"{self.assignments()} holonstream {words}"
 
     def assignments(self, *only: str) -> str:
-        """The settings for the target as a shell takes them, or some of them."""
+        """The settings for the target, all or `only` some, as shell assignments."""
         chosen = {name: value for name, value in self.environment.items() if not only or name in only}
         return " ".join(f"{name}={shlex.quote(value)}" for name, value in chosen.items())
 
     def _follow(self, check: Callable[[], None]) -> datetime:
         settings, pause = self.target, threading.Event()
-        estimate, told, silent = Estimate(monotonic()), float("-inf"), False
+        estimate, printed, silent = ReplayEstimate(monotonic()), float("-inf"), False
         with TopicStatus(client(settings), settings.topic) as topic:
             ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
             while True:
@@ -154,19 +157,19 @@ class GraphReplay:
                     if group.lag == 0 and monotonic() - since > FRESH:
                         ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
                         continue
-                except Unavailable as error:  # the workers wait as well
+                except Unavailable as error:  # the workers wait, too
                     if not silent:
                         self.say(str(error))
                     silent = True
                 else:
                     now, total = monotonic(), sum(ends.values())
-                    progress = estimate.look(now, total - group.lag, total, group.members)
-                    if group.lag == 0 or now - told >= INTERVAL:
-                        told = now
+                    progress = estimate.add(now, total - group.lag, total, group.members)
+                    if group.lag == 0 or now - printed >= INTERVAL:
+                        printed = now
                         self.say(str(progress))
                     if group.lag == 0:
                         return moment
-                pause.wait(LOOK)
+                pause.wait(POLL)
 
     async def _decisions(self, target: GraphConnection) -> list[DiscardedEvent]:
         if self.live is None:
@@ -178,7 +181,7 @@ class GraphReplay:
                         connection, connections.catalogue(self.live), self.live.topic, log
                     ).discarded()
         except (Unavailable, GraphRefused) as error:
-            self.say(f"decisions to discard events are not taken over, the live graph does not answer: {error}")
+            self.say(f"decisions to discard events were not copied, since the live graph does not answer: {error}")
             return []
 
 
@@ -193,19 +196,19 @@ async def beside(
     say: Say,
     confirm: Confirm,
 ) -> GraphReplay:
-    """A replay into another (uri, database), prepared: begun, or found where it was interrupted.
+    """A replay into another (uri, database), prepared: a new one, or an interrupted one that continues.
 
-    Raises NotAReplay, SharedGraph, WorkersRun, Unavailable.
+    Raises NotAReplay, SharedGraph, WorkersRunning, Unavailable.
     """
     if (to_uri, to_database) == (settings.neo4j_uri, settings.neo4j_database):
-        raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or say --in-place")
+        raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or use --in-place")
     target = replace(settings, neo4j_uri=to_uri, neo4j_database=to_database)
     async with connections.graph_connection(target) as connection:
         mark = await rebuild.mark(connection, target.topic)
         content = await rebuild.content(connection, target.topic)
     if mark is None and (content.nodes or content.offset):
         raise NotAReplay(
-            f"{to_uri}, database {to_database}, holds {content.nodes:,} nodes that no replay has made: "
+            f"{to_uri}, database {to_database}, holds {content.nodes:,} nodes that no replay made: "
             "empty it, or name another one"
         )
     suffix = mark.suffix if mark is not None and mark.suffix else f"-replay-{datetime.now(UTC):%Y%m%d}"
@@ -220,9 +223,9 @@ async def beside(
 async def in_place(
     settings: Settings, *, workers: int, logs: Path, restart: bool, say: Say, confirm: Confirm
 ) -> GraphReplay:
-    """A replay of the one graph there is, prepared: wiped, or found where it was interrupted.
+    """A replay of the live graph in place, prepared: wiped, or an interrupted one that continues.
 
-    Raises WorkersRun, SharedGraph, Unavailable.
+    Raises WorkersRunningning, SharedGraph, Unavailable.
     """
     replay = GraphReplay(settings, None, workers, logs, say)
     refuse_workers(settings)
@@ -230,17 +233,19 @@ async def in_place(
         mark = await rebuild.mark(connection, settings.topic)
         content = await rebuild.content(connection, settings.topic)
     where = f"{settings.neo4j_uri}, database {settings.neo4j_database}"
-    going_on = mark is not None and (mark.suffix, mark.state) == (settings.group_suffix, "following") and not restart
-    if mark is not None and going_on:
-        confirm(f"Go on with the replay of {where}, begun at {mark.began}? (--restart wipes it again)")
+    continues = mark is not None and (mark.suffix, mark.state) == (settings.group_suffix, "following") and not restart
+    if mark is not None and continues:
+        confirm(f"Continue the replay of {where} that began at {mark.began}? (--restart wipes it again)")
     else:
-        confirm(f"Wipe {content.nodes:,} nodes of {where}, and make them anew from the log?")
-    await replay.prepare(wipe=not going_on)
+        confirm(f"Wipe {content.nodes:,} nodes of {where}, and rebuild them from the log?")
+    await replay.prepare(wipe=not continues)
     return replay
 
 
 def refuse_workers(settings: Settings) -> None:
-    """Raises WorkersRun, naming them, when the graph's group has any; KafkaUnavailable."""
+    """Raises WorkersRunningning, naming them, when the graph's group has any; KafkaUnavailable."""
     group = settings.group("graph")
     if there := members(client(settings), group):
-        raise WorkersRun(f"{len(there)} workers of {group} run: stop them first: {'; '.join(map(str, there))}")
+        raise WorkersRunning(
+            f"{len(there)} workers of {group} are running: stop them first: {'; '.join(map(str, there))}"
+        )

@@ -1,4 +1,4 @@
-"""Who is in a consumer group, and where it stands when nobody is."""
+"""The members of a consumer group, and setting the offsets of one that has none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Member:
 
 
 def members(client: Mapping[str, Any], group: str) -> list[Member]:
-    """The workers of a group; one that was killed is in it until its session times out.
+    """The workers of a group. One that was killed stays a member until its session times out.
 
     `client` as `ops.kafka.client` makes it. Raises KafkaUnavailable.
     """
@@ -39,7 +39,7 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
 
 
 def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:
-    """Say where a group without members stands, by partition. Raises KafkaUnavailable, also when somebody joined."""
+    """Set the offsets, by partition, of a group without members. Raises KafkaUnavailable, also when one has joined."""
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
     try:
         with answered():

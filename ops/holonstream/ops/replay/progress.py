@@ -1,25 +1,25 @@
-"""How far a replay is, how fast, and how long it will take: pure."""
+"""How far a replay is, how fast, and how long it will take. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-WINDOW = 15.0  # seconds that a rate is taken over
+WINDOW = 15.0  # seconds over which the rate is averaged
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Offsets of all partitions together, transaction markers counted."""
+class ReplayProgress:
+    """Offsets of all partitions together, transaction markers included."""
 
     seconds: float
     """since the start"""
     done: int
     total: int
     rate: float
-    """offsets a second, lately"""
+    """offsets a second over the last WINDOW seconds"""
     left: float | None
-    """seconds; None while the rate says nothing"""
+    """seconds; None while the rate is zero"""
     workers: int
 
     def __str__(self) -> str:
@@ -31,22 +31,22 @@ class Progress:
         )
 
 
-class Estimate:
-    """Makes progress out of looks at what is done."""
+class ReplayEstimate:
+    """Estimates rate and time left from samples of what is done."""
 
     def __init__(self, now: float) -> None:
         self._began = now
-        self._looks: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
-    def look(self, now: float, done: int, total: int, workers: int) -> Progress:
-        """One more look; `now` in seconds."""
-        self._looks.append((now, done))
-        while len(self._looks) > 2 and now - self._looks[0][0] > WINDOW:
-            self._looks.popleft()
-        since, before = self._looks[0]
+    def add(self, now: float, done: int, total: int, workers: int) -> ReplayProgress:
+        """The progress after one more sample. `now` is in seconds."""
+        self._samples.append((now, done))
+        while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW:
+            self._samples.popleft()
+        since, before = self._samples[0]
         rate = max(done - before, 0) / (now - since) if now > since else 0.0
         left = 0.0 if done >= total else (total - done) / rate if rate else None
-        return Progress(now - self._began, done, total, rate, left, workers)
+        return ReplayProgress(now - self._began, done, total, rate, left, workers)
 
 
 def _duration(seconds: float) -> str:

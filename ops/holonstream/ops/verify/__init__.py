@@ -1,4 +1,4 @@
-"""Verification: the log folded anew and held against what the graph and the cache have.
+"""Verification: fold the log again and compare the result with what the graph and the cache hold.
 
 ``holonstream verify graph`` (`ops.verify.graph`) and ``holonstream verify cache`` (`ops.verify.cache`).
 """

@@ -1,25 +1,26 @@
-"""Is what the cache holds what the log says, or said a moment ago?
+"""Does the cache hold what the log says, or said a moment ago?
 
-Each entry is held against three things: the log, the graph, and what was *acknowledged*: the position up to which the
-cache group has committed the holon's partition, or the slot of its fence, whichever is higher (`sinks.cache`). What is
-acknowledged is read before the entry, so that a value that lacks an acknowledged event is a broken promise and never
-bad timing. An entry is one of:
+Each entry is compared with the log, with the graph, and with what is *acknowledged*: the position up to which the cache
+group has committed the holon's partition, or the slot of the partition's watermarks, whichever is higher
+(`sinks.cache`). What is acknowledged is read before the entry. So a value that lacks an acknowledged event is a broken
+promise, never bad timing. An entry is one of:
 
 - *equal*: what the log says now;
-- *lagging*: older than the log, by events that the cache group has not acknowledged: they will make it a tombstone;
-- *tombstone*: no value; the graph has reached it, the next read fills it;
-- *awaited*: a tombstone that the graph has not reached: reads go to the graph, and no older value can come in;
-- *foreign*: no entry of this release: readers take it for none, and ask the graph;
+- *lagging*: older than the log, by events that the cache group has not acknowledged yet. They will replace it by a
+  tombstone;
+- *tombstone*: no value. The graph has reached it, so the next read fills it;
+- *awaited*: a tombstone that the graph has not reached. Reads go to the graph, and no older value can be stored;
+- *foreign*: not an entry of this release. Readers ignore it and ask the graph;
 
 or a violation:
 
-- *stale*: a value or tombstone older than an event that was acknowledged;
-- *altered*: not what the log said at its own position, as when it was filled from a damaged graph;
-- *ahead*: beyond the end of the log, as after the log was restored from a backup: it would keep newer values out.
+- *stale*: a value or tombstone older than an acknowledged event;
+- *altered*: not what the log said at the entry's own position, as when it was filled from a damaged graph;
+- *ahead*: beyond the end of the log, as after the log was restored from a backup. It would keep newer values out.
 
-Age is the time since the first event that a value lacks, or that a tombstone awaits, was recorded. A value that is
-newer than the graph is right (the graph is being made again) and only counted. A repair deletes violations: to delete
-an entry is always safe.
+The age of an entry is the time since the first event was recorded that a value lacks or a tombstone awaits. A value
+that is newer than the graph is correct (the graph is being rebuilt), and only counted. A repair deletes violations:
+deleting an entry is always safe.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ Acknowledged = Callable[[], Awaitable[dict[int, int]]]
 class CacheVerifier:
     """Classifies cached entries; see the module's docstring.
 
-    `found` is told each finding: all but equal values and plain tombstones. `verify` raises CacheUnavailable,
-    LogUnavailable, GraphUnavailable, NotInitialised, and what `acknowledged` raises.
+    `found` is called with each finding: every entry but equal values and plain tombstones. `verify` raises
+    CacheUnavailable, LogUnavailable, GraphUnavailable, NotInitialised, and what `acknowledged` raises.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class CacheVerifier:
         self._repairs, self._found = repairs, found
 
     async def verify(self, count: int | None, limit: int) -> CacheTally:
-        """Look at all entries, or at `count` drawn at random; at most `limit` findings are kept, all are counted."""
+        """Classify all entries, or `count` drawn at random. At most `limit` findings are kept; all are counted."""
         began = monotonic()
         tally = CacheTally()
         async for keys in self._all() if count is None else self._sample(count):
@@ -99,7 +100,7 @@ class CacheVerifier:
         tally.seconds = monotonic() - began
         return tally
 
-    # --- which entries -----------------------------------------------------------------------------------------------
+    # --- choosing entries ---------------------------------------------------------------------------------------------
 
     async def _all(self) -> AsyncIterator[list[str]]:
         prefix = self._keys.holon
@@ -134,10 +135,10 @@ class CacheVerifier:
         for start in range(0, len(keys), BATCH):
             yield keys[start : start + BATCH]
 
-    # --- what they are -----------------------------------------------------------------------------------------------
+    # --- classifying them ---------------------------------------------------------------------------------------------
 
     async def _classify(self, keys: Sequence[str], tally: CacheTally) -> list[CacheFinding]:
-        """The findings of one batch. The order of reading is the proof: acknowledged, entries, log."""
+        """The findings among some entries. Read in this order, or the proof fails: acknowledged, entries, log."""
         ids = [key.removeprefix(self._keys.holon) for key in keys]
         acknowledged = await self._acknowledged_of(ids)
         with redis_errors("reading entries"):
@@ -150,7 +151,7 @@ class CacheVerifier:
         findings = []
         for key, i, stream, entry in zip(keys, ids, streams, entries, strict=True):
             if entry is None:
-                continue  # gone meanwhile
+                continue  # deleted since its key was read
             tally.entries += 1
             row = next(iter(rows.get(stream, [])), None)
             mark = marks.get(stream, Mark())
@@ -186,7 +187,7 @@ class CacheVerifier:
         reached: int,
         head: int,
     ) -> CacheFinding:
-        """What one entry is. Reads the log."""
+        """Classify one entry. Reads the log."""
         kind, digits = entry[:1], entry[1:HEADER]
         if kind not in (b"V", b"T") or len(digits) != HEADER - 1 or not digits.isdigit():
             return CacheFinding("foreign", key)
@@ -197,56 +198,56 @@ class CacheVerifier:
         cached = decode_value(entry) if kind == b"V" else None
         if kind == b"V" and (cached is None or cached.id != holon_id or cached.position != position):
             return CacheFinding("foreign", key, cached=position)
-        seen = self._read(holon_id, position, mark)
-        finding = CacheFinding("equal", key, cached=position, log=seen.last, graph=graph, acknowledged=acknowledged)
-        if seen.lacking is not None and seen.lacking <= acknowledged:
-            return replace(finding, verdict="stale", age=seen.age)
+        view = self._read(holon_id, position, mark)
+        finding = CacheFinding("equal", key, cached=position, log=view.last, graph=graph, acknowledged=acknowledged)
+        if view.lacking is not None and view.lacking <= acknowledged:
+            return replace(finding, verdict="stale", age=view.age)
         if cached is None:
             if reached >= position:
                 return replace(finding, verdict="tombstone")
             return replace(finding, verdict="awaited", age=self._read(holon_id, position - 1, mark).age)
-        wanted, found = of_state(seen.state), of_state(cached)
+        wanted, found = of_state(view.state), of_state(cached)
         if text(wanted) != text(found):
             return replace(finding, verdict="altered", differences=tuple(differences(wanted, found)))
-        return finding if seen.lacking is None else replace(finding, verdict="lagging", age=seen.age)
+        return finding if view.lacking is None else replace(finding, verdict="lagging", age=view.age)
 
-    def _read(self, holon_id: str, position: int, mark: Mark) -> _Seen:
-        """The holon as the log has it at a position, and what came after."""
+    def _read(self, holon_id: str, position: int, mark: Mark) -> _LogView:
+        """The holon as the log has it at a position, and the first event after that."""
         stream = stream_of(HOLON, holon_id)
         entity = Entity(self._catalogue, stream, mark.left_out)
-        seen = _Seen()
+        view = _LogView()
         with closing(self._log.stream(stream)) as events:
             for logged in events:
                 if logged.position <= position:
                     entity.take(logged)
-                elif seen.lacking is None:
-                    seen.lacking = logged.position
+                elif view.lacking is None:
+                    view.lacking = logged.position
                     if logged.event is not None:
                         recorded = instant.parse(logged.event.recorded_at)
-                        seen.age = max((datetime.now(UTC) - recorded).total_seconds(), 0.0)
-                seen.last = logged.position
-        seen.state = entity.state if isinstance(entity.state, Holon) else None
-        return seen
+                        view.age = max((datetime.now(UTC) - recorded).total_seconds(), 0.0)
+                view.last = logged.position
+        view.state = entity.state if isinstance(entity.state, Holon) else None
+        return view
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the log says of a holon."""
+class _LogView:
+    """What the log says of a holon at a position, and beyond it."""
 
     state: Holon | None = None
     last: int | None = None
     """position of its last event"""
     lacking: int | None = None
-    """position of the first event beyond the one asked for"""
+    """position of the first event beyond that position"""
     age: float | None = None
     """seconds since that event was recorded"""
 
 
 def _literal(prefix: str) -> str:
-    """A prefix as a pattern that matches itself."""
+    """A prefix as a Redis pattern that matches only itself."""
     return "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix)
 
 
 def _text(key: bytes | str) -> str:
-    """A key's name; one that is no text is nobody's, and then found to be gone."""
+    """A key as text. One that is not UTF-8 is not ours: its replacement text names no key, so it reads as absent."""
     return key if isinstance(key, str) else key.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What verification of the cache finds, and how it is shown. The verdicts: `ops.verify.cache`."""
+"""The findings of `holonstream verify cache`, as lines and as JSON. `ops.verify.cache` explains the verdicts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ VIOLATIONS: frozenset[Verdict] = frozenset({"stale", "altered", "ahead"})
 
 @dataclass(frozen=True, slots=True)
 class CacheFinding:
-    """An entry that is not as it should be, or not yet."""
+    """An entry that is a violation, or that is not up to date yet."""
 
     verdict: Verdict
     key: str
     cached: int | None = None
-    """positions: of the entry, of the holon's last event in the log, of the holon in the graph, acknowledged"""
+    """positions: of the entry, of the last event in the log, of the holon in the graph, and acknowledged"""
     log: int | None = None
     graph: int | None = None
     acknowledged: int | None = None
     age: float | None = None
     """seconds"""
     differences: tuple[Difference, ...] = ()
-    """of an altered value: what the log said at that position, and what the cache says (as `graph`)"""
+    """of an altered value: what the log said at that position, and what the cache holds (as `graph`)"""
     deleted: bool | None = None
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; what is unknown has no key."""
+        """As JSON values. What is unknown has no key."""
         found = {
             "verdict": self.verdict,
             "key": self.key,
@@ -45,7 +45,7 @@ class CacheFinding:
         return {name: value for name, value in found.items() if value is not None}
 
     def line(self) -> str:
-        """On one line."""
+        """One line for people."""
         places = {"cached": self.cached, "log": self.log, "graph": self.graph, "acknowledged": self.acknowledged}
         parts = [f"{self.verdict:<10} {self.key}", ", ".join(f"{k} {v}" for k, v in places.items() if v is not None)]
         parts += [f"{d.field}: log {shown(d.log)}, cache {shown(d.graph)}" for d in self.differences]
@@ -58,12 +58,12 @@ class CacheFinding:
 
 @dataclass(slots=True)
 class CacheTally:
-    """What a verification of the cache came to."""
+    """The result of a verification of the cache."""
 
     entries: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     oldest: dict[str, float] = field(default_factory=dict)
-    """the greatest age by verdict, seconds"""
+    """the greatest age by verdict, in seconds"""
     newer_than_graph: int = 0
     deleted: int = 0
     seconds: float = 0.0
@@ -72,7 +72,7 @@ class CacheTally:
 
     @property
     def violations(self) -> int:
-        """How many promises are broken."""
+        """How many entries are violations."""
         return sum(self.verdicts[verdict] for verdict in VIOLATIONS)
 
     def document(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class CacheTally:
         }
 
     def line(self) -> str:
-        """In words."""
+        """One line for people."""
         verdicts = ", ".join(
             f"{count:,} {verdict}" + (f" (up to {self.oldest[verdict]:.3f} s)" if verdict in self.oldest else "")
             for verdict, count in sorted(self.verdicts.items())

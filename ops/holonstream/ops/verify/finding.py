@@ -1,4 +1,4 @@
-"""What verification finds, and how it is shown."""
+"""The findings of `holonstream verify graph`, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class EventPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """An entity that differs, or that is parked, which is no difference.
+class GraphFinding:
+    """An entity in which log and graph differ, or a parked stream, which is not a difference.
 
-    ``missing``: the log has it and the graph does not; ``extra``: the other way round; ``altered``: they differ in
-    fields; ``duplicate``: the graph has it more than once; ``unfoldable``: the log has an event that this catalogue
-    cannot apply, and the graph has not parked it.
+    ``missing``: the log has the entity, the graph does not. ``extra``: the graph has it, the log does not. ``altered``:
+    fields differ. ``duplicate``: the graph has it more than once. ``unfoldable``: the log has an event that this
+    catalogue cannot apply, and the graph has not parked its stream. ``parked``: the stream is parked.
     """
 
     kind: Kind
@@ -41,19 +41,19 @@ class Finding:
     """what the graph has, when it is extra or a duplicate"""
     reason: str | None = None
     repaired: bool | None = None
-    """None when no repair was asked for"""
+    """None when no repair was requested"""
 
     @property
     def diverges(self) -> bool:
         """Whether log and graph differ."""
         return self.kind != "parked"
 
-    def with_repair(self, repaired: bool) -> Finding:
-        """The same, with what the repair came to."""
+    def with_repair(self, repaired: bool) -> GraphFinding:
+        """The same finding, with the outcome of its repair."""
         return replace(self, repaired=repaired)
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; a side that does not have a field has no key."""
+        """As JSON values. A side that lacks a field has no key for it."""
         found: dict[str, Any] = {"kind": self.kind, "stream": self.stream}
         if self.event is not None:
             found["event"] = asdict(self.event)
@@ -70,7 +70,7 @@ class Finding:
         return found
 
     def line(self) -> str:
-        """On one line."""
+        """One line for people."""
         parts = [f"{self.kind:<10} {self.stream}"]
         if self.differences:
             parts.append("; ".join(f"{d.field}: log {shown(d.log)}, graph {shown(d.graph)}" for d in self.differences))
@@ -90,27 +90,27 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a verification came to."""
+class GraphTally:
+    """The result of a verification of the graph."""
 
     position: int = 0
-    """up to which the log was folded"""
+    """the log was folded up to here"""
     entities: int = 0
     events: int = 0
     elements: int = 0
-    """nodes and relationships of the graph that were looked for in the log"""
+    """nodes and relationships of the graph that were searched for in the log"""
     kinds: Counter[str] = field(default_factory=Counter)
     repaired: int = 0
     seconds: float = 0.0
-    listed: list[Finding] = field(default_factory=list)
+    listed: list[GraphFinding] = field(default_factory=list)
 
     @property
     def diverging(self) -> int:
         """How many entities differ."""
         return sum(count for kind, count in self.kinds.items() if kind != "parked")
 
-    def add(self, finding: Finding, limit: int) -> bool:
-        """Count a finding; returns whether it is among the first `limit`, which are kept."""
+    def add(self, finding: GraphFinding, limit: int) -> bool:
+        """Count a finding. Returns whether it is among the first `limit`, which are kept."""
         self.kinds[finding.kind] += 1
         self.repaired += finding.repaired is True
         if len(self.listed) >= limit:
@@ -134,7 +134,7 @@ class Tally:
         }
 
     def line(self) -> str:
-        """In words."""
+        """One line for people."""
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.kinds.items())) or "no difference"
         repaired = f"; {self.repaired:,} repaired" if self.repaired else ""
         return (

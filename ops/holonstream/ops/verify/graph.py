@@ -1,22 +1,22 @@
-"""Does the graph hold what the log says? Every entity, or a sample of them, again and again.
+"""Does the graph hold what the log says? Compare every entity once, or a sample again and again.
 
-A verification of the whole graph has two halves, each in bounded memory, while everything runs:
+A verification of the whole graph has two halves. Both run in bounded memory, while the pipeline works:
 
-1. *log to graph*: the log is read up to a settled position, stream by stream (`ops.verify.log`), a batch of
-   entities at a time. When the graph's checkpoints have reached what the batch holds, the graph's rows of these ids are
-   read and compared whole. What differs is a suspect;
-2. *graph to log*: every node and relationship is asked for in the log. One that the log does not have is a suspect; one
-   without an id, label or type of ours, which no worker can find, is loose.
+1. *log to graph*: read the log up to a gap-free position, stream by stream (`ops.verify.log`), some entities at a time.
+   When the graph's checkpoints have reached their last events, read the graph's rows of these ids and compare them
+   whole. An entity that differs is a suspect;
+2. *graph to log*: search the log for every node and relationship of the graph. One that the log does not have is a
+   suspect. One without an id, label or type of ours, which no worker can find, is loose.
 
-A suspect is read again and its stream folded anew (`ops.verify.trace`), which clears what was only overtaken:
-parked, discarded, applied after the settled position, or read while it was written, when Neo4j shows properties of two
-versions at once. What differs twice more diverges. A repair (`sinks.graph.recovery.repair`) puts it
-into the state that the log gives it, and it is examined once more.
+Suspects are read once more, and their streams are folded event by event (`ops.verify.trace`). That clears what only
+changed in between: parked, discarded, applied after the gap-free position, or read while it was being written (Neo4j
+then shows properties of two versions at once). What differs two more times diverges. A repair
+(`sinks.graph.recovery.repair`) writes the state that the log gives, and the entity is compared once more.
 
-Nothing is stopped or locked but a partition's checkpoint during a repair.
+Nothing is stopped. Nothing is locked but a partition's checkpoint during a repair.
 
-A graph that cannot go on (its worker has met a hole, because a version was damaged) never reaches the log. It can be
-compared where it stands: then each entity is held to what the log says at the checkpoint of its partition.
+A graph whose worker has stopped at a hole (a version in the graph was damaged) never reaches the log. It can be
+compared where it stands: each entity is then compared with what the log says at the checkpoint of its partition.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
-from holonstream.ops.verify.finding import Finding, Tally
+from holonstream.ops.verify.finding import GraphFinding, GraphTally
 from holonstream.ops.verify.log import Entity, LogReader
 from holonstream.ops.verify.trace import trace
 from holonstream.schemas.catalogue import Catalogue
@@ -41,21 +41,21 @@ from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Mark
 from holonstream.sinks.graph.recovery.repair import remove_loose, repair
 from holonstream.sinks.graph.recovery.rows import of_state, text
 
-LOOK = 0.1  # seconds between two looks at the checkpoints
-EXAMINED = 100  # suspects at once; a repair of them holds back the workers of their partitions for as long as it takes
-REPORT = 5.0  # seconds between two lines of progress
+POLL = 0.1  # seconds between two reads of the checkpoints
+EXAMINED = 100  # suspects at once; the workers of their partitions wait while these are repaired
+PROGRESS = 5.0  # seconds between two lines of progress
 
 
-class Unfoldable(HolonstreamError):
-    """An event of the log cannot be applied by this catalogue, so that nobody knows what the graph should hold."""
+class CannotFold(HolonstreamError):
+    """This catalogue cannot apply an event of the stream, so its correct state is unknown."""
 
 
 class GraphVerifier:
     """Compares a graph with the log; see the module's docstring.
 
-    `deadline` is how long, in seconds, the graph may take to reach what is asked of it; None compares it where it
-    stands. `found` is told each finding, `progress` a line now and then. Methods raise NotYetVisible when the graph
-    does not reach it, LogUnavailable, GraphUnavailable, NotInitialised.
+    `deadline` is how many seconds to wait until the graph has reached the entities that are compared; None compares it
+    where it stands. `found` is called with each finding, `progress` with a line every few seconds. Methods raise
+    NotYetVisible when the deadline passes, LogUnavailable, GraphUnavailable, NotInitialised.
     """
 
     def __init__(
@@ -67,37 +67,37 @@ class GraphVerifier:
         *,
         deadline: float | None,
         repairs: bool = False,
-        found: Callable[[Finding], None] = lambda finding: None,
+        found: Callable[[GraphFinding], None] = lambda finding: None,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._log, self._connection, self._catalogue, self._topic = log, connection, catalogue, topic
         self._graph = GraphReader(connection, catalogue)
         self._deadline, self._repairs, self._found, self._progress = deadline, repairs, found, progress
         self._reached: list[int] = []
-        self._said = monotonic()
+        self._last_progress = monotonic()
 
-    async def whole(self, limit: int) -> Tally:
-        """Compare everything; at most `limit` findings are kept, all are counted."""
+    async def whole(self, limit: int) -> GraphTally:
+        """Compare everything. At most `limit` findings are kept; all are counted."""
         began = monotonic()
-        tally = Tally(position=await asyncio.to_thread(self._log.settled))
-        self._progress(f"the log is settled up to position {tally.position:,}")
-        async for entities in self._ahead(tally.position):
+        tally = GraphTally(position=await asyncio.to_thread(self._log.settled))
+        self._progress(f"the log is gap-free up to position {tally.position:,}")
+        async for entities in self._prefetched(tally.position):
             await self._check(entities, tally, limit)
             if self._is_due():
                 self._progress(f"log to graph: {tally.entities:,} entities, {tally.diverging:,} differ")
         self._progress(f"log to graph: done, {tally.entities:,} entities of {tally.events:,} events")
         for scan in (self._graph.nodes, self._graph.edges):
             async for elements in scan():
-                await self._look_for(elements, tally, limit)
+                await self._search_log(elements, tally, limit)
                 if self._is_due():
                     self._progress(f"graph to log: {tally.elements:,} elements, {tally.diverging:,} differ")
         tally.seconds = monotonic() - began
         return tally
 
-    async def sample(self, count: int, limit: int) -> Tally:
+    async def sample(self, count: int, limit: int) -> GraphTally:
         """Compare the entities of at most `count` streams drawn at random from the log."""
         began = monotonic()
-        tally = Tally(position=await asyncio.to_thread(self._log.settled))
+        tally = GraphTally(position=await asyncio.to_thread(self._log.settled))
         streams = await asyncio.to_thread(self._log.random_streams, count, tally.position)
         for stream in streams:
             entity = await asyncio.to_thread(self._log.entity, stream, tally.position, left_out=frozenset())
@@ -107,8 +107,8 @@ class GraphVerifier:
 
     # --- log to graph ------------------------------------------------------------------------------------------------
 
-    async def _ahead(self, until: int) -> AsyncIterator[list[Entity]]:
-        """The batches of entities, each read while the one before is compared."""
+    async def _prefetched(self, until: int) -> AsyncIterator[list[Entity]]:
+        """The entities, some at a time; the next ones are read while these are compared."""
         batches = self._log.entities(until)
 
         def following() -> list[Entity] | None:
@@ -116,13 +116,13 @@ class GraphVerifier:
 
         reading = asyncio.create_task(asyncio.to_thread(following))
         try:
-            while (batch := await reading) is not None:
+            while (entities := await reading) is not None:
                 reading = asyncio.create_task(asyncio.to_thread(following))
-                yield batch
+                yield entities
         finally:
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _check(self, entities: Sequence[Entity], tally: Tally, limit: int) -> None:
+    async def _check(self, entities: Sequence[Entity], tally: GraphTally, limit: int) -> None:
         if self._deadline is None:
             self._reached = await self._checkpoints()
         else:
@@ -153,14 +153,14 @@ class GraphVerifier:
                 raise NotYetVisible(last.stream, last.position, self._reached_by(last.stream), waited)
             if self._is_due():
                 self._progress(f"waiting for the graph to reach {len(behind):,} entities")
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL)
 
     def _behind(self, entities: Sequence[Entity]) -> list[Entity]:
         count = len(self._reached)
         return [e for e in entities if not count or self._reached_by(e.stream) < e.position]
 
     def _reached_by(self, stream: str) -> int:
-        """The checkpoint of a stream's partition, as last read."""
+        """The position of the checkpoint of a stream's partition, as last read."""
         return self._reached[partition_of(stream, len(self._reached))]
 
     async def _checkpoints(self) -> list[int]:
@@ -168,7 +168,7 @@ class GraphVerifier:
 
     # --- graph to log ------------------------------------------------------------------------------------------------
 
-    async def _look_for(self, elements: Sequence[Element], tally: Tally, limit: int) -> None:
+    async def _search_log(self, elements: Sequence[Element], tally: GraphTally, limit: int) -> None:
         tally.elements += len(elements)
         streams = [element.stream for element in elements if element.stream is not None]
         unknown = await asyncio.to_thread(self._log.unknown, streams)
@@ -180,12 +180,12 @@ class GraphVerifier:
             await remove_loose(self._connection, self._catalogue, nodes=nodes, edges=edges)
         for element in loose:
             reason = "no worker can find it: it has no id, no label :Holon or no type of the catalogue"
-            finding = Finding("extra", element.description, reason=reason, repaired=self._repairs or None)
-            self._tell(finding, tally, limit)
+            finding = GraphFinding("extra", element.description, reason=reason, repaired=self._repairs or None)
+            self._add(finding, tally, limit)
 
     # --- suspects ----------------------------------------------------------------------------------------------------
 
-    async def _examine(self, suspects: Sequence[str], tally: Tally, limit: int) -> None:
+    async def _examine(self, suspects: Sequence[str], tally: GraphTally, limit: int) -> None:
         if suspects and not self._reached:
             self._reached = await self._checkpoints()
         for start in range(0, len(suspects), EXAMINED):
@@ -198,26 +198,26 @@ class GraphVerifier:
                 left = {f.stream for f in await self._findings(diverging, tally.position) if f.diverges}
                 findings = [f.with_repair(f.stream not in left) if f.diverges else f for f in findings]
             for finding in findings:
-                self._tell(finding, tally, limit)
+                self._add(finding, tally, limit)
 
-    async def _findings(self, streams: Sequence[str], until: int) -> list[Finding]:
-        """What there is to say of some streams; nothing of those in which log and graph agree."""
+    async def _findings(self, streams: Sequence[str], until: int) -> list[GraphFinding]:
+        """The findings of some streams: none for those in which log and graph agree."""
         marks = await self._graph.marks(streams)
         rows = await self._graph.rows(streams)
 
-        def traced(stream: str) -> Finding | None:
+        def traced(stream: str) -> GraphFinding | None:
             mark = marks.get(stream, Mark())
             entity = Entity(self._catalogue, stream, mark.left_out)
             end = until if self._deadline is not None else min(until, self._reached_by(stream))
             with closing(self._log.stream(stream)) as events:
                 return trace(entity, events, rows.get(stream, []), end, mark)
 
-        def all_traced() -> list[Finding]:
+        def all_traced() -> list[GraphFinding]:
             return [finding for stream in streams if (finding := traced(stream)) is not None]
 
         return await asyncio.to_thread(all_traced)
 
-    async def _repair(self, findings: Sequence[Finding]) -> None:
+    async def _repair(self, findings: Sequence[GraphFinding]) -> None:
         partitions: defaultdict[int, list[str]] = defaultdict(list)
         for finding in findings:
             if finding.diverges:
@@ -225,7 +225,7 @@ class GraphVerifier:
         for partition, streams in sorted(partitions.items()):
             try:
                 await repair(self._connection, self._catalogue, self._topic, partition, streams, self._state_at)
-            except Unfoldable as error:
+            except CannotFold as error:
                 self._progress(f"{len(streams)} entities of partition {partition} are not repaired: {error}")
 
     async def _state_at(self, stream: str, position: int, before: int | None, left_out: frozenset[int]) -> State | None:
@@ -234,17 +234,17 @@ class GraphVerifier:
 
         entity = await asyncio.to_thread(folded)
         if entity.error is not None:
-            raise Unfoldable(f"{stream}: {entity.error}")
+            raise CannotFold(f"{stream}: {entity.error}")
         return entity.state
 
-    def _tell(self, finding: Finding, tally: Tally, limit: int) -> None:
+    def _add(self, finding: GraphFinding, tally: GraphTally, limit: int) -> None:
         if tally.add(finding, limit):
             self._found(finding)
 
     def _is_due(self) -> bool:
-        """Whether it is time for a line of progress."""
+        """Whether a line of progress is due; if so, the next one is due PROGRESS seconds later."""
         now = monotonic()
-        if now - self._said < REPORT:
+        if now - self._last_progress < PROGRESS:
             return False
-        self._said = now
+        self._last_progress = now
         return True

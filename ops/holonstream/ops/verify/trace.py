@@ -1,13 +1,13 @@
-"""One entity under the lens: its stream folded event by event against what the graph has, pure.
+"""Where do log and graph differ in one entity? Fold its stream event by event and compare. Pure.
 
-Where to compare. Up to the settled position the graph must have everything, since its checkpoint has passed it. It may
-have more: events that came later. So the fold goes on to the version that the graph claims. Of a parked stream the
-graph has nothing from the parked version on: the fold stops before it.
+Where to compare. Up to the gap-free position the graph must have everything, since its checkpoint has passed it. It may
+have more, from events that came later: so the fold continues to the version that the graph claims. Of a parked stream
+the graph has nothing from the parked version on: so the fold stops before it.
 
-The first diverging event. If the graph is at an earlier version and is exactly what the log was then, it is the next
-event: the graph has lost it. Else the differing fields tell: each got its value in the log by some event, and the first
-of these is the one (version, position and lastModified, which every event changes, are asked only when nothing else
-differs). Of an entity that is missing it is the event that made it.
+The first diverging event. If the graph's state is exactly what the log had at an earlier version, it is the event after
+that version: the graph has lost it. Otherwise some event gave each differing field the value that it has in the log,
+and the earliest of these events is it. (Every event changes version, position and lastModified: these count only when
+nothing else differs.) Of a missing entity it is the event that created it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from holonstream.ops.verify.finding import EventPlace, Finding
+from holonstream.ops.verify.finding import EventPlace, GraphFinding
 from holonstream.ops.verify.log import Entity, LoggedEvent
 from holonstream.sinks.graph.recovery.elements import Mark
 from holonstream.sinks.graph.recovery.rows import (
@@ -34,8 +34,8 @@ from holonstream.sinks.graph.recovery.rows import (
 
 
 @dataclass(slots=True)
-class _History:
-    """Which event last changed each field."""
+class _FieldHistory:
+    """Which event last changed each field of an entity."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     changed: dict[str, EventPlace] = field(default_factory=dict)
@@ -58,25 +58,27 @@ class _History:
 
 
 @dataclass(slots=True)
-class _Claim:
-    """The comparison at the version that the graph claims, and the event after it."""
+class _ClaimedVersion:
+    """The differences at the version that the graph claims to be at, and the event after that version."""
 
     found: list[Difference]
     first: EventPlace | None
     following: EventPlace | None = None
 
 
-def trace(entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, mark: Mark) -> Finding | None:
-    """Fold a stream's events into its empty `entity` and compare with what the graph has of it.
+def trace(
+    entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, mark: Mark
+) -> GraphFinding | None:
+    """Fold a stream's events into the empty `entity`, and compare it with the graph's rows of its id.
 
-    `rows` is all that the graph has of the id. None when log and graph agree.
+    Returns None when log and graph agree.
     """
     rows = sorted(rows, key=version_of, reverse=True)
     row = rows[0] if rows else None
     claimed = version_of(row)
     limit = mark.parked if mark.parked is not None and claimed < mark.parked else None
-    history = _History()
-    claim: _Claim | None = None
+    history = _FieldHistory()
+    claim: _ClaimedVersion | None = None
     parked = False
     for logged in events:
         if limit is not None and logged.version >= limit:
@@ -89,28 +91,28 @@ def trace(entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], un
             claim.following = place
         entity.take(logged)
         if entity.error is not None:
-            return Finding("unfoldable", entity.stream, place, reason=entity.error, graph=tuple(rows))
+            return GraphFinding("unfoldable", entity.stream, place, reason=entity.error, graph=tuple(rows))
         now = of_state(entity.state)
         history.note(now, place)
         if logged.version == claimed:
             found = [difference for difference in differences(now, row) if difference.field != DIGEST]
-            claim = _Claim(found, history.first(found))
+            claim = _ClaimedVersion(found, history.first(found))
     wanted = of_state(entity.state)
     if len(rows) > 1:
         other = next((row for row in rows if text(row) != text(wanted)), row)
         event = history.first(differences(wanted, other))
-        return Finding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
+        return GraphFinding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
     if text(wanted) == text(row):
-        return Finding("parked", entity.stream, reason=mark.reason) if parked else None
+        return GraphFinding("parked", entity.stream, reason=mark.reason) if parked else None
     if wanted is None:
-        return Finding("extra", entity.stream, graph=tuple(rows))
+        return GraphFinding("extra", entity.stream, graph=tuple(rows))
     if row is None:
-        return Finding("missing", entity.stream, history.created, log=wanted)
+        return GraphFinding("missing", entity.stream, history.created, log=wanted)
     found = differences(wanted, row)
-    return Finding("altered", entity.stream, _first(history, found, claim), tuple(found))
+    return GraphFinding("altered", entity.stream, _first(history, found, claim), tuple(found))
 
 
-def _first(history: _History, found: list[Difference], claim: _Claim | None) -> EventPlace | None:
+def _first(history: _FieldHistory, found: list[Difference], claim: _ClaimedVersion | None) -> EventPlace | None:
     if claim is not None and claim.following is not None:
         if not claim.found:
             return claim.following
