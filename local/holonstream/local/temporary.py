@@ -32,7 +32,7 @@ def temporary_stack(
     # So that the user postgres can enter it when root runs the stack.
     folder.chmod(0o755)
     guard = subprocess.Popen(
-        [sys.executable, "-m", "local.temporary", str(folder)],
+        [sys.executable, "-m", "holonstream.local.temporary", str(folder)],
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for its owner
