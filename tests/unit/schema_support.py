@@ -7,10 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from holonstream.schemas.catalogue import Catalogue, vocabulary
+from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import RecordedEvent, ValidityWindow
 from holonstream.schemas.state import HOLON, Holon, Relationship
 from holonstream.schemas.tooling.fields import declared_fields, fields_read
+from holonstream.schemas.vocabulary import vocabulary
 
 AT = "2024-03-01T08:00:00.000Z"
 LATER = "2024-03-02T08:00:00.000Z"

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from holonstream.schemas.catalogue import Catalogue, InvalidCatalogue, vocabulary
-from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import InvalidCatalogue, InvalidEvent, UnknownEventType
 from holonstream.schemas.event import Event
 from holonstream.schemas.projection import fold, recorded
 from holonstream.schemas.state import Holon
 from holonstream.schemas.tooling.catalogue_page import catalogue_page
 from holonstream.schemas.tooling.check import check
+from holonstream.schemas.vocabulary import vocabulary
 from tests.unit.schema_support import catalogue, payloads
 
 TYPES = sorted(catalogue().types)

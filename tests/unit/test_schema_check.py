@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from holonstream.schemas.catalogue import shipped_events
 from holonstream.schemas.tooling.check import check, check_texts
+from holonstream.schemas.vocabulary import shipped_events
 from tests.unit.test_schema_versions import FIRST, SECOND
 
 RULE: dict[str, Any] = FIRST["x-projection"]

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from holonstream.ops.commands.schemas import schemas
 from holonstream.ops.settings import Settings
-from holonstream.schemas.catalogue import shipped_events
 from holonstream.schemas.errors import BadData
+from holonstream.schemas.vocabulary import shipped_events
 from tests.unit.test_schema_versions import FIRST, SECOND, write
 
 SHIPPED = Path(str(shipped_events()))

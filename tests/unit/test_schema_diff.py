@@ -120,7 +120,7 @@ def test_a_schema_that_refers_to_itself_is_undecided() -> None:
 
 def test_a_change_of_the_vocabulary_counts() -> None:
     schema = catalogue().get("AssignmentStarted").schema
-    shapes: dict[str, Any] = {name: {} for name in ("relationshipId", "patch", "text", "scalar")}
+    shapes: dict[str, Any] = {name: {} for name in ("relationshipId", "relating")}
     narrower = {
         "$id": "urn:holonstream:schema:vocabulary",
         "$defs": {**shapes, "relationshipType": {"enum": ["USES"]}},

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holonstream.schemas import instant
-from holonstream.schemas.catalogue import vocabulary
 from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.vocabulary import vocabulary
 
 PATTERN = re.compile(vocabulary()["$defs"]["instant"]["pattern"])
 

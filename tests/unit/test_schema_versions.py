@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from holonstream.schemas.catalogue import Catalogue, InvalidCatalogue
-from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import InvalidCatalogue, InvalidEvent, UnknownEventType
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.projection import apply, fold, recorded
 from holonstream.schemas.state import Holon

@@ -18,7 +18,7 @@ READ_TIMEOUT = 0.05  # seconds that a reader waits for a reply of Redis, before 
 
 
 def catalogue(settings: ClientSettings) -> Catalogue:
-    """The event types that ship, and those of the folder in the settings."""
+    """The event types that ship and those of the folder in the settings, or a domain of its own in that folder."""
     return Catalogue.load(*([settings.schemas] if settings.schemas else []))
 
 

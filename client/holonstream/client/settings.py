@@ -139,7 +139,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="First part of the names of topics, groups and cache keys: pipelines can share servers.",
         ),
     ] = "holonstream"
-    schemas: Annotated[Path | None, Meta(description="Folder of more event schemas, beside those that ship.")] = None
+    schemas: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of event schemas beside those that ship; with a catalogue.json in it, in place of them."
+        ),
+    ] = None
     value_ttl: Annotated[int, Meta(ge=1, description="Life of a cached value.")] = 3_600
     read_deadline: Annotated[float, Meta(gt=0, description="How long a read with a token waits for its view.")] = 2.0
 

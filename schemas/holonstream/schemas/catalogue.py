@@ -10,27 +10,23 @@ Old versions stay: an event is validated by the version that it names, and lifte
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Self
 
 import jsonschema_rs
 import msgspec
 
-from holonstream.schemas import jsontext
-from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.errors import InvalidCatalogue, InvalidEvent, UnknownEventType
 from holonstream.schemas.event import Event, RecordedEvent
-from holonstream.schemas.operation import Operation
-from holonstream.schemas.rules import InvalidCatalogue, operations_of, steps_of
+from holonstream.schemas.operation import CreateHolon, Operation, SetPresent
+from holonstream.schemas.rules import operations_of, steps_of
 from holonstream.schemas.state import HOLON, stream_of
 from holonstream.schemas.upcast import Step, lift
+from holonstream.schemas.vocabulary import event_files, read_document, vocabulary
 from holonstream.schemas.wire import DATASCHEMA_PREFIX
-
-__all__ = ["Catalogue", "EventType", "InvalidCatalogue", "read_document", "shipped_events", "vocabulary"]
 
 
 @dataclass(frozen=True)
@@ -88,14 +84,17 @@ class EventType:
 class Catalogue:
     """Every event type, by name and version."""
 
-    def __init__(self, documents: Iterable[dict[str, Any]]) -> None:
-        names = vocabulary()
-        self.holon_types = frozenset[str](names["$defs"]["holonType"]["enum"])
-        self.relationship_types = frozenset[str](names["$defs"]["relationshipType"]["enum"])
-        registry = jsonschema_rs.Registry([(names["$id"], names)])
+    def __init__(self, documents: Iterable[dict[str, Any]], shared: dict[str, Any] | None = None) -> None:
+        """`shared` is the vocabulary that the documents refer to, by default the one that ships."""
+        self.vocabulary = shared or vocabulary()
+        names = self.vocabulary["$defs"]
+        self.holon_types = frozenset[str](names["holonType"]["enum"])
+        self.relationship_types = frozenset[str](names["relationshipType"]["enum"])
+        registry = jsonschema_rs.Registry([(self.vocabulary["$id"], self.vocabulary)])
         self._versions: dict[str, dict[int, EventType]] = {}
         for document in documents:
             event_type = _event_type(document, registry)
+            _check_types(event_type, self.holon_types)
             versions = self._versions.setdefault(event_type.name, {})
             if event_type.version in versions:
                 raise InvalidCatalogue(f"Two schemas of {event_type.name} version {event_type.version}")
@@ -109,17 +108,11 @@ class Catalogue:
 
     @classmethod
     def load(cls, *folders: Traversable) -> Self:
-        """The catalogue that ships, with the files of more folders added.
+        """The catalogue that ships with the files of more folders added, or a domain of its own (`vocabulary`).
 
         Raises InvalidCatalogue, naming the file or the type.
         """
-        documents = []
-        for folder in (shipped_events(), *folders):
-            if not folder.is_dir():
-                raise InvalidCatalogue(f"No such folder of event schemas: {folder}")
-            files = sorted(folder.iterdir(), key=lambda file: file.name)
-            documents += [read_document(file) for file in files if file.name.endswith(".json")]
-        return cls(documents)
+        return cls(map(read_document, event_files(*folders)), vocabulary(*folders))
 
     def get(self, name: str, version: int | None = None) -> EventType:
         """The event type, by default in its newest version. Raises UnknownEventType."""
@@ -160,27 +153,6 @@ class Catalogue:
         return msgspec.structs.replace(event, payload=payload, schema_version=newest.version)
 
 
-def shipped_events() -> Traversable:
-    """The folder of event schemas that ship."""
-    return resources.files("holonstream.schemas") / "events"
-
-
-def vocabulary() -> dict[str, Any]:
-    """The names and shapes that event schemas refer to."""
-    return read_document(resources.files("holonstream.schemas") / "vocabulary.schema.json")
-
-
-def read_document(file: Traversable) -> dict[str, Any]:
-    """The JSON object in a file. Raises InvalidCatalogue, naming the file."""
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"), parse_float=jsontext.number)
-    except (OSError, ValueError) as error:
-        raise InvalidCatalogue(f"{file}: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidCatalogue(f"{file}: not a JSON object")
-    return document
-
-
 def _event_type(document: dict[str, Any], registry: Any) -> EventType:
     identity = str(document.get("$id", ""))
     name, _, version = identity.removeprefix(DATASCHEMA_PREFIX).rpartition(":")
@@ -203,6 +175,14 @@ def _event_type(document: dict[str, Any], registry: Any) -> EventType:
         )
     except (AttributeError, KeyError, TypeError, InvalidCatalogue) as error:
         raise InvalidCatalogue(f"{identity}: x-projection or x-upcast: {error!r}") from error
+
+
+def _check_types(event_type: EventType, holon_types: Collection[str]) -> None:
+    """The graph has labels and indexes for the catalogue's types only."""
+    for operation in event_type.operations:
+        created = operation.otherwise if isinstance(operation, SetPresent) else operation
+        if isinstance(created, CreateHolon) and created.type not in holon_types:
+            raise InvalidCatalogue(f"{event_type.name} creates a {created.type}, which is no type of holon")
 
 
 def _check_versions(versions: Mapping[int, EventType]) -> None:

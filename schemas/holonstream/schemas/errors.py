@@ -6,6 +6,7 @@
     │   │   └── UnknownEventType
     │   ├── CannotApply      an event of the log that its entity's state does not allow
     │   └── InvalidToken
+    ├── InvalidCatalogue     the event schemas cannot be used: nothing starts with them
     ├── NotInitialised       a server lacks what `holonstream init` makes
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
@@ -33,7 +34,9 @@ class UnknownEventType(InvalidEvent):
 
     def __init__(self, name: str, event_id: str | None = None) -> None:
         which = f" (event {event_id})" if event_id else ""
-        super().__init__(f"Unknown event type: {name!r}{which}: the catalogue has no schema for it")
+        super().__init__(
+            f"Unknown event type: {name!r}{which}: the catalogue has no schema for it (docs/adding-an-event-type.md)"
+        )
         self.name = name
 
 
@@ -43,6 +46,10 @@ class CannotApply(BadData):
 
 class InvalidToken(BadData):
     """The text is not a consistency token."""
+
+
+class InvalidCatalogue(HolonstreamError):
+    """A file of the catalogue cannot be read, or does not say what it must."""
 
 
 class Unavailable(HolonstreamError):

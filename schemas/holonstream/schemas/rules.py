@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.errors import InvalidCatalogue
 from holonstream.schemas.operation import (
     AppendToList,
     Const,
@@ -26,10 +26,6 @@ from holonstream.schemas.operation import (
     SetStatus,
 )
 from holonstream.schemas.upcast import Default, Move, Remove, Rename, Set, Step
-
-
-class InvalidCatalogue(HolonstreamError):
-    """A schema file cannot be read or does not say what it must."""
 
 
 def operations_of(rules: Iterable[Mapping[str, Any]]) -> tuple[Operation, ...]:

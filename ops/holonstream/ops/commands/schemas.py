@@ -10,8 +10,9 @@ import click
 
 from holonstream.client.connections import catalogue, event_store
 from holonstream.ops.settings import Settings
-from holonstream.schemas.catalogue import Catalogue, read_document, shipped_events
+from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
+from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document, shipped_events, vocabulary
 
 if TYPE_CHECKING:
     from holonstream.schemas.tooling.compatibility import Finding
@@ -31,13 +32,13 @@ def schemas() -> None:
 def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bool) -> None:
     """Check the shipped schemas and those in FOLDERS.
 
-    FOLDERS defaults to HOLONSTREAM_SCHEMAS. Prints one line per fault, file#pointer: message, and exits with 1 when
-    there are any.
+    FOLDERS defaults to HOLONSTREAM_SCHEMAS. A folder with a catalogue.json is a domain of its own and checked alone.
+    Prints one line per fault, file#pointer: message, and exits with 1 when there are any.
     """
     from holonstream.schemas.tooling.check import check
 
     extra = folders or ((settings.schemas,) if settings.schemas else ())
-    faults = check(shipped_events(), *extra)
+    faults = check(*extra)
     for fault in faults:
         click.echo(str(fault))
     if faults:
@@ -70,8 +71,9 @@ def _check_log(settings: Settings, known: Catalogue) -> None:
 def diff_command(old: Path, new: Path) -> None:
     """Tell whether NEW refuses events that OLD accepts.
 
-    OLD and NEW are files, or folders whose files of the same name are compared. A vocabulary.schema.json beside a
-    folder is used for its files. Exits with 0 only if everything that OLD accepted is certainly accepted by NEW.
+    OLD and NEW are files, or folders whose files of the same name are compared. A catalogue.json in a folder, or a
+    vocabulary.schema.json beside it, is used for its files. Exits with 0 only if everything that OLD accepted is
+    certainly accepted by NEW.
     """
     from holonstream.schemas.tooling.compatibility import compatible
 
@@ -90,7 +92,7 @@ def _differences(old: Path, new: Path) -> Iterator[tuple[str, Finding]]:
     if old.is_dir() != new.is_dir():
         raise BadData(f"Cannot compare a folder with a file: {old}, {new}")
     folders = old.is_dir()
-    for file in sorted(old.glob("*.json")) if folders else [old]:
+    for file in sorted(f for f in old.glob("*.json") if f.name != CATALOGUE_FILE) if folders else [old]:
         other = new / file.name if folders else new
         if not other.exists():
             yield file.name, removed(file.name)
@@ -103,7 +105,10 @@ def _differences(old: Path, new: Path) -> Iterator[tuple[str, Finding]]:
 
 
 def _vocabulary(file: Path) -> dict[str, object] | None:
-    beside = file.resolve().parent.parent / "vocabulary.schema.json"
+    folder = file.resolve().parent
+    if (folder / CATALOGUE_FILE).exists():
+        return vocabulary(folder)
+    beside = folder.parent / "vocabulary.schema.json"
     return read_document(beside) if beside.exists() else None
 
 
@@ -148,22 +153,28 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
     show_default=True,
     help="The kind of entity that events of a new type change.",
 )
+@click.option("--creates", metavar="TYPE", help="Events of a new type create a holon or relationship of this type.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write to; by default HOLONSTREAM_SCHEMAS, else the folder of the shipped schemas.",
 )
 @click.pass_obj
-def new_command(settings: Settings, name: str, stream: str, folder: Path | None) -> None:
+def new_command(settings: Settings, name: str, stream: str, creates: str | None, folder: Path | None) -> None:
     """Write a schema file to start from, for event type NAME.
 
-    A new event type, or the next version of the type that has this name.
+    A new event type, or the next version of the type that has this name. For a domain of your own, write its
+    catalogue.json first (docs/adding-an-event-type.md).
     """
     from holonstream.schemas.tooling.skeleton import file_name, next_version, skeleton
 
     folder = folder or settings.schemas or Path(str(shipped_events()))
-    known = catalogue(settings)
-    version, text = next_version(known, name) if name in known.types else (1, skeleton(name, stream))
+    known = Catalogue.load(folder) if (folder / CATALOGUE_FILE).exists() else catalogue(settings)
+    if creates in known.relationship_types:
+        stream = "relationship"
+    elif creates is not None and creates not in known.holon_types:
+        raise BadData(f"Unknown type: {creates!r} is none of the catalogue's types of holons and relationships")
+    version, text = next_version(known, name) if name in known.types else (1, skeleton(name, stream, creates))
     file = folder / file_name(name, version)
     if file.exists():
         raise BadData(f"{file} exists already")

@@ -138,7 +138,7 @@ BEGIN
             RAISE EXCEPTION 'Unknown event type: % %',
                 concat_ws(' version ', left(event ->> 'type', 120), event ->> 'schemaVersion'), place
                 USING ERRCODE = 'HS001', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'type', event ->> 'type'),
-                      HINT = 'holonstream init loads the catalogue''s types.';
+                      HINT = 'holonstream init loads the catalogue''s types; docs/adding-an-event-type.md says how to add one.';
         END IF;
         needed := greatest(kind.required_subjects, (kind.stream_kind = 'holon')::integer);
         IF jsonb_array_length(event -> 'subjects') < needed THEN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holonstream.schemas.catalogue import Catalogue, EventType, vocabulary
+from holonstream.schemas.catalogue import Catalogue, EventType
 from holonstream.schemas.tooling.jsonschemas import meta_schema
 from holonstream.schemas.tooling.layout import yaml
 from holonstream.schemas.wire import CONTENT_TYPE
@@ -26,7 +26,7 @@ def asyncapi_page(catalogue: Catalogue) -> str:
 
 def asyncapi(catalogue: Catalogue) -> dict[str, Any]:
     """The document, as JSON values."""
-    shared = vocabulary()
+    shared = catalogue.vocabulary
     schemas = {name: _draft7(schema, shared["$id"]) for name, schema in shared["$defs"].items()}
     schemas["CloudEvent"] = _payload(meta_schema("cloudevent"), shared["$id"])
     messages: dict[str, Any] = {}

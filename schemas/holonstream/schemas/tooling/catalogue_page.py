@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holonstream.schemas.catalogue import Catalogue, EventType, vocabulary
+from holonstream.schemas.catalogue import Catalogue, EventType
 from holonstream.schemas.state import HOLON, RELATIONSHIP
 from holonstream.schemas.tooling.fields import declared_fields, fields_read
 from holonstream.schemas.tooling.layout import pretty
@@ -37,9 +37,9 @@ def catalogue_page(catalogue: Catalogue) -> str:
     for event_type in types:
         lines += ["", *_section(catalogue, event_type)]
     lines += ["", "## Types of holons and relationships", ""]
-    lines.append("Holons: " + ", ".join(vocabulary()["$defs"]["holonType"]["enum"]) + ".")
+    lines.append("Holons: " + ", ".join(catalogue.vocabulary["$defs"]["holonType"]["enum"]) + ".")
     lines.append("")
-    lines.append("Relationships: " + ", ".join(vocabulary()["$defs"]["relationshipType"]["enum"]) + ".")
+    lines.append("Relationships: " + ", ".join(catalogue.vocabulary["$defs"]["relationshipType"]["enum"]) + ".")
     return "\n".join(lines) + "\n"
 
 
@@ -64,7 +64,7 @@ def _section(catalogue: Catalogue, event_type: EventType) -> Iterator[str]:
     identity = f"`{schema['$id']}`"
     old = [f"`{other.schema['$id']}`" for other in catalogue.versions(event_type.name)[:-1]]
     yield f"- Schema: {identity}" + (f"; lifted to it: {', '.join(old)}" if old else "")
-    if fields := declared_fields(schema, vocabulary()):
+    if fields := declared_fields(schema, catalogue.vocabulary):
         yield ""
         yield "| Field | Customarily | Given | Read | |"
         yield "|---|---|---|---|---|"

@@ -19,6 +19,7 @@ from holonstream.schemas.state import HOLON, Holon, Relationship, State
 from holonstream.schemas.tooling.fields import fields_read
 from holonstream.schemas.tooling.jsonschemas import Checker, meta_schema, official_meta_schema, pointer
 from holonstream.schemas.upcast import lift
+from holonstream.schemas.vocabulary import event_files, vocabulary
 from holonstream.schemas.wire import DATASCHEMA_PREFIX
 
 INSTANT = "2024-03-01T08:00:00.000Z"
@@ -47,17 +48,17 @@ class Refusal:
 
 
 def check(*folders: Traversable) -> list[Fault]:
-    """The faults of all event schemas in the folders, read together. Empty when all is well."""
-    files = sorted(
-        (file for folder in folders for file in folder.iterdir() if file.name.endswith(".json")),
-        key=lambda file: file.name,
-    )
-    return check_texts([(str(file), file.read_text(encoding="utf-8")) for file in files])
+    """The faults of all event schemas that `Catalogue.load` would read. Empty when all is well.
+
+    Raises InvalidCatalogue when a folder or a domain's catalogue.json cannot be used.
+    """
+    files = [(str(file), file.read_text(encoding="utf-8")) for file in event_files(*folders)]
+    return check_texts(files, vocabulary(*folders))
 
 
-def check_texts(files: Iterable[tuple[str, str]]) -> list[Fault]:
-    """As `check`, for files given as path and text."""
-    checker = Checker()
+def check_texts(files: Iterable[tuple[str, str]], shared: dict[str, Any] | None = None) -> list[Fault]:
+    """As `check`, for files given as path and text; `shared` is their vocabulary, by default the one that ships."""
+    checker = Checker(shared)
     faults: list[Fault] = []
     documents: dict[str, dict[str, Any]] = {}
     for file, text in files:
@@ -75,7 +76,7 @@ def check_texts(files: Iterable[tuple[str, str]]) -> list[Fault]:
             documents[file] = document
     faults += _version_faults(documents)
     if not faults:
-        faults += _fold_faults(documents)
+        faults += _fold_faults(documents, shared)
     return faults
 
 
@@ -145,10 +146,10 @@ def _version_faults(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Faul
                 yield Fault(file, "/x-projection/stream", f"is not that of version {version - 1}")
 
 
-def _fold_faults(documents: Mapping[str, dict[str, Any]]) -> Iterator[Fault]:
+def _fold_faults(documents: Mapping[str, dict[str, Any]], shared: dict[str, Any] | None) -> Iterator[Fault]:
     """Faults that show when events are validated and folded as they will be."""
     try:
-        catalogue = Catalogue(documents.values())
+        catalogue = Catalogue(documents.values(), shared)
         for file, document in documents.items():
             name, _, version = document["$id"].removeprefix(DATASCHEMA_PREFIX).rpartition(":")
             event_type = catalogue.get(name, int(version))
@@ -208,14 +209,14 @@ def _why_not(catalogue: Catalogue, event_type: EventType, payload: dict[str, Any
             position=2,
         )
         apply(catalogue, None, event)
-        apply(catalogue, _plain(event_type), event)
+        apply(catalogue, _plain(catalogue, event_type), event)
         event_type.stream(event)
     except BadData as error:
         return str(error)
     return None
 
 
-def _plain(event_type: EventType) -> State:
+def _plain(catalogue: Catalogue, event_type: EventType) -> State:
     shared: dict[str, Any] = {
         "id": "plain",
         "properties": {},
@@ -226,9 +227,9 @@ def _plain(event_type: EventType) -> State:
         "position": 1,
     }
     if event_type.stream_kind == HOLON:
-        return Holon(type="Person", status="active", created_at=INSTANT, **shared)
+        return Holon(type=min(catalogue.holon_types), status="active", created_at=INSTANT, **shared)
     return Relationship(
-        type="OCCUPIES",
+        type=min(catalogue.relationship_types),
         source="a",
         target="b",
         effective_start=INSTANT,

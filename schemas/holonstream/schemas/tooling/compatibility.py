@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from holonstream.schemas.catalogue import vocabulary
 from holonstream.schemas.jsontext import encode_sorted
 from holonstream.schemas.tooling.expansion import Schema, conjunction, expand
 from holonstream.schemas.tooling.inclusion import Gap, included
 from holonstream.schemas.tooling.jsonschemas import Checker
+from holonstream.schemas.vocabulary import vocabulary
 
 PROBES: Sequence[Any] = (None, False, True, 0, 1, -1.5, "", "x", "2024-03-01", [], [1], ["x"], {}, {"a": 1})
 

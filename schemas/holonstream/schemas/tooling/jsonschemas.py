@@ -15,7 +15,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from holonstream.schemas.catalogue import read_document, vocabulary
+from holonstream.schemas.vocabulary import read_document, vocabulary
 
 
 def pointer(path: Iterable[str | int]) -> str:

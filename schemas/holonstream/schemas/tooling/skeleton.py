@@ -20,8 +20,11 @@ def file_name(name: str, version: int) -> str:
     return f"{name}.v{version}.json"
 
 
-def skeleton(name: str, stream: str = HOLON) -> str:
-    """A valid file for version 1 of a new type that changes a holon or a relationship. Raises BadData."""
+def skeleton(name: str, stream: str = HOLON, creates: str | None = None) -> str:
+    """A valid file for version 1 of a new event type.
+
+    Its events change a holon or a relationship (`stream`), or create one of type `creates`. Raises BadData.
+    """
     if not NAME.fullmatch(name):
         raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first)")
     if stream not in (HOLON, RELATIONSHIP):
@@ -34,11 +37,26 @@ def skeleton(name: str, stream: str = HOLON) -> str:
         "description": f"{words}: say in a sentence what happened.",
         "type": "object",
     }
-    if stream == HOLON:
-        note = "Customary field: describe what it holds."
+    note = "Customary field: describe what it holds."
+    operations: list[dict[str, Any]]
+    if stream == HOLON and creates:
+        schema["$ref"] = f"{SHARED}creating"
+        schema["properties"] = {"name": {"description": note, "x-type": "string", "x-compulsory": True}}
+        schema["examples"] = [{"name": "the first"}]
+        subjects, required, operations = ["holon"], 1, [{"op": "create_holon", "type": creates}]
+    elif stream == HOLON:
         schema["properties"] = {"status": {"description": note, "x-type": "string", "x-compulsory": True}}
         schema["examples"] = [{"status": "ready"}]
         subjects, required, operations = ["holon"], 1, [{"op": "set_present", "keys": ["status"]}]
+    elif creates:
+        schema["$ref"] = f"{SHARED}relating"
+        schema["required"] = ["relationshipId", "relationshipType"]
+        schema["properties"] = {
+            "relationshipId": {"$ref": f"{SHARED}relationshipId"},
+            "relationshipType": {"description": "The type of the relationship.", "const": creates},
+        }
+        schema["examples"] = [{"relationshipId": "rel-1", "relationshipType": creates, "properties": {"role": "first"}}]
+        subjects, required, operations = ["source", "target"], 2, [{"op": "create_relationship"}]
     else:
         schema["required"] = ["relationshipId"]
         schema["properties"] = {

@@ -76,15 +76,15 @@ async def canary(connection: GraphConnection, catalogue: Catalogue, topic: str) 
     Raises NotInitialised, GraphRefused, GraphUnavailable.
     """
     await schema.check(connection, catalogue, topic)
-    holon_type, (one, other) = min(catalogue.holon_types), sorted(catalogue.relationship_types)[:2]
+    holon_type, (one, *others) = min(catalogue.holon_types), sorted(catalogue.relationship_types)[:2]
     ends = ["holonstream canary 1", "holonstream canary 2"]
     system = {"_version": 1, "_position": 0, "_lastModified": "2000-01-01T00:00:00.000Z"}
     holon = {**system, "_createdAt": system["_lastModified"]}
     edge = {**system, "_id": ends[0], "_effectiveStart": system["_lastModified"], "_effectiveEnd": None}
-    rows = [{"t": t, "s": ends[0], "e": ends[1], "p": edge} for t in (one, other)]
+    rows = [{"t": t, "s": ends[0], "e": ends[1], "p": edge} for t in (one, *others)]
     todo = Changes(holons=[{"t": holon_type, "p": {**holon, "_id": id_}} for id_ in ends], ends=ends, created=rows)
     after = Changes(
-        retyped=[{"id": ends[0], "old": holon_type}], deleted={one: [ends[0]]}, updated={other: rows[1:]}
+        retyped=[{"id": ends[0], "old": holon_type}], deleted={one: [ends[0]]}, updated=dict.fromkeys(others, rows[1:])
     )  # fmt: skip
     try:
         async with connection.transaction() as transaction:
