@@ -17,8 +17,8 @@ import psycopg
 
 from benchmarks.figures import Figure
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import parse_events
 

@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.figures import Figure
 from holonstream.ops.settings import Settings
-from holonstream.producers.relay import Relay
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.relay.relay import Relay
 from holonstream.schemas.catalogue import Catalogue
 
 EVENTS = 200_000

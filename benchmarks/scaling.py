@@ -35,7 +35,7 @@ from holonstream.ops.kafka import answered, client, describe
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant, wire
 from holonstream.schemas.event import Event
 

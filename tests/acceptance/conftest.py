@@ -21,7 +21,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.producers.status import log_status
+from holonstream.producers.relay.status import log_status
 from holonstream.schemas import wire
 from holonstream.schemas.event import RecordedEvent
 from holonstream.sinks.graph.driver import GraphConnection

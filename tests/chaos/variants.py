@@ -18,9 +18,9 @@ from holonstream.ops import logs
 from holonstream.ops.kafka import security
 from holonstream.ops.settings import Settings
 from holonstream.ops.stopping import stop_on_signals
-from holonstream.producers.log_reader import EventBatch
-from holonstream.producers.publisher import Publisher
-from holonstream.producers.relay import Relay
+from holonstream.producers.log.batches import EventBatch
+from holonstream.producers.relay.publisher import Publisher
+from holonstream.producers.relay.relay import Relay
 
 BY_POSITION = """
     SELECT e.position, e.stream, holonstream.cloud_event(e), e.position FROM holonstream.events e

@@ -16,7 +16,7 @@ from holonstream.local.temporary import temporary_stack
 from holonstream.ops.commands.init import initialise
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import make_topics
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.schema import apply_schema
 from holonstream.schemas.catalogue import Catalogue
 from tests.chaos.schedule import PROXIED
 from tests.support.proxy import FaultProxy

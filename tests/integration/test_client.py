@@ -31,8 +31,8 @@ from holonstream.client.asynchronous import LOG_CALLS, PAGE
 from holonstream.client.settings import PREFIX
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable, WrongExpectedVersion
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import CannotApply, InvalidEvent, InvalidToken
 from holonstream.schemas.event import parse_events

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
 from holonstream.client import Client, SyncClient
-from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.event import Event
 from holonstream.schemas.state import State
 from holonstream.sinks.memory import MemoryGraphStore

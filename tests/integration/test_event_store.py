@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from holonstream.producers.errors import EventIdConflict, EventTooLarge, LogUnavailable, WrongExpectedVersion
-from holonstream.producers.event_store import Appended, PostgresEventStore, new_event_id
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.append import Appended, new_event_id
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent, NotInitialised, UnknownEventType
 from holonstream.schemas.event import Event, ValidityWindow

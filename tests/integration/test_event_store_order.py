@@ -19,8 +19,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from holonstream.producers.frontier import read_frontier
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.schema import apply_schema
 from holonstream.schemas.catalogue import Catalogue
 from tests.support.event_log import append, envelope
 

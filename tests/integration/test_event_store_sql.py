@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from holonstream.producers.frontier import frontier_status, read_frontier
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.frontier import frontier_status, read_frontier
+from holonstream.producers.log.schema import apply_schema
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.token import Token
 from holonstream.schemas.wire import decode

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from holonstream.ops.replay.stream_log import PostgresStreamLog
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.reader import LogReader
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
@@ -65,7 +65,7 @@ class Log:
         self.newer = Catalogue.load(folder)
         apply_schema(dsn, self.newer)
         self.store = PostgresEventStore(dsn, self.newer)
-        self.streams = PostgresStreamLog(dsn)
+        self.streams = LogReader(dsn, "holonstream-redrive")
         self.dsn = dsn
 
     def append(self, *events: Event) -> list[RecordedEvent]:
@@ -366,7 +366,7 @@ async def test_two_redrives_at_once_do_it_once(neo4j_uri: str, log: Log) -> None
         names = [f"p{n}" for n in range(150)]  # more than one transaction takes
         events = log.append(*[e for name in names for e in (person(name), changed(name, 2, n=1))])
         await feed(sink(connection), events, 500, partitions=1)
-        with PostgresStreamLog(log.dsn) as second:
+        with LogReader(log.dsn, "holonstream-redrive") as second:
             other = Redriver(mine, log.newer, TOPIC, second)
             done = await asyncio.gather(all_of(log.redriver(connection)), all_of(other))
         assert sorted(d.stream for part in done for d in part) == sorted(f"holon/{name}" for name in names)

@@ -19,13 +19,13 @@ from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitio
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.log_reader import EventBatch
-from holonstream.producers.progress import RelayProgress
-from holonstream.producers.publisher import Publisher
-from holonstream.producers.relay import Relay
-from holonstream.producers.schema import apply_schema
-from holonstream.producers.topic_tail import last_event
+from holonstream.producers.log.batches import EventBatch
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
+from holonstream.producers.relay.progress import RelayProgress
+from holonstream.producers.relay.publisher import Publisher
+from holonstream.producers.relay.relay import Relay
+from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from holonstream.client.settings import Secret
 from holonstream.ops.commands.schemas import schemas
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import Event
 from tests.unit.test_schema_versions import FIRST, SECOND, write

@@ -23,7 +23,7 @@ from holonstream.local import ports
 from holonstream.local.temporary import temporary_stack
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable
-from holonstream.producers.postgres import connect
+from holonstream.producers.log.postgres import connect
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.errors import CacheUnavailable, GraphUnavailable
 from tests.integration.cache_kit import in_loop

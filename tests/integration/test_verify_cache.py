@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from holonstream.ops.verify import cache as module
 from holonstream.ops.verify.cache import CacheVerifier
-from holonstream.ops.verify.log import LogReader
+from holonstream.ops.verify.log import EntityReader
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import fold
@@ -54,7 +54,7 @@ class Cached:
                 return dict.fromkeys(range(PARTITIONS), self.acknowledged)
 
             client: Redis = connect(self.url, timeout=5)
-            with LogReader(self.world.settings.postgres_dsn.reveal(), CATALOGUE) as log:
+            with EntityReader(self.world.settings.postgres_dsn.reveal(), CATALOGUE) as log:
                 verifier = CacheVerifier(
                     client, self.namespace, log, graph, CATALOGUE, TOPIC, acknowledged, repairs=repairs
                 )

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from holonstream.client.settings import Secret
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
-from holonstream.producers.schema import apply_schema
+from holonstream.producers.log.frontier import Frontier
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.sinks.graph.driver import GraphConnection
@@ -446,14 +447,14 @@ def test_much_damage_at_once_is_counted_whole_and_listed_up_to_a_limit(world: Wo
     assert world.verify()["diverging"] == 0
 
 
-def test_a_graph_that_is_ahead_of_the_settled_position_is_no_difference(world: World) -> None:
+def test_a_graph_that_is_ahead_of_the_gap_free_position_is_no_difference(world: World) -> None:
     """The graph applies events while the log is read: here they come after the position was taken."""
     from holonstream.ops.verify.graph import GraphVerifier
-    from holonstream.ops.verify.log import LogReader
+    from holonstream.ops.verify.log import EntityReader
 
-    class Overtaken(LogReader):
-        def settled(self) -> int:
-            position = super().settled()
+    class Overtaken(EntityReader):
+        def frontier(self) -> Frontier:
+            position = super().frontier()
             world.append(modified("p-1", rank="O-4"), person("p-3"), ended("r-2"), started("r-4", "p-3", "p-1"))
             asyncio.run(overtake())
             return position

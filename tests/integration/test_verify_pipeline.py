@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from holonstream.client import connections
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from tests.acceptance.conftest import Pipeline, pipeline

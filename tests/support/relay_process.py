@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 
-from holonstream.producers.progress import RelayProgress
-from holonstream.producers.relay import Relay
+from holonstream.producers.relay.progress import RelayProgress
+from holonstream.producers.relay.relay import Relay
 
 
 def say(progress: RelayProgress) -> None:

@@ -20,7 +20,7 @@ from holonstream.ops.observe.relay import ObservedRelay
 from holonstream.ops.observe.server import CannotServe, MetricsServer
 from holonstream.ops.observe.worker import SAMPLES, observe_ages
 from holonstream.ops.settings import Settings
-from holonstream.producers.progress import Progress
+from holonstream.producers.relay.progress import Progress
 from holonstream.schemas import instant
 from holonstream.schemas.metrics import BUILD_INFO, METRICS, Histogram
 from holonstream.schemas.prometheus import SourceCollector, family

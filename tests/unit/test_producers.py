@@ -13,12 +13,13 @@ import pytest
 
 from holonstream import producers
 from holonstream.producers.errors import LogUnavailable
-from holonstream.producers.event_store import encode_events, new_event_id
-from holonstream.producers.lease import leader_key
-from holonstream.producers.postgres import parse_queries, query, translate
-from holonstream.producers.progress import Progress, RelayProgress
+from holonstream.producers.log.append import encode_events, new_event_id
+from holonstream.producers.log.postgres import query, translate
+from holonstream.producers.relay.lease import leader_key
+from holonstream.producers.relay.progress import Progress, RelayProgress
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent, UnknownEventType
+from holonstream.schemas.statements import parse_statements, read_text
 from tests.support.event_log import person
 
 
@@ -27,16 +28,11 @@ def catalogue() -> Catalogue:
     return Catalogue.load()
 
 
-def test_queries_are_read_by_name_without_comments() -> None:
-    text = "-- top\n\n-- first --\n-- What it does.\nSELECT 1;\n\n-- second --\n-- Another.\nSELECT 2\nFROM t;\n"
-    assert parse_queries(text) == {"first": "SELECT 1", "second": "SELECT 2\nFROM t"}
-
-
 def test_every_query_is_used_and_every_use_has_one() -> None:
-    folder = Path(producers.__file__).parent
-    source = "".join(file.read_text() for file in folder.glob("*.py"))
+    folder = Path(next(iter(producers.__path__)))
+    source = "".join(file.read_text() for file in folder.rglob("*.py"))
     used = set(re.findall(r'(?:query|_stream)\("(\w+)"', source))
-    assert used == set(parse_queries((folder / "sql" / "queries.sql").read_text()))
+    assert used == set(parse_statements(read_text("holonstream.producers.log", "sql/queries.sql")))
     assert all(query(name) for name in used)
 
 

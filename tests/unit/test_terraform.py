@@ -27,7 +27,7 @@ from holonstream.ops import probe
 from holonstream.ops.commands import COMMANDS
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus
-from holonstream.producers.frontier import FrontierHolder, FrontierStatus
+from holonstream.producers.log.frontier import FrontierHolder, FrontierStatus
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "terraform"

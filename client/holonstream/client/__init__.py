@@ -19,7 +19,7 @@ from holonstream.client.asking import as_of, merge_tokens
 from holonstream.client.asynchronous import Client
 from holonstream.client.blocking import ClientClosed, SyncClient
 from holonstream.client.settings import ClientSettings, InvalidSettings
-from holonstream.producers.event_store import Appended, new_event_id
+from holonstream.producers.log.append import Appended, new_event_id
 from holonstream.schemas.event import Event, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.schemas.token import Token

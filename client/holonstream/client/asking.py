@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holonstream.producers.event_store import Appended
+from holonstream.producers.log.append import Appended
 from holonstream.schemas import instant
 from holonstream.schemas.token import Token
 from holonstream.sinks.store import RelationshipFilter

@@ -13,7 +13,8 @@ from holonstream.client.graph import GraphQueries
 from holonstream.client.history import At, modifications_at, state_at
 from holonstream.client.metrics import ClientMetrics
 from holonstream.client.settings import ClientSettings
-from holonstream.producers.event_store import Appended, EventStore
+from holonstream.producers.log.append import Appended
+from holonstream.producers.log.store import EventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of

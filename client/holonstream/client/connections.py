@@ -11,7 +11,7 @@ from holonstream.schemas.catalogue import Catalogue
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from holonstream.producers.event_store import PostgresEventStore
+    from holonstream.producers.log.store import PostgresEventStore
     from holonstream.sinks.graph.driver import GraphConnection
 
 READ_TIMEOUT = 0.05  # seconds that a reader waits for a reply of Redis, before it asks the graph instead
@@ -33,8 +33,8 @@ def event_store(
 
     Raises LogUnavailable at once when it cannot be reached.
     """
-    from holonstream.producers.event_store import PostgresEventStore
-    from holonstream.producers.postgres import connect
+    from holonstream.producers.log.postgres import connect
+    from holonstream.producers.log.store import PostgresEventStore
 
     dsn = settings.log_dsn
     connect(dsn, "holonstream-store").close()  # a pool would try for its whole timeout, and not say why

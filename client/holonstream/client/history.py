@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 
-from holonstream.producers.event_store import EventStore
+from holonstream.producers.log.store import EventStore
 from holonstream.schemas import instant
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import RecordedEvent

@@ -15,7 +15,7 @@ from holonstream.demo.data import DataSet
 from holonstream.demo.freshness import measure
 from holonstream.ops.output import print_table
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.event import Event

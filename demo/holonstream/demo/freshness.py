@@ -15,7 +15,7 @@ from holonstream.client import connections
 from holonstream.ops import wiring
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
-from holonstream.producers.event_store import PostgresEventStore
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import wire
 from holonstream.schemas.event import Event
 from holonstream.schemas.partition import partition_of

@@ -14,7 +14,7 @@ from holonstream.schemas.event import Event, parse_events
 from holonstream.schemas.state import State
 
 if TYPE_CHECKING:
-    from holonstream.producers.relay import Relay
+    from holonstream.producers.relay.relay import Relay
     from holonstream.streams.app import SinkApp
 
 SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
@@ -49,7 +49,7 @@ async def initialise_graph(settings: Settings, known: Catalogue, partitions: int
 
 def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
     """A relay."""
-    from holonstream.producers.relay import Relay
+    from holonstream.producers.relay.relay import Relay
 
     return Relay(
         settings.log_dsn,

@@ -6,7 +6,7 @@ log position as text, ``dataschema`` names type and schema version; the other en
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,6 +58,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Traced(msgspec.Struct, frozen=True):
     traceparent: str | None = None
+
+
+class LoggedEvent(NamedTuple):
+    """An event as the log has it; the value is CloudEvents JSON, as on the topic, and may be unreadable."""
+
+    stream: str
+    version: int
+    position: int
+    value: bytes
 
 
 _decoder = msgspec.json.Decoder(_CloudEvent, float_hook=jsontext.number)

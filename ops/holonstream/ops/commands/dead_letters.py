@@ -14,7 +14,7 @@ from holonstream.ops.output import print_json, print_table
 from holonstream.ops.settings import Settings
 
 if TYPE_CHECKING:
-    from holonstream.ops.replay.stream_log import PostgresStreamLog
+    from holonstream.producers.log.reader import LogReader
     from holonstream.schemas.state import State
     from holonstream.sinks.graph.recovery.redrive import Redriven, Redriver
 
@@ -106,12 +106,12 @@ def discard_command(settings: Settings, stream: str, version: int, note: str | N
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, PostgresStreamLog]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, LogReader]]:
     from holonstream.client import connections
-    from holonstream.ops.replay.stream_log import PostgresStreamLog
+    from holonstream.producers.log.reader import LogReader
     from holonstream.sinks.graph.recovery.redrive import Redriver
 
-    with PostgresStreamLog(settings.log_dsn) as log:
+    with LogReader(settings.log_dsn, "holonstream-redrive") as log:
         async with connections.graph_connection(settings) as connection:
             yield Redriver(connection, connections.catalogue(settings), settings.topic, log), log
 

@@ -9,7 +9,7 @@ import click
 from holonstream.client.connections import catalogue, event_store
 from holonstream.ops.settings import Settings
 from holonstream.ops.wiring import read_events
-from holonstream.producers.postgres import connect, driver_errors
+from holonstream.producers.log.postgres import connect, driver_errors
 
 CALL = 1_000  # events per call
 

@@ -25,7 +25,7 @@ def initialise(settings: Settings) -> None:
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics
-    from holonstream.producers.schema import apply_schema
+    from holonstream.producers.log.schema import apply_schema
 
     known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)

@@ -23,7 +23,7 @@ def status(settings: Settings, as_json: bool) -> None:
     oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
     and stays open holds it back, and is named.
     """
-    from holonstream.producers.status import log_status
+    from holonstream.producers.relay.status import log_status
 
     with TopicStatus(client(settings), settings.topic) as topic:
         # Read in the order of flow. Otherwise events that are relayed in between would be missing from the ends, and a

@@ -150,11 +150,11 @@ async def _verifier(
 ) -> AsyncIterator[GraphVerifier]:
     from holonstream.client import connections
     from holonstream.ops.verify.graph import GraphVerifier
-    from holonstream.ops.verify.log import LogReader
+    from holonstream.ops.verify.log import EntityReader
     from holonstream.sinks.graph import schema
 
     known = connections.catalogue(settings)
-    with LogReader(settings.log_dsn, known) as log:
+    with EntityReader(settings.log_dsn, known) as log:
         async with connections.graph_connection(settings) as connection:
             await schema.check(connection, known, settings.topic)
             yield GraphVerifier(
@@ -204,7 +204,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
     from holonstream.ops.status import TopicStatus
     from holonstream.ops.verify.cache import CacheVerifier
     from holonstream.ops.verify.cache_finding import CacheFinding
-    from holonstream.ops.verify.log import LogReader
+    from holonstream.ops.verify.log import EntityReader
 
     def found(finding: CacheFinding) -> None:
         if not as_json:
@@ -218,7 +218,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
     redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
     try:
         with (
-            LogReader(settings.log_dsn, known) as log,
+            EntityReader(settings.log_dsn, known) as log,
             TopicStatus(client(settings), settings.topic) as topic,
         ):
             async with connections.graph_connection(settings) as connection:

@@ -16,7 +16,7 @@ from holonstream.ops.observe.log import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
-from holonstream.producers.status import LogPlace, LogStatus, log_place, log_status
+from holonstream.producers.relay.status import LogAge, LogStatus, log_age, log_status
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.metrics import Sample
@@ -33,7 +33,7 @@ HANGS = 120.0  # seconds; beyond the time limits of all questions of one look
 class Seen:
     """One look; None for what did not answer."""
 
-    log: LogStatus | LogPlace | None
+    log: LogStatus | LogAge | None
     groups: dict[str, GroupStatus] | None
 
 
@@ -59,7 +59,7 @@ class Exporter(Observed):
     def _look(self) -> Seen:
         # In the order of flow, as `status` does: what is relayed meanwhile must not be missing from the ends.
         relayed = self._ask("kafka", self._relayed)
-        place = self._ask("log", lambda: self._log_place(relayed))
+        place = self._ask("log", lambda: self._log_age(relayed))
         groups = None if relayed is None else self._ask("kafka", self._group_status)
         return Seen(place, groups)
 
@@ -88,9 +88,9 @@ class Exporter(Observed):
         ends = self._topic.ends()
         return {name: self._topic.group(self._settings.group(name), ends) for name in GROUPS}
 
-    def _log_place(self, relayed: int | None) -> LogStatus | LogPlace:
+    def _log_age(self, relayed: int | None) -> LogStatus | LogAge:
         if relayed is None:
-            return log_place(self._dsn, 0)
+            return log_age(self._dsn, 0)
         return log_status(self._dsn, self._settings.namespace, relayed)
 
     def _leave_topic(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holonstream.producers.frontier import FrontierStatus
+from holonstream.producers.log.frontier import FrontierStatus
 from holonstream.schemas.metrics import Sample
 
 

@@ -8,8 +8,8 @@ from time import monotonic
 from holonstream.ops.observe.health import Observed, stale
 from holonstream.ops.observe.log import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
-from holonstream.producers.progress import Progress
-from holonstream.producers.status import LogPlace, log_place
+from holonstream.producers.relay.progress import Progress
+from holonstream.producers.relay.status import LogAge, log_age
 from holonstream.schemas.metrics import Sample
 
 HANGS = 120.0  # seconds; beyond every time limit of the relay's own calls
@@ -30,9 +30,9 @@ class ObservedRelay(Observed):
         self._log = Sampler(self._look, interval)
         self._log.start()
 
-    def _look(self) -> tuple[LogPlace, bool]:
+    def _look(self) -> tuple[LogAge, bool]:
         now = self._progress.now
-        return log_place(self._dsn, now.position), now.state == "leader"
+        return log_age(self._dsn, now.position), now.state == "leader"
 
     def close(self) -> None:
         self._log.close()

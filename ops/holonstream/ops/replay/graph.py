@@ -18,9 +18,9 @@ from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.replay.progress import ReplayEstimate
-from holonstream.ops.replay.stream_log import PostgresStreamLog
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
+from holonstream.producers.log.reader import LogReader
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
 from holonstream.sinks.graph.read.freshness import checkpoints
@@ -122,7 +122,7 @@ class GraphReplay:
         async with connections.graph_connection(settings) as connection:
             decisions = await self._decisions(connection)
             taken = 0
-            with PostgresStreamLog(settings.log_dsn) as log:
+            with LogReader(settings.log_dsn, "holonstream-redrive") as log:
                 redriver = Redriver(connection, connections.catalogue(settings), settings.topic, log)
                 if decisions:
                     taken = await rebuild.take_over(redriver, decisions)
@@ -176,7 +176,7 @@ class GraphReplay:
             return await rebuild.decisions_before(target, self.target.topic)
         try:
             async with connections.graph_connection(self.live) as connection:
-                with PostgresStreamLog(self.live.log_dsn) as log:
+                with LogReader(self.live.log_dsn, "holonstream-redrive") as log:
                     return await Redriver(
                         connection, connections.catalogue(self.live), self.live.topic, log
                     ).discarded()

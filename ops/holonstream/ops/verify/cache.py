@@ -28,7 +28,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -37,9 +37,10 @@ from typing import cast
 from redis.asyncio import Redis
 
 from holonstream.ops.verify.cache_finding import VIOLATIONS, CacheFinding, CacheTally
-from holonstream.ops.verify.log import Entity, LogReader
-from holonstream.schemas import instant
+from holonstream.ops.verify.log import Entity, EntityReader
+from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.sinks.cache.driver import redis_errors
@@ -67,7 +68,7 @@ class CacheVerifier:
         self,
         redis: Redis,
         namespace: str,
-        log: LogReader,
+        log: EntityReader,
         connection: GraphConnection,
         catalogue: Catalogue,
         topic: str,
@@ -147,7 +148,7 @@ class CacheVerifier:
         streams = [stream_of(HOLON, i) for i in ids]
         marks = await self._graph.marks(streams)
         rows = await self._graph.rows(streams)
-        head = await asyncio.to_thread(self._log.head)
+        head = (await asyncio.to_thread(self._log.frontier)).head
         findings = []
         for key, i, stream, entry in zip(keys, ids, streams, entries, strict=True):
             if entry is None:
@@ -222,8 +223,8 @@ class CacheVerifier:
                     entity.take(logged)
                 elif view.lacking is None:
                     view.lacking = logged.position
-                    if logged.event is not None:
-                        recorded = instant.parse(logged.event.recorded_at)
+                    with suppress(InvalidEvent):
+                        recorded = instant.parse(wire.decode_place(logged.value).recordedtime)
                         view.age = max((datetime.now(UTC) - recorded).total_seconds(), 0.0)
                 view.last = logged.position
         view.state = entity.state if isinstance(entity.state, Holon) else None

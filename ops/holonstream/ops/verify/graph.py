@@ -28,7 +28,7 @@ from contextlib import closing
 from time import monotonic
 
 from holonstream.ops.verify.finding import GraphFinding, GraphTally
-from holonstream.ops.verify.log import Entity, LogReader
+from holonstream.ops.verify.log import Entity, EntityReader
 from holonstream.ops.verify.trace import trace
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
@@ -60,7 +60,7 @@ class GraphVerifier:
 
     def __init__(
         self,
-        log: LogReader,
+        log: EntityReader,
         connection: GraphConnection,
         catalogue: Catalogue,
         topic: str,
@@ -79,7 +79,7 @@ class GraphVerifier:
     async def whole(self, limit: int) -> GraphTally:
         """Compare everything. At most `limit` findings are kept; all are counted."""
         began = monotonic()
-        tally = GraphTally(position=await asyncio.to_thread(self._log.settled))
+        tally = GraphTally(position=(await asyncio.to_thread(self._log.frontier)).frontier)
         self._progress(f"the log is gap-free up to position {tally.position:,}")
         async for entities in self._prefetched(tally.position):
             await self._check(entities, tally, limit)
@@ -97,7 +97,7 @@ class GraphVerifier:
     async def sample(self, count: int, limit: int) -> GraphTally:
         """Compare the entities of at most `count` streams drawn at random from the log."""
         began = monotonic()
-        tally = GraphTally(position=await asyncio.to_thread(self._log.settled))
+        tally = GraphTally(position=(await asyncio.to_thread(self._log.frontier)).frontier)
         streams = await asyncio.to_thread(self._log.random_streams, count, tally.position)
         for stream in streams:
             entity = await asyncio.to_thread(self._log.entity, stream, tally.position, left_out=frozenset())

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holonstream.ops.verify.finding import EventPlace, GraphFinding
-from holonstream.ops.verify.log import Entity, LoggedEvent
+from holonstream.ops.verify.log import Entity
+from holonstream.schemas import wire
+from holonstream.schemas.errors import BadData
+from holonstream.schemas.wire import LoggedEvent
 from holonstream.sinks.graph.recovery.elements import Mark
 from holonstream.sinks.graph.recovery.rows import (
     BOOKKEEPING,
@@ -122,7 +125,8 @@ def _first(history: _FieldHistory, found: list[Difference], claim: _ClaimedVersi
 
 
 def _place(logged: LoggedEvent) -> EventPlace:
-    event = logged.event
-    return EventPlace(
-        event.id if event else "unreadable", event.type if event else "unreadable", logged.version, logged.position
-    )
+    try:
+        event = wire.decode(logged.value)
+    except BadData:
+        return EventPlace("unreadable", "unreadable", logged.version, logged.position)
+    return EventPlace(event.id, event.type, logged.version, logged.position)

@@ -51,7 +51,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -60,6 +60,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, HolonstreamError, NotInitialised
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.state import State
+from holonstream.schemas.wire import LoggedEvent
 from holonstream.sinks.base import Batch
 from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
@@ -83,18 +84,10 @@ class NotParked(HolonstreamError):
     """A stream is not parked, or not at the version named."""
 
 
-class LoggedEvent(NamedTuple):
-    """An event as the log has it; the value is CloudEvents JSON, as on the topic."""
-
-    version: int
-    position: int
-    value: bytes
-
-
 class StreamLog(Protocol):
     """The streams of the log."""
 
-    def read(self, stream: str, after_version: int, until_position: int, limit: int) -> Sequence[LoggedEvent]:
+    def read(self, stream: str, after_version: int, until: int, limit: int) -> Sequence[LoggedEvent]:
         """The first `limit` events of a stream beyond a version and up to a position. Raises Unavailable."""
 
 

@@ -2,49 +2,29 @@
 
 PostgreSQL is the truth. An append is one call of the SQL function ``holonstream.append_events``, in the caller's
 transaction or in one of its own; what it returns is final once that transaction has committed. Reads that go by
-position end at the frontier (`producers.frontier`), so that a reader who goes on from the last position it saw never
-misses an event; `get_event` and `read_stream` see everything that is committed.
+position end at the frontier (`producers.log.frontier`), so that a reader who goes on from the last position it saw
+never misses an event; `get_event` and `read_stream` see everything that is committed.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
 import psycopg
-from msgspec.structs import replace
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from holonstream.producers.errors import LogUnavailable
-from holonstream.producers.frontier import read_frontier
-from holonstream.producers.postgres import KEEPALIVE, driver_errors, query
-from holonstream.schemas import instant, jsontext, wire
+from holonstream.producers.log.append import Appended, append, encode_events, encode_expected
+from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.postgres import KEEPALIVE, NO_LIMIT, driver_errors, query
+from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import Event, RecordedEvent
-from holonstream.schemas.token import Token
-
-NO_LIMIT = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an event is in the log."""
-
-    id: str
-    stream: str
-    version: int
-    position: int
-
-    @property
-    def token(self) -> Token:
-        """What a read must have reached to show the event."""
-        return Token({self.stream: self.position})
 
 
 class EventStore(Protocol):
@@ -57,7 +37,7 @@ class EventStore(Protocol):
 
         `expected` maps streams to the version they must be at, 0 for one that must not exist. With a `connection` the
         append is part of the transaction that is open on it, without one it is committed on return.
-        An event whose id is in the log with the same content is not written again: its place is returned.
+        An event whose id is in the log with the same content is not written again: where it is, is returned.
 
         Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
         """
@@ -81,7 +61,7 @@ class EventStore(Protocol):
         """
 
     def read(self, after_position: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
-        """The log beyond a position and up to another (by default: as far as it is settled now), in order."""
+        """The log beyond a position and up to another (by default: as far as it is gap-free now), in order."""
 
     def read_stream(self, stream: str, after_version: int = 0) -> Iterator[RecordedEvent]:
         """One stream beyond a version, in order."""
@@ -148,13 +128,9 @@ class PostgresEventStore:
         expected: Mapping[str, int] | None,
         connection: psycopg.Connection[Any] | None,
     ) -> list[Appended]:
-        arguments = {
-            "events": encode_events(events, self._catalogue),
-            "expected": None if expected is None else jsontext.encode(dict(expected)).decode(),
-        }
+        arguments = {"events": encode_events(events, self._catalogue), "expected": encode_expected(expected)}
         if connection is not None:
-            with driver_errors():
-                return _append(connection, arguments)
+            return append(connection, arguments)
         # A deadlock is not the caller's business, nor are connections that broke while they lay in the pool. The ids
         # are fixed by now, so that a repetition writes nothing twice.
         for _ in range(self._pool.max_size + 1):
@@ -167,7 +143,7 @@ class PostgresEventStore:
 
     def _append(self, arguments: Mapping[str, Any]) -> list[Appended]:
         with driver_errors(), self._pool.connection() as connection:
-            return _append(connection, arguments)
+            return append(connection, arguments)
 
     def get_event(self, event_id: str) -> RecordedEvent | None:
         """See `EventStore.get_event`."""
@@ -198,72 +174,29 @@ class PostgresEventStore:
             "after": after,
             "limit": NO_LIMIT if limit is None else limit,
         }
-        return self._stream("get_events", arguments, settled=True)
+        return self._stream("get_events", arguments, gap_free=True)
 
     def read(self, after_position: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
         """See `EventStore.read`."""
-        return self._stream("read", {"after": after_position, "until": until}, settled=True)
+        return self._stream("read", {"after": after_position, "until": until}, gap_free=True)
 
     def read_stream(self, stream: str, after_version: int = 0) -> Iterator[RecordedEvent]:
         """See `EventStore.read_stream`."""
-        return self._stream("read_stream", {"stream": stream, "after_version": after_version})
+        arguments = {"stream": stream, "after": after_version, "until": NO_LIMIT, "limit": NO_LIMIT}
+        return self._stream("read_stream", arguments)
 
     def head(self) -> int:
         """See `EventStore.head`."""
         with driver_errors(), self._pool.connection() as connection:
-            row = connection.execute(query("head")).fetchone()
-            assert row is not None
-            return int(row[0])
+            return read_frontier(connection, after=NO_LIMIT).head
 
-    def _stream(self, name: str, arguments: dict[str, Any], *, settled: bool = False) -> Iterator[RecordedEvent]:
-        """The events that a statement gives, one row in memory at a time; `settled` ends them at the frontier."""
+    def _stream(self, name: str, arguments: dict[str, Any], *, gap_free: bool = False) -> Iterator[RecordedEvent]:
+        """The events that a statement gives, one row in memory at a time; `gap_free` ends them at the frontier."""
         with driver_errors(), self._pool.connection() as connection:
-            if settled:  # a statement before the one that reads: see `producers.frontier`
+            if gap_free:  # a statement before the one that reads: see `producers.log.frontier`
                 frontier = read_frontier(connection).frontier
                 until = arguments.get("until")
                 arguments = {**arguments, "until": frontier if until is None else min(until, frontier)}
             with connection.cursor() as cursor:
-                for (value,) in cursor.stream(query(name), arguments):
+                for *_, value in cursor.stream(query(name), arguments):
                     yield wire.decode(value.encode())
-
-
-def encode_events(events: Sequence[Event], catalogue: Catalogue) -> str:
-    """The JSON text that ``append_events`` takes, of events checked against the catalogue and given their ids.
-
-    Raises InvalidEvent, naming the event.
-    """
-    complete = []
-    for event in events:
-        if event.id is None:
-            event = replace(event, id=new_event_id())
-        catalogue.validate(event)
-        if event.schema_version is None:  # the one it was checked against, whatever the database has by now
-            event = replace(event, schema_version=catalogue.get(event.type).version)
-        complete.append(event)
-    try:
-        text = jsontext.encode(complete).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
-    if "\\u0000" in text:
-        _refuse_null_characters(complete)
-    return text
-
-
-def new_event_id() -> str:
-    """A time-ordered UUID (version 7): neighbours in time are neighbours in the index."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    return str(UUID(int=number))
-
-
-def _append(connection: psycopg.Connection[Any], arguments: Mapping[str, Any]) -> list[Appended]:
-    rows = connection.execute(query("append"), arguments)
-    return [Appended(str(id_), stream, version, position) for _, id_, stream, version, position in rows]
-
-
-def _refuse_null_characters(events: Iterable[Event]) -> None:
-    for event in events:
-        text = jsontext.encode(event).replace(b"\\\\", b"")  # an escaped backslash may stand before a plain u0000
-        if b"\\u0000" in text:
-            raise InvalidEvent(f"Invalid event: {event.type} (event {event.id}) holds the character U+0000")

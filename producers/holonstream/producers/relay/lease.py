@@ -2,7 +2,7 @@
 
 A session advisory lock: it ends with the session, however that ends, so nothing has to expire. It only keeps two relays
 from working against each other; that a leader which has lost its session without noticing publishes nothing is the work
-of Kafka's fencing (`producers.publisher`).
+of Kafka's fencing (`producers.relay.publisher`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from holonstream.producers.postgres import driver_errors, query
+from holonstream.producers.log.postgres import driver_errors, query
 
 LEADER_LOCK = 18516 << 48
 RETRY_SECONDS = 0.2

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from holonstream.producers.postgres import driver_errors, query
+from holonstream.producers.log.postgres import driver_errors, query
 
 
 @dataclass(frozen=True, slots=True)

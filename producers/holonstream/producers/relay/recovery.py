@@ -17,10 +17,10 @@ import psycopg
 import structlog
 
 from holonstream.producers.errors import LogBehind, TopicBehind
-from holonstream.producers.frontier import read_frontier
-from holonstream.producers.postgres import driver_errors, query
-from holonstream.producers.publisher import Publisher
-from holonstream.producers.topic_tail import last_event
+from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.postgres import driver_errors, query
+from holonstream.producers.relay.publisher import Publisher
+from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas.event import RecordedEvent
 
 log = structlog.get_logger(__name__)

@@ -1,12 +1,15 @@
-"""The log's side of `holonstream status`: how far it is settled, how far it is relayed, and by whom."""
+"""The log's side of `holonstream status`: how far it is gap-free, how far it is relayed, and by whom."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from holonstream.producers.frontier import FrontierStatus, frontier_status
-from holonstream.producers.lease import leader_key
-from holonstream.producers.postgres import connect, driver_errors, query
+import psycopg
+
+from holonstream.producers.log.frontier import FrontierStatus, frontier_status
+from holonstream.producers.log.postgres import connect, driver_errors, query
+from holonstream.producers.relay.lease import leader_key
 
 COUNTED = 1_000_000  # events of a lag that are counted; a larger one is told as this
 
@@ -24,7 +27,7 @@ class RelayLeader:
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
-    """The log, and the relay's place on it."""
+    """The log, and the relay's position in it."""
 
     frontier: FrontierStatus
     lag: int
@@ -35,32 +38,37 @@ class LogStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class LogPlace:
-    """How far the log is, and how long the oldest event beyond a position has waited."""
+class LogAge:
+    """The log, and how long its oldest event beyond a position has waited."""
 
     frontier: FrontierStatus
     lag_seconds: float
     """age of the first event beyond the position; 0.0 without one"""
 
 
-def log_place(dsn: str, position: int) -> LogPlace:
+def log_age(dsn: str, position: int) -> LogAge:
     """What a relay may ask every few seconds: unlike `log_status` it counts nothing.
 
     Raises LogUnavailable, NotInitialised.
     """
     with connect(dsn, "holonstream-metrics") as connection:
         frontier = frontier_status(connection)
-        with driver_errors():
-            row = connection.execute(query("relay_lag_age"), {"position": position}).fetchone()
-    return LogPlace(frontier, max(row[0], 0.0) if row else 0.0)
+        _, seconds = _lag(connection, position, counted=0)
+    return LogAge(frontier, seconds)
 
 
 def log_status(dsn: str, namespace: str, relayed: int) -> LogStatus:
     """The log's status, given the position that the relay has committed. Raises LogUnavailable, NotInitialised."""
     with connect(dsn, "holonstream-status") as connection:
         frontier = frontier_status(connection)
+        events, seconds = _lag(connection, relayed, COUNTED)
         with driver_errors():
-            lag = connection.execute(query("relay_lag"), {"position": relayed, "bound": COUNTED}).fetchone()
             leader = connection.execute(query("relay_leader"), {"key": leader_key(namespace)}).fetchone()
-    assert lag is not None
-    return LogStatus(frontier, lag[0], lag[1] or 0.0, None if leader is None else RelayLeader(*leader))
+    return LogStatus(frontier, events, seconds, None if leader is None else RelayLeader(*leader))
+
+
+def _lag(connection: psycopg.Connection[Any], position: int, counted: int) -> tuple[int, float]:
+    with driver_errors():
+        row = connection.execute(query("relay_lag"), {"position": position, "bound": counted}).fetchone()
+    assert row is not None
+    return row[0], max(row[1] or 0.0, 0.0)

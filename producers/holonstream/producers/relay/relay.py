@@ -1,8 +1,8 @@
 """The relay: from the log in PostgreSQL to the topic on Kafka, each event exactly once and in the order of the log.
 
-Who is authoritative. The log says what happened, and the frontier (`producers.frontier`) how far it is settled. Kafka
-says how far it is published: the position committed by the group ``{namespace}-relay``, in the transaction that holds
-the records (`producers.publisher`). The relay itself keeps nothing, and writes nothing to PostgreSQL.
+Who is authoritative. The log says what happened, and the frontier (`producers.log.frontier`) how far it is gap-free.
+Kafka says how far it is published: the position committed by the group ``{namespace}-relay``, in the transaction that
+holds the records (`producers.relay.publisher`). The relay itself keeps nothing, and writes nothing to PostgreSQL.
 
 States of a relay::
 
@@ -10,11 +10,11 @@ States of a relay::
         ^             |            |             |
         +-- backoff <-+------------+-------------+   PostgreSQL or Kafka unavailable, or fenced
 
-- standby: another session has the leader lock (`producers.lease`).
+- standby: another session has the leader lock (`producers.relay.lease`).
 - leader: the session has the lock, and `init_transactions` has fenced the producer before. The leader finds its
-  position (`producers.recovery`), then repeats: read the frontier; read, in a new statement and so in a new snapshot,
-  the events between its position and the frontier; publish them in transactions; take the frontier as its position, for
-  what lies below it and was not seen will never be.
+  position (`producers.relay.recovery`), then repeats: read the frontier; read, in a new statement and so in a new
+  snapshot, the events between its position and the frontier; publish them in transactions; take the frontier as its
+  position, for what lies below it and was not seen will never be.
 
 A crash at any point. Before the commit of a Kafka transaction: nobody who reads committed sees its records, the next
 leader's `init_transactions` aborts it, and the committed position is still the one before. After it: records and
@@ -38,13 +38,13 @@ import psycopg
 import structlog
 
 from holonstream.producers.errors import ProducerFenced
-from holonstream.producers.frontier import read_frontier
-from holonstream.producers.lease import acquire_leadership
-from holonstream.producers.log_reader import READER_OPTIONS, read_ahead, read_settled
-from holonstream.producers.postgres import connect
-from holonstream.producers.progress import Progress, RelayProgress
-from holonstream.producers.publisher import Publisher
-from holonstream.producers.recovery import find_position
+from holonstream.producers.log.batches import read_ahead, read_batches
+from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.postgres import READER_OPTIONS, connect
+from holonstream.producers.relay.lease import acquire_leadership
+from holonstream.producers.relay.progress import Progress, RelayProgress
+from holonstream.producers.relay.publisher import Publisher
+from holonstream.producers.relay.recovery import find_position
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
@@ -76,7 +76,7 @@ class Relay:
     ) -> None:
         """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
         and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
-        seconds apart, but for those of a backlog. `trust_topic`: see `producers.recovery`. `kafka_config`:
+        seconds apart, but for those of a backlog. `trust_topic`: see `producers.relay.recovery`. `kafka_config`:
         librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
@@ -144,16 +144,15 @@ class Relay:
         """Publish what is beyond `position`, until told to stop."""
         idle = SHORTEST_IDLE
         while not stop.is_set():
-            settled = read_frontier(connection, after=position)
-            if settled.frontier <= position:
-                self.progress.change(head=settled.head, frontier=settled.frontier)
+            log_end = read_frontier(connection, after=position)
+            self.progress.change(head=log_end.head, frontier=log_end.frontier)
+            if log_end.frontier <= position:
                 stop.wait(idle)
                 idle = min(2 * idle, LONGEST_IDLE)
                 continue
-            self.progress.change(head=settled.head, frontier=settled.frontier)
             idle = SHORTEST_IDLE
             began = monotonic()
-            position = self._publish_stretch(connection, publisher, position, settled.frontier, stop)
+            position = self._publish_stretch(connection, publisher, position, log_end.frontier, stop)
             # A transaction costs brokers and consumers the same for one event as for hundreds. A backlog takes longer.
             stop.wait(max(0.0, began + self._linger - monotonic()))
 
@@ -165,10 +164,10 @@ class Relay:
         frontier: int,
         stop: threading.Event,
     ) -> int:
-        """Publish settled events, and return the position that this reached."""
+        """Publish gap-free events, and return the position that this reached."""
         limit = STRETCH_BATCHES * self._batch_events
         count = 0
-        settled = read_settled(
+        gap_free = read_batches(
             connection,
             position,
             frontier,
@@ -176,7 +175,7 @@ class Relay:
             batch_events=self._batch_events,
             batch_bytes=self._batch_bytes,
         )
-        with closing(settled), closing(read_ahead(settled)) as batches:
+        with closing(gap_free), closing(read_ahead(gap_free)) as batches:
             for batch in batches:
                 publisher.publish(batch)
                 count += len(batch.events)

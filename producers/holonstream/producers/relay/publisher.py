@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 
 from holonstream.producers.kafka import ErrorNotes, call_within, driver_errors
-from holonstream.producers.log_reader import EventBatch
+from holonstream.producers.log.batches import EventBatch
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import CONTENT_TYPE

@@ -1,8 +1,8 @@
--- The statements of producers/*.py, read by producers.postgres.query. A name, a line on what it does, the statement.
+-- Every statement that Python sends to the log. A name, a line on what it does, the statement.
 
 -- append --
 -- Append events; one row per event, in the order given.
-SELECT ord, id, stream, version, position FROM holonstream.append_events(%(events)s::jsonb, %(expected)s::jsonb);
+SELECT id, stream, version, position FROM holonstream.append_events(%(events)s::jsonb, %(expected)s::jsonb);
 
 -- get_event --
 -- One event by its id.
@@ -27,17 +27,38 @@ WHERE e.position > %(after)s AND e.position <= %(until)s
 ORDER BY e.position;
 
 -- read_stream --
--- One stream from a version on.
-SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
-WHERE e.stream = %(stream)s AND e.version > %(after_version)s
-ORDER BY e.version;
+-- A stretch of one stream.
+SELECT e.stream, e.version, e.position, holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE e.stream = %(stream)s AND e.version > %(after)s AND e.position <= %(until)s
+ORDER BY e.version
+LIMIT %(limit)s::bigint;
 
--- head --
--- The last position drawn, 0 before the first.
-SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM holonstream.events_position;
+-- read_streams --
+-- A stretch of the log in the order of its streams, along the unique index on (stream, version).
+SELECT e.stream, e.version, e.position, holonstream.cloud_event(e) FROM holonstream.events AS e
+WHERE (e.stream, e.version) > (%(stream)s::text, %(version)s::bigint) AND e.position <= %(until)s
+ORDER BY e.stream, e.version
+LIMIT %(limit)s;
+
+-- stream_versions --
+-- The last version of some streams.
+SELECT stream, version FROM holonstream.streams WHERE stream = ANY (%(streams)s);
+
+-- unknown_streams --
+-- Those of some streams that have no event.
+SELECT s.stream FROM unnest(%(streams)s::text[]) AS s(stream)
+WHERE NOT EXISTS (SELECT FROM holonstream.events AS e WHERE e.stream = s.stream COLLATE "C");
+
+-- streams_at --
+-- The streams of the events at or next beyond some positions.
+SELECT DISTINCT s.stream FROM unnest(%(positions)s::bigint[]) AS p(position) CROSS JOIN LATERAL (
+    SELECT e.stream FROM holonstream.events AS e
+    WHERE e.position >= p.position AND e.position <= %(until)s
+    ORDER BY e.position LIMIT 1
+) AS s;
 
 -- frontier --
--- How far the log is settled. What is read up to it must be read by a later statement, in a new snapshot.
+-- Up to where the log is gap-free. What is read up to it must be read by a later statement, in a new snapshot.
 SELECT head, frontier FROM holonstream.frontier(%(after)s::bigint);
 
 -- frontier_holder --
@@ -47,7 +68,7 @@ FROM holonstream.frontier_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = 
 ORDER BY l.held, a.xact_start
 LIMIT 1;
 
--- read_settled --
+-- read_batches --
 -- What the relay publishes: (position, stream, record value) in log order.
 SELECT e.position, e.stream, holonstream.cloud_event(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(frontier)s
@@ -83,11 +104,6 @@ COMMENT ON SCHEMA holonstream IS {digest};
 SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.position > %(position)s LIMIT %(bound)s) AS b),
        (SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM holonstream.events AS e
         WHERE e.position > %(position)s ORDER BY e.position LIMIT 1);
-
--- relay_lag_age --
--- The age in seconds of the first event beyond a position.
-SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM holonstream.events AS e
-WHERE e.position > %(position)s ORDER BY e.position LIMIT 1;
 
 -- relay_leader --
 -- The session that has the leader lock.

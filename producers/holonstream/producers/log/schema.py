@@ -6,9 +6,10 @@ import hashlib
 
 from psycopg import sql
 
-from holonstream.producers.postgres import connect, driver_errors, query, sql_file
+from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.statements import read_text
 
 FILES = ("schema.sql", "append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
@@ -20,7 +21,7 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     May be repeated and run by several processes at once. Files already applied are not run again, since their locks
     would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream).
     """
-    texts = [sql_file(name) for name in FILES]
+    texts = [read_text("holonstream.producers.log", f"sql/{name}") for name in FILES]
     digest = "event log " + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
     with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
         connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})

@@ -1,11 +1,9 @@
-"""PostgreSQL for this package: its statements, its connections, and the one place where driver errors become ours."""
+"""The log's statements and connections, and the one place where PostgreSQL's errors become ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib import resources
 from typing import Any, LiteralString
 
 import psycopg
@@ -20,6 +18,7 @@ from holonstream.producers.errors import (
 )
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, NotInitialised, UnknownEventType
+from holonstream.schemas.statements import parse_statements, read_text
 
 # A session that has silently gone must be noticed within seconds: the leader lock is released with it.
 KEEPALIVE: dict[str, Any] = {
@@ -29,34 +28,30 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # milliseconds
     "connect_timeout": 5,  # seconds
 }
+NO_LIMIT = 2**63 - 1
+# An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
+# longer the log is.
+READER_OPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "enable_seqscan=off",
+        "enable_bitmapscan=off",
+        "enable_sort=off",
+        "max_parallel_workers_per_gather=0",
+        "jit=off",
+    )
+)
+# Rows that libpq hands over at once: 32 of the largest events are 29 MB. libpq before 17 knows one at a time only,
+# at twice the cost.
+ROWS_AT_ONCE = 32 if psycopg.capabilities.has_stream_chunked() else 1
 
 
-def sql_file(name: str) -> LiteralString:
-    """The text of a file of ``producers/sql``."""
-    # LiteralString: the text is ours, read from the package, and nothing from outside is in it
-    return (resources.files("holonstream.producers") / "sql" / name).read_text()
-
-
-@cache
-def _queries() -> dict[str, LiteralString]:
-    return parse_queries(sql_file("queries.sql"))
-
-
-def parse_queries(text: LiteralString) -> dict[str, LiteralString]:
-    """Statements by name; a line ``-- name --`` starts one."""
-    queries: dict[str, list[str]] = {}
-    lines: list[str] = []  # before the first name
-    for line in text.splitlines():
-        if line.startswith("-- ") and line.endswith(" --"):
-            lines = queries[line[3:-3]] = []
-        elif not line.startswith("--"):
-            lines.append(line)
-    return {name: "\n".join(body).strip().removesuffix(";") for name, body in queries.items()}
+_QUERIES = parse_statements(read_text("holonstream.producers.log", "sql/queries.sql"))
 
 
 def query(name: str) -> LiteralString:
     """The statement of that name in ``queries.sql``."""
-    return _queries()[name]
+    return _QUERIES[name]
 
 
 def connect(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:

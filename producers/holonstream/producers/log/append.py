@@ -1,0 +1,87 @@
+"""Appending: the envelopes as ``append_events`` takes them, and what it returns."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from msgspec.structs import replace
+
+from holonstream.producers.log.postgres import driver_errors, query
+from holonstream.schemas import jsontext
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.event import Event
+from holonstream.schemas.token import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event is in the log."""
+
+    id: str
+    stream: str
+    version: int
+    position: int
+
+    @property
+    def token(self) -> Token:
+        """What a read must have reached to show the event."""
+        return Token({self.stream: self.position})
+
+
+def append(connection: psycopg.Connection[Any], arguments: Mapping[str, Any]) -> list[Appended]:
+    """Send one call, its `events` and `expected` encoded; returns where each event is, in the order given.
+
+    Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
+    """
+    with driver_errors():
+        rows = connection.execute(query("append"), arguments)
+        return [Appended(str(id_), stream, version, position) for id_, stream, version, position in rows]
+
+
+def encode_events(events: Sequence[Event], catalogue: Catalogue) -> str:
+    """The JSON text that ``append_events`` takes, of events checked against the catalogue and given their ids.
+
+    Raises InvalidEvent, naming the event.
+    """
+    complete = []
+    for event in events:
+        if event.id is None:
+            event = replace(event, id=new_event_id())
+        catalogue.validate(event)
+        if event.schema_version is None:  # the one it was checked against, whatever the database has by now
+            event = replace(event, schema_version=catalogue.get(event.type).version)
+        complete.append(event)
+    try:
+        text = jsontext.encode(complete).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
+    if "\\u0000" in text:
+        _refuse_null_characters(complete)
+    return text
+
+
+def encode_expected(expected: Mapping[str, int] | None) -> str | None:
+    """The JSON text of the versions that streams must be at."""
+    return None if expected is None else jsontext.encode(dict(expected)).decode()
+
+
+def new_event_id() -> str:
+    """A time-ordered UUID (version 7): neighbours in time are neighbours in the index."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    return str(UUID(int=number))
+
+
+def _refuse_null_characters(events: Iterable[Event]) -> None:
+    for event in events:
+        text = jsontext.encode(event).replace(b"\\\\", b"")  # an escaped backslash may stand before a plain u0000
+        if b"\\u0000" in text:
+            raise InvalidEvent(f"Invalid event: {event.type} (event {event.id}) holds the character U+0000")

@@ -1,0 +1,1 @@
+"""The relay, from the log to Kafka. `relay` states the protocol; begin there."""
