@@ -278,6 +278,7 @@ def guards_of(folder: str) -> list[process.Process]:
                 line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if "local.temporary" in line and folder in line and (guard := process.identify(int(entry.name))):
+            ours = "holonstream.local.temporary" in line and folder in line
+            if ours and (guard := process.identify(int(entry.name))):
                 found.append(guard)
     return found
