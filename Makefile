@@ -26,7 +26,7 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 
 setup: $(BIN)/.ready ## Make the Python environment
 
-demo: setup ## Start everything, run real events through it, print answers, stop everything (DATA=folder of congress files)
+demo: setup ## Start everything, run a history through it, ask questions, stop everything (DATA=folder of congress files)
 	@$(BIN)/holonstream demo $(if $(DATA),--data $(DATA))
 
 test: setup ## All tests, on real servers that it starts and stops

@@ -23,9 +23,9 @@ from holonstream.schemas.projection import fold
 from holonstream.schemas.state import State
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from holonstream.sinks.store import RelationshipFilter
 
 T = TypeVar("T")
+SHOWN = 12  # answers that are printed
 PROBES = 300  # events sent to measure latencies
 PROBE_INTERVAL = 0.01  # seconds between them
 
@@ -46,7 +46,7 @@ async def answer(settings: Settings, data: DataSet) -> None:
                 click.echo("\ncounts: the graph against the fold of the log")
                 await _check(fold(known, log.read()), graph)
                 await _person(cached, data.person)
-                await _organisation(graph, cached, data)
+                await _question(graph, data)
                 await _own_write(log, cached, graph, data.person)
                 await _latencies(settings, log, graph, data.person)
 
@@ -76,23 +76,12 @@ async def _person(cached: CachedGraphStore, person: str) -> None:
         click.echo(f"  {kind:4} {milliseconds:7.2f} ms   {holon.properties.get('name')} ({holon.status})")
 
 
-async def _organisation(graph: Neo4jGraphStore, cached: CachedGraphStore, data: DataSet) -> None:
-    click.echo(f"\n{data.question}")
-    relationships, milliseconds = await _timed(
-        lambda: graph.traverse_relationships(data.whole, data.relationship, "incoming", RelationshipFilter())
-    )
-    holons = {r.source: await cached.get_holon(r.source) for r in relationships}
-    for relationship in sorted(
-        relationships, key=lambda r: (r.properties.get("side", ""), r.properties.get("rank", 0))
-    )[:12]:
-        holon = holons[relationship.source]
-        assert holon is not None
-        title = relationship.properties.get("title")
-        name = holon.properties.get("name") or holon.properties.get("title")
-        click.echo(
-            f"  {name}" + (f", {title}" if title else "") + f" {relationship.properties.get('side', '')}".rstrip()
-        )
-    click.echo(f"  {len(relationships)} in all, {milliseconds:.2f} ms")
+async def _question(graph: Neo4jGraphStore, data: DataSet) -> None:
+    click.echo(f"\n{data.question} (a pattern, in the graph)")
+    matches, milliseconds = await _timed(lambda: graph.match_pattern(data.pattern))
+    for match in matches[:SHOWN]:
+        click.echo(f"  {data.answer(match)}")
+    click.echo(f"  {len(matches)} in all, {milliseconds:.2f} ms")
 
 
 async def _own_write(log: PostgresEventStore, cached: CachedGraphStore, graph: Neo4jGraphStore, person: str) -> None:

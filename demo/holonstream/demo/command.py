@@ -10,6 +10,7 @@ from time import monotonic
 import click
 
 from holonstream.demo.data import DataSet, load
+from holonstream.demo.datasets import organisation
 from holonstream.ops.settings import Settings
 
 DEADLINE = 600.0  # seconds for everything to arrive
@@ -19,23 +20,31 @@ DEADLINE = 600.0  # seconds for everything to arrive
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of congress files.  [default: ../shared/data/congress if it is there, else a made-up organisation]",
+    help="Folder of congress files, to run them instead of the made-up organisation.",
 )
 @click.option(
-    "--persons", default=20_000, show_default=True, type=click.IntRange(1), help="Size of the made-up organisation."
+    "--persons",
+    default=organisation.PERSONS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="About how many persons serve at a time in the made-up organisation.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the made-up organisation.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same organisation.")
 @click.option(
-    "--writers", default=4, show_default=True, type=click.IntRange(1, 32), help="Services that append at once."
+    "--writers", default=4, show_default=True, type=click.IntRange(1, 32), help="How many services append at once."
 )
 @click.option(
-    "--batch", default=20, show_default=True, type=click.IntRange(1), help="Events that a service appends at once."
+    "--batch",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many events a service appends in one call.",
 )
 def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -> None:
     """Run events through a pipeline of its own, and ask it.
 
-    Starts real servers, a relay and workers in a folder of their own. Takes what is missing on the machine from the
-    package registries. Leaves nothing running and nothing behind.
+    Starts real servers, a relay and workers in a folder of their own, and installs what is missing on the machine.
+    Leaves nothing running and nothing behind.
     """
     from holonstream.local.temporary import temporary_stack
 

@@ -29,12 +29,19 @@ def print_congress(folder: Path) -> None:
 
 
 @dataset.command("organisation")
-@click.option("--persons", default=20_000, show_default=True, type=click.IntRange(1), help="How many persons it has.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same events.")
+@click.option(
+    "--persons",
+    default=organisation.PERSONS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="About how many persons serve at a time.",
+)
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same events.")
 def print_organisation(persons: int, seed: int) -> None:
-    """Print an invented organisation as events.
+    """Print the made-up Coastal Rescue Service as events.
 
-    Units, positions, and persons who come, move and leave.
+    Its units, posts, people, boats, missions and plans from 2005 to 2026: events of every type, about 60 for each
+    person.
     """
     _print(organisation.generate(persons, seed))
 

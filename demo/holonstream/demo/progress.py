@@ -14,12 +14,13 @@ from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 
-INTERVAL = 1.0  # seconds between two lines
+INTERVAL = 1.0  # seconds between two lines, while the counts change
+QUIET = 5.0  # and while they do not
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Events that have come so far."""
+    """How many events each part has handled."""
 
     appended: int
     relayed: int
@@ -27,28 +28,28 @@ class Counts:
     cache: int
 
     def complete(self, total: int) -> bool:
-        """Whether every part has all events."""
+        """Whether every part has handled all events."""
         return min(self.appended, self.relayed, self.graph, self.cache) >= total
 
 
 class Progress:
-    """Counts what each part has reached, and when it had everything."""
+    """Counts how many events each part has handled, and remembers when it had handled all of them."""
 
     def __init__(self, settings: Settings, ledger: Ledger, total: int) -> None:
         self._settings, self._ledger, self._total = settings, ledger, total
         self._began = monotonic()
         self.finished: dict[str, float] = {}
-        """seconds from the start until a part had everything"""
+        """seconds from the start until a part had handled everything"""
 
     def follow(self, check: Callable[[], None], deadline: float) -> Counts:
-        """Print a line a second until everything is everywhere; `check` raises when a process has died.
+        """Print the counts until every part has handled everything; `check` raises when a process has died.
 
         Raises TimeoutError after `deadline` seconds.
         """
         pause = threading.Event()
         with TopicStatus(client(self._settings), self._settings.topic) as topic:
             ends = topic.ends()
-            printed = float("-inf")
+            printed, shown = float("-inf"), None
             while True:
                 check()
                 counts = self._count(topic, ends)
@@ -57,8 +58,8 @@ class Progress:
                     if count >= self._total:
                         self.finished.setdefault(name, now - self._began)
                 done = counts.complete(self._total)
-                if done or now - printed >= INTERVAL:
-                    printed = now
+                if done or now - printed >= (QUIET if counts == shown else INTERVAL):
+                    printed, shown = now, counts
                     self._print(counts, now - self._began)
                 if done:
                     return counts

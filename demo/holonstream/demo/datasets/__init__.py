@@ -1,1 +1,1 @@
-"""Input for the demo and the tests: real members of Congress, or a made-up organisation of any size."""
+"""Events for the demo and the tests: a made-up organisation of any size, or the real members of Congress."""

@@ -8,11 +8,11 @@ subcommittees. Source: unitedstates/congress-legislators (CC0), in the three fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
-from holonstream.demo.datasets.envelope import EnvelopeFactory
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData
 from holonstream.schemas.event import Event
@@ -39,6 +39,27 @@ def read(folder: Path) -> list[Event]:
         *_committee_places(factory, memberships),
     ]
     return sorted(events, key=lambda event: event.occurred_at)  # stable: what happened on one day stays in this order
+
+
+class EnvelopeFactory:
+    """Makes events whose ids follow from their names, so that the same files always give the same events."""
+
+    def __init__(self, source_system: str, actor: str) -> None:
+        self._source_system = source_system
+        self._actor = actor
+        self._namespace = uuid5(NAMESPACE_URL, f"urn:holonstream:dataset:{source_system}")
+
+    def event(self, name: str, type_: str, day: str, subjects: Sequence[str], payload: dict[str, Any]) -> Event:
+        """An event that happened at midnight (UTC) of an ISO day; `name` must be unique in the data set."""
+        return Event(
+            id=str(uuid5(self._namespace, name)),
+            type=type_,
+            occurred_at=f"{day}T00:00:00.000Z",
+            actor=self._actor,
+            subjects=tuple(subjects),
+            payload=payload,
+            source_system=self._source_system,
+        )
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
