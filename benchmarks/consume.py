@@ -125,7 +125,7 @@ async def _worker(kind: str, bootstrap: str, topic: str, records: int) -> float:
     group = f"bench-{uuid.uuid4().hex[:8]}"
     if kind == "ours":
         settings = GroupSettings(bootstrap=[bootstrap], group=group, topic=topic, dead_letter_topic=topic)
-        app: Any = SinkApp(settings, _CountingSink(counter))
+        app: Any = SinkApp(settings, lambda publish: _CountingSink(counter))
     else:
         app = faust.App(
             group, broker=f"kafka://{bootstrap}", store="memory://", web_enabled=False, topic_disable_leader=True

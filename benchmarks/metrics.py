@@ -17,6 +17,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from http.client import HTTPConnection
 from time import perf_counter, process_time
 
@@ -33,11 +34,11 @@ from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import Settings
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.sinks.cache import connect
+from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import GroupSettings, SinkApp
-from holonstream.streams.cache import cache_app
-from holonstream.streams.graph import graph_app
 from tests.support.records import Record, records_of
 
 RUN = 2_500  # events of a write
@@ -68,7 +69,7 @@ class Slices:
         """The next slice: without, with, with, without, ..."""
         number = len(self.costs)
         self._on = number % 4 in (1, 2)
-        self._app.follower.on_written = self._observed.wrote if self._on else None
+        self._app.follower.on_written = self._observed.on_written if self._on else None
         self._began, self._used = perf_counter(), process_time()
 
     def end(self, events: int) -> None:
@@ -126,7 +127,7 @@ async def _sinks(settings: Settings) -> list[Figure]:
     async with GraphConnection(settings.neo4j_uri) as connection:
         await connection.rows(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
-    graph = graph_app(group, GraphConnection(settings.neo4j_uri), CATALOGUE)
+    graph = SinkApp(group, partial(GraphSink, GraphConnection(settings.neo4j_uri), CATALOGUE, TOPIC))
     await graph.sink.open()
     await graph.sink.assign(TOPIC, 0, None)
 
@@ -140,7 +141,7 @@ async def _sinks(settings: Settings) -> list[Figure]:
     figures = await _fed(graph, "graph", "graph sink, hot holons", run)
     await graph.sink.close()
     redis = connect(settings.redis_url.reveal(), timeout=5)
-    cache = cache_app(group, redis, "bench", value_ttl=60, tombstone_ttl=600)
+    cache = SinkApp(group, lambda publish: InvalidationSink(redis, "bench", value_ttl=60, tombstone_ttl=600))
     await cache.sink.open()
     await cache.sink.assign(TOPIC, 0, None)
     spread = _run(records_of(log.take(promoted(name, 1) for name in names)))
@@ -213,7 +214,7 @@ async def _worker(bootstrap: str, topic: str) -> list[tuple[bool, Cost]]:
     sink = _SlicingSink()
     group = f"bench-{uuid.uuid4().hex[:8]}"
     settings = GroupSettings(bootstrap=[bootstrap], group=group, topic=topic, dead_letter_topic=topic)
-    app = SinkApp(settings, sink)
+    app = SinkApp(settings, lambda publish: sink)
     sink.slices = Slices(app, "graph")
     starting = asyncio.ensure_future(app.start())
     await asyncio.wait_for(sink.done.wait(), 240)

@@ -132,6 +132,17 @@ def test_what_is_fetched_first_after_a_rebalance_is_not_dropped(log: Log, worker
     workers.wait_for_all()
 
 
+def test_faust_does_not_warn_of_a_healthy_worker_that_is_behind(log: Log, workers: Workers) -> None:
+    """It judges by its own acks, of which there are none."""
+    workers.order("impatient")
+    workers.max_batch = 10
+    log.fill(transactions=10, size=1000)
+    workers.order("slow")
+    workers.start()
+    wait_until(lambda: len(workers.lines("written")) > 200, "the worker has written for some seconds")
+    assert "Has not committed" not in workers.log_text()
+
+
 def _records_between(log: Log, partition: int, after: int, before: int) -> bool:
     """Whether a read-committed reader finds a record with `after` < offset < `before`."""
     consumer = Consumer({"bootstrap.servers": log.bootstrap, "group.id": "nobody", "enable.partition.eof": True})

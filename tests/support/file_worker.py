@@ -5,7 +5,7 @@
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
-`broker_max_poll_interval` in seconds for who starts.
+`broker_max_poll_interval` in seconds for who starts. FOLDER/impatient lets Faust look for livelocks after 0.5 s.
 FOLDER/heavy holds the number of records of a write, all runs together, beyond which it does not return.
 FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
@@ -16,6 +16,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from holonstream.ops import logs
 from holonstream.ops.observe.process import observed
 from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import Settings
+from holonstream.ops.stopping import end_soon, run_until_signal
 from holonstream.schemas.errors import Unavailable
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams import app as streams_app
-from holonstream.streams.app import GroupSettings, SinkApp, run_worker
+from holonstream.streams.app import GroupSettings, SinkApp
 
 
 class FileSink:
@@ -98,7 +100,7 @@ if __name__ == "__main__":
     configured = Settings.load()
     break_sync(Path(folder))
     if (Path(folder) / "poll-interval").exists():
-        streams_app.FOREVER = float((Path(folder) / "poll-interval").read_text())
+        streams_app.MAX_POLL_INTERVAL = float((Path(folder) / "poll-interval").read_text())
     settings = GroupSettings(
         bootstrap=[bootstrap],
         group=prefix + group,
@@ -109,9 +111,11 @@ if __name__ == "__main__":
         heartbeat_interval=0.5,
         commit_interval=0.2,
         write_timeout=0.5 if (Path(folder) / "heavy").exists() else 30.0,
-        look_interval=configured.metrics_interval if configured.metrics_port else 0.0,
+        poll_interval=configured.metrics_interval,
     )
-    app = SinkApp(settings, FileSink(Path(folder)))
+    app = SinkApp(settings, lambda publish: FileSink(Path(folder)))
+    if (Path(folder) / "impatient").exists():
+        app.conf.broker_commit_livelock_soft_timeout = 0.5  # 5 minutes otherwise
     with observed(configured, lambda: ObservedWorker(app, "graph", stall=configured.ready_stall)):
-        code = run_worker(app)
+        code = run_until_signal(partial(app.run, on_failure=partial(end_soon, 1)))
     sys.exit(code)

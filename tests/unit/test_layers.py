@@ -83,6 +83,29 @@ def test_only_the_schemas_command_needs_the_tooling_of_schemas() -> None:
                 assert not any(name.startswith("holonstream.schemas.tooling") for name in names), file
 
 
+def _foreign_privates(tree: ast.AST) -> Iterator[str]:
+    """Private attributes that a module uses on anything but ``self``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr) and ast.unparse(node.value) != "self":
+            yield f"{ast.unparse(node)} in line {node.lineno}"
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_private_parts_of_faust_are_used_in_the_transport_alone() -> None:
+    for file in _files("streams"):
+        if file.name != "transport.py":
+            assert not list(_foreign_privates(ast.parse(file.read_text()))), file
+    from holonstream.streams.app import SinkApp
+    from holonstream.streams.transport import WorkerApp
+
+    source = ast.parse((ROOT / "streams/holonstream/streams/app.py").read_text())
+    used = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute)} | set(vars(SinkApp))
+    assert not set(filter(_is_private, used)) & set(dir(WorkerApp)) - {"_abc_impl"}
+
+
 def test_a_client_needs_no_package_for_metrics_before_it_exports_them() -> None:
     script = "import sys, holonstream.client; print([name for name in sys.modules if name.startswith('prometheus')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

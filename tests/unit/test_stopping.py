@@ -64,4 +64,4 @@ def test_one_that_hangs_is_ended_when_it_is_told_again() -> None:
         assert child.stdout.readline() == "told\n"
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 1
-        assert "signal 2" in child.stdout.read()
+        assert "second signal: 2" in child.stdout.read()

@@ -15,6 +15,7 @@ from holonstream.schemas.state import State
 
 if TYPE_CHECKING:
     from holonstream.producers.relay.relay import Relay
+    from holonstream.sinks.base import PublishDeadLetters, Sink
     from holonstream.streams.app import SinkApp
 
 SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
@@ -64,9 +65,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
 
 def worker(settings: Settings, name: str) -> SinkApp:
     """A worker of the group ``graph`` or ``cache``."""
-    from holonstream.streams.app import GroupSettings
-    from holonstream.streams.cache import cache_app
-    from holonstream.streams.graph import graph_app
+    from holonstream.streams.app import GroupSettings, SinkApp
 
     group = GroupSettings(
         bootstrap=settings.kafka_bootstrap.split(","),
@@ -81,14 +80,21 @@ def worker(settings: Settings, name: str) -> SinkApp:
         session_timeout=settings.session_timeout,
         heartbeat_interval=settings.session_timeout / 4,
         commit_interval=settings.commit_interval,
-        look_interval=settings.metrics_interval if settings.metrics_port else 0.0,
+        poll_interval=settings.metrics_interval,
     )
-    if name == "graph":
-        return graph_app(group, graph_connection(settings), catalogue(settings))
-    return cache_app(
-        group,
-        redis_client(settings, timeout=SINK_TIMEOUT),
-        settings.namespace,
-        value_ttl=settings.value_ttl,
-        tombstone_ttl=settings.tombstone_ttl,
-    )
+
+    # Each kind of worker imports its own store alone.
+    def graph_sink(publish: PublishDeadLetters) -> Sink:
+        from holonstream.sinks.graph.write.sink import GraphSink
+
+        return GraphSink(graph_connection(settings), catalogue(settings), settings.topic, publish)
+
+    def cache_sink(publish: PublishDeadLetters) -> Sink:
+        from holonstream.sinks.cache.sink import InvalidationSink
+
+        redis = redis_client(settings, timeout=SINK_TIMEOUT)
+        return InvalidationSink(
+            redis, settings.namespace, value_ttl=settings.value_ttl, tombstone_ttl=settings.tombstone_ttl
+        )
+
+    return SinkApp(group, {"graph": graph_sink, "cache": cache_sink}[name])

@@ -2,17 +2,16 @@
 
 The protocol of a worker, in one page.
 
-- A Faust message is a *batch*: the consecutive records of one partition that one fetch brought (`streams.transport`).
-- One actor hands each batch to its sink and waits until it is written (`streams.follower`). Nothing is committed but
-the
-  end of the last batch that was written, partition by partition; Faust's own acks mean nothing here.
-- Batches of a partition must join: a batch is handled only when it starts where the last written one ended. One that
-does
-  not (dropped by a rebalance, fetched before a seek) is left alone, and the partition is read again from that place.
-- Errors are three kinds. *Transient* (`schemas.errors.Unavailable`, a timeout): the same batch is tried again with
-  backoff, for as long as it takes, until the worker stops or loses the partition. *Bad data* never reaches this level:
-  the sink parks it. *Anything else* is a bug: the worker ends with a non-zero code, and what it had not written is read
-  again.
+- A Faust message is a *fetch*: the consecutive records of one partition that one request brought
+  (`streams.transport`).
+- One actor joins what was fetched meanwhile to one *batch* per partition, hands the batches to its sink and waits until
+  they are written (`streams.follower`). Only the end of the last batch that was written is committed, partition by
+  partition; Faust's own acks mean nothing here.
+- A fetch is handled only when it starts where the last written batch of its partition ended. Any other one (dropped by
+  a rebalance, fetched before a seek) is left out, and the partition is read again from that place.
+- Errors are three kinds. *Transient* (`schemas.errors.Unavailable`, a timeout): the same batch is retried with backoff,
+  for as long as it takes, until the worker stops or loses the partition. *Bad data* never reaches this level: the sink
+  parks it. *Anything else* is a bug: the worker ends with a non-zero code, and what it had not written is read again.
 
 What a crash does: before the sink's write, the batch comes again; between write and commit, the batch comes again and
 the sink's own checkpoint drops it. A worker that lost a partition without noticing finds that checkpoint moved.

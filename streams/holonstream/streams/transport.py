@@ -1,18 +1,21 @@
-"""A Faust transport whose message is a batch: the consecutive records of one partition that one fetch brought.
+"""A Faust transport whose message is a fetch: the consecutive records of one partition that one request brought.
 
 Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here a
-fetch becomes one message per partition, and what is committed is what `written` was told, never what Faust believes to
-be acknowledged. The overridden methods are private: the four packages are pinned exactly, and
+fetch is one message, and what is committed is what `mark_written` was given, never what Faust believes to
+be acknowledged.
+
+This is the only module that uses private parts of Faust, mode and aiokafka. The four packages are pinned exactly, and
 ``tests/integration/test_transport.py`` holds the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import aiokafka
+import faust
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -22,14 +25,16 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from holonstream.sinks.base import RawRecord
+
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
-TRANSPORTS[SCHEME] = f"{__name__}:BatchTransport"
+TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedBatch:
+class Fetch:
     """What one fetch brought of one partition; reading started at `start` and goes on at `next_offset`.
 
     `records` may be empty: then only transaction markers were passed.
@@ -39,15 +44,28 @@ class FetchedBatch:
     partition: int
     start: int
     next_offset: int
-    records: Sequence[Any]
+    records: Sequence[RawRecord]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a partition is written: the offset to go on from, and the log position reached."""
+class GroupOffset:
+    """What a group commits for a partition: the offset to go on from, and the log position reached before it."""
 
     offset: int
     position: int | None
+
+
+class RebalanceListener(Protocol):
+    """What is told which partitions this worker has. Assigned ones replace all that were assigned before."""
+
+    def on_rebalance_start(self) -> None:
+        """Called from the consumer's thread."""
+
+    def on_assigned(self, offsets: Mapping[TP, GroupOffset]) -> None:
+        """Reading starts at these offsets."""
+
+    def on_revoked(self, partitions: Iterable[TP]) -> None:
+        """Called when what was being written of these is through, or was given up."""
 
 
 def _metadata(position: int | None) -> str:
@@ -60,8 +78,26 @@ def _position(metadata: str) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
-class BatchSchema(Schema):  # type: ignore[misc]
-    """Hands a batch through as it is."""
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app on this transport, without tables and files."""
+
+    rebalance_listener: RebalanceListener
+
+    @property
+    def fetch_consumer(self) -> FetchConsumer | None:
+        """The consumer; None until the app has started it."""
+        return cast("FetchConsumer | None", self._consumer)
+
+    def _create_directories(self) -> None:
+        pass  # no tables, so no files
+
+    def on_rebalance_start(self) -> None:
+        self.rebalance_listener.on_rebalance_start()
+        super().on_rebalance_start()
+
+
+class FetchSchema(Schema):  # type: ignore[misc]
+    """Passes a fetch through as it is."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
         create_event = app.create_event
@@ -72,7 +108,7 @@ class BatchSchema(Schema):  # type: ignore[misc]
         return decode
 
 
-class BatchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
+class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
     _next_start: dict[TP, int]
@@ -104,42 +140,42 @@ class BatchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
-    ) -> dict[TP, FetchedBatch]:
+    ) -> dict[TP, Fetch]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
         # No await from here on: positions and records must be of the same moment.
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
             return {}
-        batches = {}
+        fetches = {}
         for tp in subscription.assignment.tps:
             state = subscription.assignment.state_value(tp)
             start = self._next_start.get(tp)
             if start is not None and state.has_valid_position and state.position > start:
-                batches[TP(*tp)] = FetchedBatch(tp.topic, tp.partition, start, state.position, fetched.get(tp, ()))
+                fetches[TP(*tp)] = Fetch(tp.topic, tp.partition, start, state.position, fetched.get(tp, ()))
                 self._next_start[tp] = state.position
-        return batches
+        return fetches
 
-    async def seek_to_marks(self) -> dict[TP, Mark]:
+    async def seek_to_committed(self) -> dict[TP, GroupOffset]:
         """Seek every assigned partition to what its group has committed, else to its beginning."""
-        return cast(dict[TP, Mark], await self.call_thread(self._seek_to_marks))
+        return cast(dict[TP, GroupOffset], await self.call_thread(self._seek_to_committed))
 
-    async def _seek_to_marks(self) -> dict[TP, Mark]:
+    async def _seek_to_committed(self) -> dict[TP, GroupOffset]:
         consumer = self._ensure_consumer()
         self._next_start.clear()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
         fresh = [tp for tp in assigned if tp not in committed or committed[tp].offset < 0]
         beginnings = await consumer.beginning_offsets(fresh) if fresh else {}
-        marks = {}
+        offsets = {}
         for tp in assigned:
             if tp in beginnings:
-                mark = Mark(beginnings[tp], None)
+                start = GroupOffset(beginnings[tp], None)
             else:
-                mark = Mark(committed[tp].offset, _position(committed[tp].metadata))
+                start = GroupOffset(committed[tp].offset, _position(committed[tp].metadata))
             if tp in consumer.assignment():  # a rebalance may have come in between
-                marks[TP(*tp)] = mark
-                self._seek(consumer, tp, mark.offset)
-        return marks
+                offsets[TP(*tp)] = start
+                self._seek(consumer, tp, start.offset)
+        return offsets
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Go on reading a partition at an offset, if it is still assigned."""
@@ -154,34 +190,40 @@ class BatchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer.seek(tp, offset)
         self._next_start[tp] = offset
 
-    async def commit_marks(self, marks: Mapping[TP, Mark]) -> bool:
+    async def commit_offsets(self, offsets: Mapping[TP, GroupOffset]) -> bool:
         """Commit offsets, each with its log position as metadata; False when the group has moved on."""
-        return cast(bool, await self.call_thread(self._commit_marks, marks))
+        return cast(bool, await self.call_thread(self._commit_offsets, offsets))
 
-    async def _commit_marks(self, marks: Mapping[TP, Mark]) -> bool:
+    async def _commit_offsets(self, offsets: Mapping[TP, GroupOffset]) -> bool:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
-        offsets = {
-            TopicPartition(*tp): OffsetAndMetadata(mark.offset, _metadata(mark.position))
-            for tp, mark in marks.items()
+        held = {
+            TopicPartition(*tp): OffsetAndMetadata(offset.offset, _metadata(offset.position))
+            for tp, offset in offsets.items()
             if TopicPartition(*tp) in assigned
         }
-        if not offsets:
+        if not held:
             return False
         try:
-            await consumer.commit(offsets)
+            await consumer.commit(held)
         except CommitFailedError:
             return False  # the new owner reads on from the last commit
         return True
 
     async def check_coordinator(self) -> None:
-        """Let an error of the group's join or sync phase come out; without this call it waits for ever."""
+        """Raise the error that stopped the group's join or sync phase; nothing else asks aiokafka for it."""
         consumer = self._consumer
         if consumer is not None and consumer._coordinator is not None:
             await self.call_thread(self._check_coordinator)
 
     async def _check_coordinator(self) -> None:
         self._ensure_consumer()._coordinator.check_errors()
+
+    @property
+    def has_coordinator(self) -> bool:
+        """Whether the task that keeps this worker in its group is running, or has not begun yet."""
+        consumer = self._consumer
+        return consumer is None or consumer._coordinator is None or not consumer._coordinator._coordination_task.done()
 
     async def end_offsets(self) -> dict[TP, int]:
         """The last stable offset of every assigned partition, asked of the brokers."""
@@ -195,10 +237,10 @@ class BatchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class _NoReadOffsets(dict[TP, Any]):
-    """In place of Faust's read offsets, below which it drops what arrives without a word.
+    """Replaces Faust's read offsets, below which it silently drops what arrives.
 
-    Faust notes one when a message is through, even if a seek or a rebalance has come in between: what is then read
-    again would never arrive. Which batch joins is the follower's to say.
+    Faust notes one when a message is handled, even if a seek or a rebalance has come in between: what is then read
+    again would never arrive. Which fetch comes next is the follower's decision.
     """
 
     def __getitem__(self, tp: TP) -> None:
@@ -208,69 +250,77 @@ class _NoReadOffsets(dict[TP, Any]):
         pass
 
 
-class BatchConsumer(stock.Consumer):  # type: ignore[misc]
-    """Delivers batches and commits what was written."""
+class FetchConsumer(stock.Consumer):  # type: ignore[misc]
+    """Delivers fetches and commits what was written."""
 
-    _thread: BatchThread
+    _thread: FetchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
-        self._written: dict[TP, Mark] = {}
-        self._committed: dict[TP, Mark] = {}
+        self._written: dict[TP, GroupOffset] = {}
+        self._committed: dict[TP, GroupOffset] = {}
 
-    def _new_consumer_thread(self) -> BatchThread:
-        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
-    def written(self, tp: TP, mark: Mark) -> None:
-        """Take note that a partition is written up to a mark; it is committed at the next commit."""
-        self._written[tp] = mark
+    def mark_written(self, tp: TP, offset: GroupOffset) -> None:
+        """Take note that a partition is written up to an offset; it is committed at the next commit."""
+        self._written[tp] = offset
+
+    def release(self, message: Any) -> None:
+        """Forget a message: Faust would wait for its acknowledgement before it stops or rebalances."""
+        self.unacked.discard(message)
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Go on reading a partition at an offset, if it is still assigned."""
         await self._thread.seek_to(tp, offset)
 
     async def check_coordinator(self) -> None:
-        """Raise what the group coordinator has to complain of."""
+        """Raise the error that stopped the group's join or sync phase; nothing else asks aiokafka for it."""
         await self._thread.check_coordinator()
+
+    @property
+    def has_coordinator(self) -> bool:
+        """Whether the task that keeps this worker in its group is running, or has not begun yet."""
+        return self._thread.has_coordinator
 
     async def end_offsets(self) -> dict[TP, int]:
         """The last stable offset of every assigned partition, asked of the brokers."""
         return await self._thread.end_offsets()
 
-    def marks(self) -> dict[TP, Mark]:
+    def written_offsets(self) -> dict[TP, GroupOffset]:
         """How far each assigned partition is written."""
         return dict(self._written)
 
-    def unwritten(self, ends: Mapping[TP, int]) -> dict[TP, int]:
-        """Per assigned partition, how many offsets lie between what is written and its end."""
-        return {tp: end - self._written[tp].offset for tp, end in ends.items() if tp in self._written}
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing. Faust would warn of healthy workers: it judges by its own acks. `streams.health` finds stalls."""
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     async def perform_seek(self) -> None:
-        marks = await self._thread.seek_to_marks()
-        self._written = dict(marks)
-        self._committed = dict(marks)
-        self.app.follower.begin(marks)
+        offsets = await self._thread.seek_to_committed()
+        self._written = dict(offsets)
+        self._committed = dict(offsets)
+        self.app.rebalance_listener.on_assigned(offsets)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         generation = self.app.consumer_generation_id
-        batches, _ = await self._wait_next_records(timeout)
-        for tp, batch in (batches or {}).items():
+        fetches, _ = await self._wait_next_records(timeout)
+        for tp, fetch in (fetches or {}).items():
             if self.should_stop:
                 return
             if not self.flow_active or self.app.consumer_generation_id != generation:
-                # A rebalance came in between, and it cannot be told on which side of its seek this was fetched: read it
-                # again. Dropped without a seek it would be missing until more comes. A start that the rebalance has
-                # overtaken does not join, and the follower seeks to the one that does.
-                await self.seek_to(tp, batch.start)
+                # A rebalance came in between. Whether this was fetched before or after its seek is unknown: read it
+                # again. Dropped without a seek, it would be missing until more records come. If the start is an old
+                # one, the follower sees that it does not follow what is written, and seeks to the right one.
+                await self.seek_to(tp, fetch.start)
                 continue
-            yield tp, self._message(tp, batch)
+            yield tp, self._message(tp, fetch)
 
-    def _message(self, tp: TP, batch: FetchedBatch) -> ConsumerMessage:
+    def _message(self, tp: TP, fetch: Fetch) -> ConsumerMessage:
         return ConsumerMessage(
-            batch.topic, batch.partition, batch.start, 0.0, 0, (), None, batch, None, 0, 0, tp,
+            fetch.topic, fetch.partition, fetch.start, 0.0, 0, (), None, fetch, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -283,21 +333,21 @@ class BatchConsumer(stock.Consumer):  # type: ignore[misc]
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         self._acked.clear()
         self._acked_index.clear()
-        marks = {tp: mark for tp, mark in self._written.items() if self._committed.get(tp) != mark}
-        if not marks or not await self._thread.commit_marks(marks):
+        offsets = {tp: offset for tp, offset in self._written.items() if self._committed.get(tp) != offset}
+        if not offsets or not await self._thread.commit_offsets(offsets):
             return False
-        self._committed.update(marks)
+        self._committed.update(offsets)
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        await super().on_partitions_revoked(revoked)  # waits for the batch in hand, then commits
-        self.app.follower.end(revoked)
+        await super().on_partitions_revoked(revoked)  # waits for the write in progress, then commits
+        self.app.rebalance_listener.on_revoked(revoked)
         for tp in revoked:
             self._written.pop(tp, None)
             self._committed.pop(tp, None)
 
 
-class BatchTransport(stock.Transport):  # type: ignore[misc]
+class FetchTransport(stock.Transport):  # type: ignore[misc]
     """Selected by a broker URL that starts with ``holonstream://``."""
 
-    Consumer = BatchConsumer
+    Consumer = FetchConsumer

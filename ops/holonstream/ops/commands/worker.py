@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
@@ -22,9 +23,9 @@ def worker(settings: Settings, name: str) -> None:
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed
     from holonstream.ops.observe.worker import ObservedWorker
-    from holonstream.streams.app import run_worker
+    from holonstream.ops.stopping import end_soon, run_until_signal
 
     app = wiring.worker(settings, name)
     with observed(settings, lambda: ObservedWorker(app, name, stall=settings.ready_stall)):
-        code = run_worker(app)
+        code = run_until_signal(partial(app.run, on_failure=partial(end_soon, 1)))
     sys.exit(code)

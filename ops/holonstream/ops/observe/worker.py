@@ -1,8 +1,8 @@
 """A worker's metrics and health.
 
-Freshness is taken from a sample of each write: a run's events lie in the order of the log, so their ages fall steadily,
-and SAMPLES of them, each standing for its stretch of the batch, put all but the stretches at a bucket's edge into the
-right bucket. Runs of up to SAMPLES events are counted event by event; one of ten thousand costs no more than that.
+Freshness is measured on a sample of each write. A batch's events are in the order of the log, so their ages fall
+steadily: SAMPLES of them, each weighted by its part of the batch, put all but the parts at a bucket's edge into the
+right bucket. Batches of up to SAMPLES events are counted event by event; one of ten thousand costs no more than that.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import SinkApp
 
-SAMPLES = 5  # events of a run whose age is looked at
-HANGS = 20.0  # seconds without a heartbeat; the longest fold of a run takes less than one
-BRIEF = 1.0  # seconds that a store may be tried again before it counts as down
+SAMPLES = 5  # events of a batch whose age is read
+HANGS = 20.0  # seconds without a heartbeat; the longest fold of a batch takes less than one
+BRIEF = 1.0  # seconds of retries after which a store counts as down
 
 OUTCOMES = ("applied", "skipped", "dead")
 
 
 class ObservedWorker(Observed):
-    """Reads a worker's counters, and is told of each write by its follower.
+    """Reads a worker's counters, and is called by its follower after each write.
 
     Not ready: while its store does not answer, or it lags and has written nothing for `stall` seconds.
     """
@@ -44,11 +44,11 @@ class ObservedWorker(Observed):
         self._freshness = histogram("holonstream_freshness_seconds")
         self._outcomes = dict.fromkeys(OUTCOMES, 0)
         self._folded = 0.0
-        app.follower.on_written = self.wrote
+        app.follower.on_written = self.on_written
 
     # --- by the worker's loop, once a write ------------------------------------------------------------------------
 
-    def wrote(self, batches: Sequence[Batch], results: Sequence[WriteResult], seconds: float) -> None:
+    def on_written(self, batches: Sequence[Batch], results: Sequence[WriteResult], seconds: float) -> None:
         """Take note of a write."""
         self._batch_events.observe(sum(len(batch.records) for batch in batches))
         self._write.observe(seconds)
@@ -67,15 +67,15 @@ class ObservedWorker(Observed):
         sink = self._app.sink
         return sink.counters.fold_seconds if isinstance(sink, GraphSink | InvalidationSink) else 0.0
 
-    # --- by whoever asks -------------------------------------------------------------------------------------------
+    # --- when it is scraped or asked ----------------------------------------------------------------------------------
 
     def samples(self) -> Iterator[Sample]:
         app, group = self._app, self.process
-        lag = app.vitals.lag()
+        lag = app.health.lag()
         one = (group,)
         yield "holonstream_group_lag_events", {(group, str(tp.partition)): n for tp, n in lag.items()}
         yield "holonstream_group_lag_seconds", {one: self._lag_seconds()}
-        yield "holonstream_group_partitions", {one: len(app.vitals.marks())}
+        yield "holonstream_group_partitions", {one: len(app.health.written_offsets())}
         yield "holonstream_batch_events", {one: self._batch_events}
         yield "holonstream_fold_seconds", {one: self._fold}
         yield "holonstream_write_seconds", {one: self._write}
@@ -91,53 +91,45 @@ class ObservedWorker(Observed):
                 yield "holonstream_cache_floors_total", cache.counters.floors
 
     def _lag_seconds(self) -> float:
-        ages = [monotonic() - since for since in self._behind_since()]
+        behind_since = self._app.health.behind_since()
+        ages = [] if behind_since is None else [monotonic() - behind_since]
         now = time.time()
         for batch in self._app.follower.in_hand:
             recorded = next((at for record in batch.records[:SAMPLES] if (at := _recorded(record)) is not None), None)
             ages += [] if recorded is None else [now - recorded]
         return max(ages, default=0.0)
 
-    def _behind_since(self) -> list[float]:
-        marks = self._app.vitals.marks()
-        behind = self._app.vitals.behind.items()
-        return [b.since for tp, b in behind if tp in marks and marks[tp].offset < b.end]
-
     def dead(self) -> str | None:
-        return stale("the worker's loop last turned", monotonic() - self._app.vitals.beat_at, HANGS)
+        return stale("the worker's loop last turned", monotonic() - self._app.health.turned_at, HANGS)
 
     def unready(self) -> str | None:
-        return first(self.dead, self._starting, self._store_down, self._brokers_down, self._stuck)
+        return first(self.dead, self._starting, self._store_down, self._brokers_down, self._stalled)
 
     def _starting(self) -> str | None:
-        vitals = self._app.vitals
-        if not vitals.opened:
-            return f"starting: {vitals.store_error or 'connecting to the store'}"
-        return None if vitals.generation else "starting: has not joined its group"
+        health = self._app.health
+        if not health.opened:
+            return f"starting: {health.store_error or 'connecting to the store'}"
+        return None if health.generation else "starting: has not joined its group"
 
     def _store_down(self) -> str | None:
         follower = self._app.follower
         since = follower.retrying_since
         if since is not None and monotonic() - since > BRIEF:
             return f"the store is down for {monotonic() - since:.1f} s: {follower.retry_reason}"
-        error = self._app.vitals.store_error
+        error = self._app.health.store_error
         return f"the store is down: {error}" if error else None
 
     def _brokers_down(self) -> str | None:
-        error = self._app.vitals.broker_error
+        error = self._app.health.broker_error
         return f"the brokers do not answer: {error}" if error else None
 
-    def _stuck(self) -> str | None:
-        behind = self._behind_since()
-        if not behind:
-            return None
-        idle = monotonic() - max(self._app.vitals.moved_at, min(behind))
-        lag = sum(self._app.vitals.lag().values())
-        return stale(f"behind by {lag} offsets, last progress", idle, self._stall)
+    def _stalled(self) -> str | None:
+        lag = sum(self._app.health.lag().values())
+        return stale(f"behind by {lag} offsets, last progress", self._app.health.stalled_seconds(), self._stall)
 
 
 def observe_ages(freshness: Histogram, records: Sequence[RawRecord], now: float) -> None:
-    """Count the ages of a run's events, from a sample; `now` is in seconds since the epoch."""
+    """Count the ages of a batch's events, from a sample; `now` is in seconds since the epoch."""
     count = len(records)
     samples = min(count, SAMPLES)
     start = 0
