@@ -1,7 +1,7 @@
 # One image for every process; the command says which: `holonstream relay`, `holonstream worker graph`, ...
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-# Dependencies first: a change of the code does not install them anew.
+# Dependencies first: a change of the code does not install them again.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = p['optional-dependencies']; \
 print('\n'.join(n for n in [*p['dependencies'], *extras['read'], *extras['worker'], *extras['cli']] if not n.startswith('holonstream')))" > needed.txt \

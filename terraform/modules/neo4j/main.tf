@@ -1,10 +1,10 @@
 # Neo4j, self-hosted: one container on ECS, on an EC2 instance of its own with a volume of its own.
 #
 # Why not Fargate: a task there can have EFS, a network file system on which Neo4j advises against keeping a database, or
-# a volume that ECS makes for each task anew. So an autoscaling group of one: when the instance dies the group starts
+# a volume that ECS makes new for each task. So an autoscaling group of one: when the instance dies the group starts
 # another in the same zone, which takes the volume over and joins the cluster; ECS starts the container there. That takes
 # a few minutes, in which the graph's workers wait and park nothing. Should the zone or the volume be lost, a backup or an
-# empty volume will do: the workers go on from the checkpoint that they find in it.
+# empty volume will do: the workers continue from the checkpoint that they find in it.
 
 data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}

@@ -15,7 +15,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Closed: whoever forgets to name a security group reaches nothing.
+# Closed: a resource without a security group of its own reaches nothing.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
 }

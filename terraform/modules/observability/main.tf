@@ -12,7 +12,7 @@ locals {
       relay-lag = {
         namespace = local.pipeline, metric = "RelayLagSeconds", dimensions = {}, statistic = "Maximum", above = true
         threshold = var.lag_seconds, minutes = 5, missing = "ignore"
-        text      = "Events wait in the log. Look who leads and who holds the frontier: holonstream status."
+        text      = "Events wait in the log. holonstream status shows which relay leads and what holds the frontier back."
       }
       relay-no-leader = {
         namespace = local.pipeline, metric = "NoLeader", dimensions = {}, statistic = "Minimum", above = true
@@ -22,17 +22,17 @@ locals {
       frontier-held = {
         namespace = local.pipeline, metric = "FrontierHeldSeconds", dimensions = {}, statistic = "Maximum", above = true
         threshold = var.frontier_seconds, minutes = 2, missing = "notBreaching"
-        text      = "A transaction has appended and stays open; nothing behind it is relayed. holonstream status names its pid and application."
+        text      = "A transaction has appended and stays open; no later event is relayed. holonstream status names its pid and application."
       }
       graph-lag = {
         namespace = local.pipeline, metric = "GraphLagSeconds", dimensions = {}, statistic = "Maximum", above = true
         threshold = var.lag_seconds, minutes = 5, missing = "ignore"
-        text      = "The graph is behind. If it has all its workers, look whether Neo4j answers (sink.unavailable in the log of graph); traversals and cache fills wait for it."
+        text      = "The graph is behind. If it has all its workers, check whether Neo4j answers (sink.unavailable in the log of graph); traversals and cache fills wait for it."
       }
       cache-lag = {
         namespace = local.pipeline, metric = "CacheLagSeconds", dimensions = {}, statistic = "Maximum", above = true
         threshold = var.lag_seconds, minutes = 5, missing = "ignore"
-        text      = "Invalidation is behind: reads without a token may be as old as that. Look whether Redis answers (sink.unavailable in the log of cache)."
+        text      = "Invalidation is behind: reads without a token may be as old as that. Check whether Redis answers (sink.unavailable in the log of cache)."
       }
       no-report = {
         namespace = local.pipeline, metric = "GraphLagSeconds", dimensions = {}, statistic = "SampleCount", above = false
@@ -42,7 +42,7 @@ locals {
       stream-parked = {
         namespace = local.pipeline, metric = "StreamsParked", dimensions = {}, statistic = "Sum", above = true
         threshold = 0, minutes = 1, missing = "notBreaching"
-        text      = "An event could not be applied; its stream is parked, others go on. The log of graph names stream, version and position, the dead letter says why."
+        text      = "An event could not be applied; its stream is parked, others continue. The log of graph names stream, version and position; the dead letter has the reason."
       }
       relay-running = {
         namespace  = "ECS/ContainerInsights", metric = "RunningTaskCount", statistic = "Minimum", above = false
@@ -90,7 +90,7 @@ locals {
         namespace  = "AWS/RDS", metric = "MaximumUsedTransactionIDs", statistic = "Maximum", above = true
         dimensions = { DBInstanceIdentifier = var.postgres_identifier }
         threshold  = 1000000000, minutes = 60, missing = "ignore"
-        text       = "Vacuum is held back, by a transaction or a replication slot that is never ended."
+        text       = "Vacuum is held back, by a transaction or a replication slot that does not end."
       }
       kafka-controller = {
         namespace  = "AWS/Kafka", metric = "ActiveControllerCount", statistic = "Maximum", above = false

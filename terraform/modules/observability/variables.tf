@@ -56,13 +56,13 @@ variable "neo4j" {
 }
 
 variable "lag_seconds" {
-  description = "Lag of the relay or of a group from which people are told. Well above that at which workers are added."
+  description = "Lag of the relay or of a group above which an alarm is sent. Well above that at which workers are added."
   type        = number
   default     = 120
 }
 
 variable "frontier_seconds" {
-  description = "Age of a transaction that has appended and is still open, from which people are told."
+  description = "Age of a transaction that has appended and is still open, above which an alarm is sent."
   type        = number
   default     = 60
 }

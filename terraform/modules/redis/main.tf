@@ -1,9 +1,9 @@
 # The cache: one node, nothing on disk, no replica.
 #
-# A snapshot that is restored, and a replica that lags and becomes the master, bring old values back together with old
-# fences, and then the cache may be stale (sinks/cache/__init__.py). One node that fails comes back empty instead, which
-# is safe: until then readers ask the graph, and fills begin again when the worker has made new fences. So what makes
-# other Redis servers more available is left out on purpose.
+# A restored snapshot, or a lagging replica that becomes the master, brings back old values together with old watermarks,
+# and then the cache may be stale (sinks/cache/__init__.py). A single node that fails comes back empty instead, which is
+# safe: until then readers ask the graph, and fills start again when the worker has made new floors. So what makes other
+# Redis servers more available is left out on purpose.
 
 resource "aws_elasticache_subnet_group" "this" {
   name       = "${var.name}-redis"
@@ -23,7 +23,7 @@ resource "aws_elasticache_parameter_group" "this" {
   description = "The cache of holonstream"
   family      = "redis7"
 
-  # Values live shorter than tombstones, so they are evicted first; fences have no life and never are.
+  # Values live shorter than tombstones, so they are evicted first; watermarks do not expire and are never evicted.
   parameter {
     name  = "maxmemory-policy"
     value = "volatile-ttl"

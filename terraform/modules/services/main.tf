@@ -155,9 +155,9 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.cpu_architecture
   }
 
-  # A worker or relay that cannot go on ends by itself, with a non-zero code (streams/app.py, streams/watchdog.py), and ECS
-  # starts another. One that hangs is found by its health check. That asks whether it lives, not whether it gets on: one
-  # that waits for its store is healthy, and starting it anew helps nobody.
+  # A worker or relay that cannot continue ends by itself, with a non-zero code (streams/app.py, streams/watchdog.py), and
+  # ECS starts another. One that hangs fails its health check. The check asks whether it is alive, not whether it makes
+  # progress: one that waits for its store is healthy, and a restart would not help.
   container_definitions = jsonencode([merge({
     name                   = each.key
     image                  = contains(local.services, each.key) ? var.image : coalesce(var.init_image, var.image)

@@ -186,7 +186,7 @@ variable "scale_in_lag" {
 }
 
 variable "status_interval" {
-  description = "Seconds between two reports of `holonstream status`, from which the metrics are made. 60 at most: alarms look at minutes."
+  description = "Seconds between two reports of `holonstream status`, from which the metrics are made. 60 at most: alarms evaluate minutes."
   type        = number
   default     = 30
 
