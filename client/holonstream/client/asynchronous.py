@@ -16,7 +16,7 @@ from holonstream.client.settings import ClientSettings
 from holonstream.producers.log.append import Appended
 from holonstream.producers.log.store import EventStore
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.event import AnyEvent, RecordedEvent
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.store import CachedGraphStore
@@ -96,7 +96,7 @@ class Client(GraphQueries):
             )
             yield cls(cached, log, known, deadline=settings.read_deadline, metrics=metrics)
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
+    async def append(self, events: Sequence[AnyEvent], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
         """Append events, all or none; where each is in the log, with its token, in the order given.
 
         `expected` maps streams (``holon/ada``) to the version that they must be at, 0 for one that must not exist.

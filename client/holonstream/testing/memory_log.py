@@ -14,7 +14,7 @@ from holonstream.producers.log.append import Appended, encode_events
 from holonstream.schemas import instant, jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
-from holonstream.schemas.event import Event, RecordedEvent, ValidityWindow
+from holonstream.schemas.event import AnyEvent, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import HOLON, stream_of
 from holonstream.testing.envelope_check import check_envelope
 
@@ -35,7 +35,7 @@ class MemoryEventStore:
         self._lock = Lock()
 
     def append(
-        self, events: Sequence[Event], *, expected: Mapping[str, int] | None = None, connection: None = None
+        self, events: Sequence[AnyEvent], *, expected: Mapping[str, int] | None = None, connection: None = None
     ) -> list[Appended]:
         """See `EventStore.append`. Raises TypeError when it is given a connection."""
         if connection is not None:

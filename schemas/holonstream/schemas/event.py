@@ -1,11 +1,14 @@
-"""The event envelope (domain catalogue, section 1.1): as producers give it, and as the log keeps it."""
+"""The event envelope (docs/domain.md, Envelope): as producers give it, and as the log keeps it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from holonstream.schemas import instant, jsontext
 from holonstream.schemas.errors import BadData, InvalidEvent
@@ -43,6 +46,86 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     validity_window: ValidityWindow | None = None
     causal_links: dict[str, Any] = {}
     traceparent: str | None = None
+
+
+class TypedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event whose payload fields are Python attributes: the base of the classes that ``schemas types`` writes.
+
+    A field that is left out (UNSET) is not in the payload.
+    """
+
+    TYPE: ClassVar[str]
+    VERSION: ClassVar[int]
+    """the schema version that the class was made from"""
+    SUBJECTS: ClassVar[tuple[str, ...]]
+    """the attributes that are subjects, in order"""
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """attributes whose payload field is not called the same in camelCase, and what it is called"""
+
+    occurred_at: str
+    actor: str
+    source_system: str
+    more_subjects: tuple[str, ...] = ()
+    """subjects beyond those that have a name"""
+    extra: Mapping[str, Any] = {}
+    """payload fields that the schema does not declare"""
+    id: str | None = None
+    source_document: str | None = None
+    validity_window: ValidityWindow | None = None
+    causal_links: dict[str, Any] = {}
+    traceparent: str | None = None
+
+    def event(self) -> Event:
+        """The plain event. Raises InvalidEvent when a subject is given and one before it is not."""
+        payload = dict(self.extra)
+        for attribute, name in _payload_fields(type(self)):
+            value = getattr(self, attribute)
+            if value is not UNSET:
+                payload[name] = value
+        named = [getattr(self, attribute) for attribute in self.SUBJECTS]
+        subjects = (*named, *self.more_subjects)
+        while subjects and subjects[-1] is UNSET:
+            subjects = subjects[:-1]
+        if UNSET in subjects:
+            missing = self.SUBJECTS[subjects.index(UNSET)]
+            raise InvalidEvent(f"Missing subject: {self.TYPE} (event {self.id}) has no {missing}, and one after it")
+        return Event(
+            type=self.TYPE,
+            occurred_at=self.occurred_at,
+            actor=self.actor,
+            subjects=subjects,
+            source_system=self.source_system,
+            payload=payload,
+            id=self.id,
+            schema_version=self.VERSION,
+            source_document=self.source_document,
+            validity_window=self.validity_window,
+            causal_links=self.causal_links,
+            traceparent=self.traceparent,
+        )
+
+
+@cache
+def _payload_fields(class_: type[TypedEvent]) -> tuple[tuple[str, str], ...]:
+    """The attributes that are payload fields, with their names there."""
+    others = {*TypedEvent.__struct_fields__, *class_.SUBJECTS}
+    names = (name for name in class_.__struct_fields__ if name not in others)
+    return tuple((name, class_.NAMES.get(name) or camel_case(name)) for name in names)
+
+
+def camel_case(name: str) -> str:
+    """``relationshipId`` for ``relationship_id``."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+AnyEvent = Event | TypedEvent
+"""What can be appended."""
+
+
+def as_event(event: AnyEvent) -> Event:
+    """The plain event. Raises InvalidEvent for a typed one that is not whole."""
+    return event.event() if isinstance(event, TypedEvent) else event
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -25,7 +25,7 @@ from holonstream.schemas import instant
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.effects import Report, perform, silent
 from holonstream.schemas.errors import CannotApply, UnknownEventType
-from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.event import AnyEvent, RecordedEvent, as_event
 from holonstream.schemas.operation import Operation
 from holonstream.schemas.state import State
 
@@ -80,14 +80,14 @@ def fold(
 
 
 def recorded(
-    catalogue: Catalogue, events: Iterable[Event], *, recorded_at: str | None = None
+    catalogue: Catalogue, events: Iterable[AnyEvent], *, recorded_at: str | None = None
 ) -> Iterator[RecordedEvent]:
     """Events as a log that took them in this order would keep them, without a log: positions count from 1.
 
     Raises UnknownEventType or InvalidEvent as the log would.
     """
     versions: dict[str, int] = {}
-    for position, event in enumerate(events, 1):
+    for position, event in enumerate(map(as_event, events), 1):
         stream = catalogue.validate(event)
         versions[stream] = version = versions.get(stream, 0) + 1
         yield RecordedEvent(

@@ -144,6 +144,26 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
         raise click.exceptions.Exit(1)
 
 
+@schemas.command("types")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; by default, print it.")
+@click.pass_obj
+def types_command(settings: Settings, out: Path | None) -> None:
+    """Make a Python module with a class for each event type.
+
+    With it an editor completes the fields of payloads and a type checker checks them. `append` takes its events. For
+    the shipped event types it is there already: holonstream.client.events.
+    """
+    from holonstream.schemas.tooling.typed_events import typed_events_module
+
+    known = catalogue(settings)
+    text = typed_events_module(known)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+        click.echo(f"{out}: {len(known.types)} event types written")
+
+
 @schemas.command("new")
 @click.argument("name")
 @click.option(

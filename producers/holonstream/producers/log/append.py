@@ -16,7 +16,7 @@ from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
-from holonstream.schemas.event import Event
+from holonstream.schemas.event import AnyEvent, Event, as_event
 from holonstream.schemas.token import Token
 
 
@@ -45,13 +45,13 @@ def append(connection: psycopg.Connection[Any], arguments: Mapping[str, Any]) ->
         return [Appended(str(id_), stream, version, position) for id_, stream, version, position in rows]
 
 
-def encode_events(events: Sequence[Event], catalogue: Catalogue) -> str:
+def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
     """The JSON text that ``append_events`` takes, of events checked against the catalogue and given their ids.
 
     Raises InvalidEvent, naming the event.
     """
     complete = []
-    for event in events:
+    for event in map(as_event, events):
         if event.id is None:
             event = replace(event, id=new_event_id())
         catalogue.validate(event)

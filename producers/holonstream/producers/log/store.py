@@ -24,14 +24,14 @@ from holonstream.producers.log.postgres import KEEPALIVE, NO_LIMIT, driver_error
 from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
-from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.event import AnyEvent, RecordedEvent
 
 
 class EventStore(Protocol):
     """The log of all events."""
 
     def append(
-        self, events: Sequence[Event], *, expected: Mapping[str, int] | None = None, connection: Any = None
+        self, events: Sequence[AnyEvent], *, expected: Mapping[str, int] | None = None, connection: Any = None
     ) -> list[Appended]:
         """Append events, all or none; returns where each is, in the order given.
 
@@ -110,7 +110,7 @@ class PostgresEventStore:
 
     def append(
         self,
-        events: Sequence[Event],
+        events: Sequence[AnyEvent],
         *,
         expected: Mapping[str, int] | None = None,
         connection: psycopg.Connection[Any] | None = None,
@@ -124,7 +124,7 @@ class PostgresEventStore:
 
     def _append_all(
         self,
-        events: Sequence[Event],
+        events: Sequence[AnyEvent],
         expected: Mapping[str, int] | None,
         connection: psycopg.Connection[Any] | None,
     ) -> list[Appended]:

@@ -28,7 +28,7 @@ from holonstream.schemas.operation import (
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class PayloadField:
     """A declared payload field."""
 
     name: str
@@ -39,6 +39,8 @@ class Field:
     """an event without it is refused"""
     compulsory: bool
     """customarily always given"""
+    schema: Mapping[str, Any]
+    """as declared, a shape of the vocabulary that it refers to included"""
 
 
 def fields_read(operations: Iterable[Operation]) -> frozenset[str]:
@@ -46,7 +48,7 @@ def fields_read(operations: Iterable[Operation]) -> frozenset[str]:
     return frozenset(name for operation in operations for name in _read(operation))
 
 
-def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> list[Field]:
+def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> list[PayloadField]:
     """The fields that a schema declares, its own first and then those of the shape that it refers to."""
     required = schema.get("required", ())
     declared: dict[str, Mapping[str, Any]] = {}
@@ -54,12 +56,13 @@ def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) ->
         for name, subschema in source.get("properties", {}).items():
             declared.setdefault(name, {**_referred(subschema, vocabulary), **subschema})
     return [
-        Field(
+        PayloadField(
             name=name,
             description=subschema.get("description", ""),
             type=subschema.get("x-type") or _type(subschema),
             required=name in required,
             compulsory=subschema.get("x-compulsory", False),
+            schema=subschema,
         )
         for name, subschema in declared.items()
     ]
