@@ -22,6 +22,7 @@ from holonstream.sinks.base import Batch
 from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
 from holonstream.sinks.cache.driver import Script
 from holonstream.sinks.cache.entry import Keys, position_text, slot_of
+from holonstream.sinks.store import HolonRead
 
 NAMESPACE = "bench"
 READS, READ_ROUNDS = 4_000, 5
@@ -47,19 +48,11 @@ PERSON = Holon(
 )
 
 
-@dataclass(frozen=True)
-class Read:
-    holon: Holon
-    partition: int = 0
-    checkpoint_position: int = 1
-    is_whole: bool = True
-
-
 class OneHolon:
     """A graph that holds one person."""
 
-    async def read_holon(self, holon_id: str) -> Read:
-        return Read(PERSON)
+    async def read_holon(self, holon_id: str) -> HolonRead:
+        return HolonRead(PERSON, partition=0, checkpoint_position=1)
 
 
 @dataclass(frozen=True)

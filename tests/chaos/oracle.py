@@ -26,7 +26,7 @@ from holonstream.schemas.errors import BadData
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import State, stream_of
-from holonstream.sinks.graph.read import freshness
+from holonstream.sinks.graph import checkpoint
 from tests.chaos.ledger import Ledger
 from tests.chaos.readers import state_digest
 from tests.chaos.schedule import GROUPS
@@ -199,10 +199,11 @@ def check_offsets(world: World, log: Log, topic: TopicObserver, violations: Viol
                 )  # fmt: skip
     for mark in asyncio.run(_checkpoints(world)):
         last = topic.last_offset.get(mark.partition, -1)
-        if mark.position != log.ends.get(mark.partition, 0) or not last < mark.offset <= ends[mark.partition]:
+        if mark.visible_position != log.ends.get(mark.partition, 0) or not last < mark.offset <= ends[mark.partition]:
             violations.add(
                 "a checkpoint is not at the end", partition=mark.partition, offset=mark.offset,
-                position=mark.position, last_record=last, end=ends[mark.partition], log=log.ends.get(mark.partition),
+                position=mark.visible_position, last_record=last, end=ends[mark.partition],
+                log=log.ends.get(mark.partition),
             )  # fmt: skip
 
 
@@ -230,9 +231,9 @@ def check_dead_letters(world: World, garbage: set[tuple[int, int]], violations: 
         violations.add("an undecodable record was not dead-lettered", partition=partition, offset=offset)
 
 
-async def _checkpoints(world: World) -> list[freshness.Checkpoint]:
+async def _checkpoints(world: World) -> list[checkpoint.Checkpoint]:
     async with connections.graph_connection(world.settings) as connection:
-        return await freshness.checkpoints(connection, world.settings.topic)
+        return await checkpoint.checkpoints(connection, world.settings.topic)
 
 
 def _json(world: World, *arguments: str, codes: tuple[int, ...] = (0,)) -> Any:

@@ -17,6 +17,7 @@ from holonstream.local import ports
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.state import Holon
 from holonstream.sinks.base import Batch
+from holonstream.sinks.store import HolonRead
 
 P = ParamSpec("P")
 TOPIC = "cache-test.events"
@@ -90,20 +91,12 @@ def holon(holon_id: str, position: int, **properties: object) -> Holon:
     )
 
 
-@dataclass(frozen=True)
-class Read:
-    holon: Holon | None
-    partition: int
-    checkpoint_position: int | None
-    is_whole: bool = True
-
-
 @dataclass
 class MemoryGraph:
     """A graph whose state a test sets; it knows which holons it has handed out."""
 
     partition: int = 0
-    checkpoint: int | None = None
+    checkpoint: int = 0
     holons: dict[str, Holon] = field(default_factory=dict)
     reads: int = 0
     answers: list[Holon] = field(default_factory=list)
@@ -112,16 +105,16 @@ class MemoryGraph:
     def apply(self, holon_id: str, position: int, **properties: object) -> None:
         """What an event at this position comes to: a new state, and the checkpoint reaches it."""
         self.holons[holon_id] = holon(holon_id, position, **properties)
-        self.checkpoint = max(position, self.checkpoint or 0)
+        self.checkpoint = max(position, self.checkpoint)
 
-    async def read_holon(self, holon_id: str) -> Read:
+    async def read_holon(self, holon_id: str) -> HolonRead:
         self.reads += 1
         if self.before_read is not None:
             self.before_read()
         found = self.holons.get(holon_id)
         if found is not None:
             self.answers.append(found)
-        return Read(found, self.partition, self.checkpoint)
+        return HolonRead(found, self.partition, self.checkpoint)
 
     def gave(self, answer: Holon) -> bool:
         """Whether this very object came from here, and not out of Redis."""

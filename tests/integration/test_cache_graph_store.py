@@ -12,9 +12,9 @@ from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.event import Event
 from holonstream.sinks.cache import CachedGraphStore, InvalidationSink, connect
 from holonstream.sinks.memory import MemoryGraphStore
-from holonstream.sinks.store import SemanticGraphStore
+from holonstream.sinks.store import HolonRead, SemanticGraphStore
 from tests.conformance.graph_store import GraphStoreContract, in_loop, log_of, person, states_of
-from tests.integration.cache_kit import TOPIC, Read, Record, batch_of, own_redis, record, url_of
+from tests.integration.cache_kit import TOPIC, Record, batch_of, own_redis, record, url_of
 
 NAMESPACE = "contract-test"
 
@@ -24,8 +24,8 @@ class ReadableMemoryGraph(MemoryGraphStore):
 
     position = 0
 
-    async def read_holon(self, holon_id: str) -> Read:
-        return Read(await self.get_holon(holon_id), 0, self.position)
+    async def read_holon(self, holon_id: str) -> HolonRead:
+        return HolonRead(await self.get_holon(holon_id), 0, self.position)
 
 
 @pytest.fixture(scope="module")

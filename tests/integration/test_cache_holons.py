@@ -15,7 +15,8 @@ from holonstream.schemas.errors import InvalidToken
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
 from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
-from tests.integration.cache_kit import TOPIC, MemoryGraph, Read, batch_of, holon, in_loop, own_redis, url_of
+from holonstream.sinks.store import HolonRead
+from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, holon, in_loop, own_redis, url_of
 
 NAMESPACE = "store-test"
 
@@ -188,7 +189,7 @@ class SlowGraph:
         self.gates: list[asyncio.Event] = []
         self.asked = asyncio.Condition()
 
-    async def read_holon(self, holon_id: str) -> Read:
+    async def read_holon(self, holon_id: str) -> HolonRead:
         read = await self.graph.read_holon(holon_id)
         gate = asyncio.Event()
         async with self.asked:
@@ -286,7 +287,7 @@ async def test_an_unavailable_graph_is_said_to_every_reader_and_asked_again(serv
     class Failing(MemoryGraph):
         down = True
 
-        async def read_holon(self, holon_id: str) -> Read:
+        async def read_holon(self, holon_id: str) -> HolonRead:
             if self.down:
                 raise GraphUnavailable("no graph")
             return await super().read_holon(holon_id)

@@ -23,7 +23,8 @@ from holonstream.sinks.base import Batch
 from holonstream.sinks.cache import CacheCounters, HolonCache, InvalidationSink, connect
 from holonstream.sinks.cache.entry import Keys, decode_value, encode_value, position_of
 from holonstream.sinks.errors import NotYetVisible
-from tests.integration.cache_kit import TOPIC, Read, batch_of, holon, in_loop, own_redis, url_of
+from holonstream.sinks.store import HolonRead
+from tests.integration.cache_kit import TOPIC, batch_of, holon, in_loop, own_redis, url_of
 
 NAMESPACE = "interleaved"
 KEYS = Keys(NAMESPACE)
@@ -87,8 +88,8 @@ class World:
     def key(self) -> str:
         return KEYS.holon + self.holon_id
 
-    def read(self) -> Read:
-        return Read(holon(self.holon_id, self.position), self.number, self.position)
+    def read(self) -> HolonRead:
+        return HolonRead(holon(self.holon_id, self.position), self.number, self.position)
 
     async def check(self, step: str) -> None:
         entry = cast("bytes | None", await self.redis.get(self.key))
@@ -112,7 +113,7 @@ class HeldGraph:
         self.look.set()
         self.answer.set()
 
-    async def read_holon(self, holon_id: str) -> Read:
+    async def read_holon(self, holon_id: str) -> HolonRead:
         assert self.world is not None
         self.asked.set()
         await self.look.wait()

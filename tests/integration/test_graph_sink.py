@@ -14,8 +14,8 @@ from holonstream.schemas.projection import fold
 from holonstream.schemas.token import Token
 from holonstream.sinks.base import Batch, DeadLetter
 from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotYetVisible
+from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.read.freshness import Checkpoint
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.write.batch import HoleInStream
 from tests.conformance.graph_store import (

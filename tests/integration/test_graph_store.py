@@ -12,8 +12,8 @@ from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
 from holonstream.sinks.errors import NotYetVisible, PartitionsAdded
+from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
-from holonstream.sinks.graph.read.freshness import Checkpoint
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import check, initialise
 from holonstream.sinks.store import SemanticGraphStore
@@ -53,11 +53,11 @@ async def test_a_holon_is_read_with_the_checkpoint_of_its_partition(neo4j_uri: s
         store = await holding(connection, person("a"), person("b"), started("r", "a", "bare"))
         there = await store.checkpoints()
         assert [c.partition for c in there] == list(range(PARTITIONS))
-        assert max(c.position for c in there) == 3
+        assert max(c.visible_position for c in there) == 3
         for name in ("a", "b", "bare", "nobody"):
             read = await store.read_holon(name)
             assert (read.holon is None) == (name not in ("a", "b"))
-            assert read.checkpoint_position == there[read.partition].position
+            assert read.checkpoint_position == there[read.partition].visible_position
             assert read.holon is None or read.holon.position <= read.checkpoint_position
 
 

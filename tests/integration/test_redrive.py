@@ -339,7 +339,7 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
         waiting: list[asyncio.Task[WriteResult]] = []
 
         async def in_the_transaction(self: Transaction, statement: str, **parameters: Any) -> list[list[Any]]:
-            if statement == text("redrive_unpark"):
+            if statement == text("unpark"):
                 assert (await workers[beside].write(batches[beside])).applied == len(batches[beside].records)
                 waiting.append(asyncio.ensure_future(workers[own].write(batches[own])))
                 done, _ = await asyncio.wait(waiting, timeout=0.3)

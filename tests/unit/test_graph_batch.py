@@ -9,7 +9,7 @@ import pytest
 
 from holonstream.sinks.graph.read.pages import Fetched, floor, page
 from holonstream.sinks.graph.write.background import Background, collection_paused
-from holonstream.sinks.graph.write.cache import StateCache
+from holonstream.sinks.graph.write.partition import StateCache
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
 
 

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.statements import parse_statements, read_text
 from holonstream.sinks.graph import statements
 from holonstream.sinks.graph.read.pattern import compile_pattern
 from holonstream.sinks.graph.statements import (
     FILES,
     UnknownType,
     count_statement,
-    load_statement,
     names,
-    parse,
     statement,
     text,
 )
@@ -39,19 +38,12 @@ def test_an_unknown_type_never_becomes_text(wrong: str) -> None:
     with pytest.raises(UnknownType, match="Unknown type"):
         statement("hop", CATALOGUE, relationship_types=[wrong])
     with pytest.raises(UnknownType, match="Unknown type"):
-        load_statement(CATALOGUE, [wrong])
+        statement("relationships_load", CATALOGUE, relationship_types=[wrong])
     with pytest.raises(UnknownType, match="Unknown type"):
         count_statement(CATALOGUE, [wrong])
     if wrong not in ("", "Person"):
         with pytest.raises(UnknownType):
             statement("holons_query", CATALOGUE, holon_type=wrong)
-
-
-def test_a_file_holds_named_statements() -> None:
-    source = "// Of the whole file.\n\n// one //\n// Why.\nMATCH (n)\n// why here\nRETURN n\n\n// other //\nRETURN 1\n"
-    assert parse(source) == {"one": "MATCH (n)\nRETURN n", "other": "RETURN 1"}
-    with pytest.raises(ValueError, match="'one'"):
-        parse(source + source)
 
 
 def test_every_statement_is_described() -> None:
@@ -62,9 +54,18 @@ def test_every_statement_is_described() -> None:
         assert all(lines[number + 1].startswith("// ") for number in headers), file
 
 
+def test_every_statement_stands_beside_the_code_that_sends_it() -> None:
+    folder = Path(statements.__file__).parent
+    code = {module: module.read_text() for module in folder.rglob("*.py")}
+    for file in FILES:
+        for name in parse_statements(read_text("holonstream.sinks.graph", file)):
+            senders = {module.parent for module, source in code.items() if f'"{name}"' in source}
+            assert senders == {(folder / file).parent}, name
+
+
 @pytest.mark.parametrize("name", names())
 def test_no_place_is_left_open(name: str) -> None:
-    known = {"__BRANCHES__", "__VARIABLE__", "__PARAMETER__", "__SOURCE__", "__TARGET__"}
+    known = {"__VARIABLE__", "__PARAMETER__", "__SOURCE__", "__TARGET__"}
     made = statement(name, CATALOGUE, variables={place.strip("_"): "v" for place in known})
     assert text(name)
     assert not re.search(r"__[A-Z_]+__", made)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TypeVar
 
 from holonstream.client import connections
-from holonstream.client.graph import GraphQueries
 from holonstream.client.history import At, modifications_at, state_at
 from holonstream.client.metrics import ClientMetrics
 from holonstream.client.settings import ClientSettings
@@ -20,8 +19,9 @@ from holonstream.schemas.event import AnyEvent, RecordedEvent
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.freshness import DEADLINE
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from holonstream.sinks.store import DEADLINE, SemanticGraphStore
+from holonstream.sinks.store import GraphReads, SemanticGraphStore
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ LOG_CALLS = 4  # at a time; each has a connection and a thread
 PAGE = 1_000  # events that `get_events` holds
 
 
-class Client(GraphQueries):
+class Client(SemanticGraphStore):
     """The log, the graph and the cache behind one set of methods. One client serves any number of tasks of a loop.
 
     >>> import asyncio
@@ -60,7 +60,7 @@ class Client(GraphQueries):
 
         `metrics` are those that the stores report to.
         """
-        super().__init__(graph, deadline)
+        self._graph, self._deadline = graph, deadline
         self._log, self._catalogue = log, catalogue
         self._log_calls = asyncio.Semaphore(LOG_CALLS)
         self._metrics = ClientMetrics() if metrics is None else metrics
@@ -95,6 +95,12 @@ class Client(GraphQueries):
                 CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=metrics.cache)
             )
             yield cls(cached, log, known, deadline=settings.read_deadline, metrics=metrics)
+
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
+        return await self._graph._fresh(at_least, self._patience(deadline))
+
+    def _patience(self, deadline: float | None) -> float:
+        return self._deadline if deadline is None else deadline
 
     async def append(self, events: Sequence[AnyEvent], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
         """Append events, all or none; where each is in the log, with its token, in the order given.

@@ -71,7 +71,7 @@ async def measure(
         all_sent.set()
 
     async def in_graph(pending: Sequence[Sent]) -> set[int]:
-        reached = {c.partition: c.position for c in await graph.checkpoints()}
+        reached = {c.partition: c.visible_position for c in await graph.checkpoints()}
         return {event.position for event in pending if reached[event.partition] >= event.position}
 
     redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)

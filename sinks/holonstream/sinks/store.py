@@ -1,17 +1,14 @@
-"""The graph's query interface (domain catalogue, section 4): the protocol, its filters and patterns, and what matches.
+"""The graph's query interface (docs/domain.md, Queries): filters, patterns, and the methods of every graph store.
 
-Answers come ordered by id (code point order of the text) unless a method says otherwise. A method whose answer has no
-bound takes `limit` and `after`, the last id of the page before. Every method takes
-
-- `at_least`, a consistency token: the answer reflects everything that the token names;
-- `deadline`, the seconds to wait for that before NotYetVisible is raised.
-
-Without a token an answer is as fresh as the sink's lag. Filters are held here, by `matches`, for every implementation.
+`SemanticGraphStore` spells the methods once, for the stores and the clients. A store says how it reads (`GraphReads`);
+waiting for a token, walking several hops and paging are the same for all. Whether a filter lets a state pass is
+decided here too, by `matches`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,8 +18,6 @@ from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.schemas.token import Token
 
 Direction = Literal["outgoing", "incoming", "both"]
-
-DEADLINE = 5.0  # seconds that a read with a token waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +143,94 @@ class Reached:
     depth: int
 
 
-class SemanticGraphStore(Protocol):
-    """The present state of all holons and relationships.
+@dataclass(frozen=True, slots=True)
+class HolonRead:
+    """A holon as the graph holds it, and how far the graph had come before it was read."""
 
-    Holons of any status and relationships that ended are part of it. A type that the catalogue does not know has no
-    entities. Every method raises NotYetVisible (see the module) and GraphUnavailable.
+    holon: Holon | None
+    partition: int
+    """of the stream ``holon/<id>``"""
+    checkpoint_position: int
+    """Every event of the holon up to here is in what was read. It is the visible position of the partition, read BEFORE
+    the holon; below the first parked event when the holon's stream is parked; 0 when the graph has nothing of it."""
+    is_whole: bool = True
+    """False when somebody else has changed the holon in the store: no cache may keep it"""
+
+
+class GraphReads(Protocol):
+    """How a store reads. Tokens have been waited for before; `SemanticGraphStore` makes the answers of these.
+
+    `types` are relationship types, None for any. A type that the catalogue does not know has no entities. Every method
+    raises GraphUnavailable.
     """
 
+    async def reached(self, streams: Collection[str]) -> Mapping[str, int]:
+        """For each stream the log position up to which a reader sees all its events."""
+
+    async def holons_of(self, ids: Sequence[str], limit: int | None) -> list[Holon]:
+        """The first `limit` holons of these ids, which are sorted; an id without a holon is left out."""
+
+    async def holons(
+        self, holon_type: str | None, filters: HolonFilter | None, after: str | None, limit: int | None
+    ) -> list[Holon]:
+        """A page of the holons of a type (None: of any) that pass the filter, by id."""
+
+    async def relationships(
+        self, relationship_type: str | None, filters: RelationshipFilter | None, after: str | None, limit: int | None
+    ) -> list[Relationship]:
+        """A page of the relationships of a type (None: of any) that pass the filter, by id."""
+
+    async def relationships_of(
+        self,
+        holon_id: str,
+        types: Sequence[str] | None,
+        direction: Direction,
+        filters: RelationshipFilter | None,
+        after: str | None,
+        limit: int | None,
+    ) -> list[Relationship]:
+        """A page of the relationships that have the id at an end, by id, each once."""
+
+    async def neighbours(
+        self,
+        ids: Collection[str],
+        types: Sequence[str] | None,
+        direction: Direction,
+        filters: RelationshipFilter | None,
+    ) -> set[str]:
+        """The ids one hop away from any of these, whether they are holons or not."""
+
+    async def matches(self, pattern: Pattern, limit: int | None) -> list[PatternMatch]:
+        """The first `limit` ways to fit a pattern that has holons, by `PatternMatch.order`."""
+
+    def export(self) -> AsyncIterator[State]:
+        """All states, in no order; those that change meanwhile come as they were or as they are."""
+
+
+class SemanticGraphStore(ABC):
+    """The present state of all holons and relationships: of any status, ended ones too.
+
+    Lists come ordered by id (code point order) unless a method says otherwise; where an answer has no bound, `limit`
+    and `after` (the last id of the page before) page through it. A type that the catalogue does not know has no
+    entities. Every method takes
+
+    - `at_least`, a consistency token: the answer reflects everything that the token names. Without one the answer is as
+      fresh as the sink's lag;
+    - `deadline`, the seconds to wait for that, by default 5 or what the client was made with.
+
+    Every method raises NotYetVisible when the deadline passes, InvalidToken, and GraphUnavailable.
+    """
+
+    @abstractmethod
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
+        """What the store reads by, once it reflects the token. Raises NotYetVisible, InvalidToken, GraphUnavailable."""
+
     async def get_holon(
-        self, holon_id: str, *, at_least: Token | str | None = None, deadline: float = DEADLINE
+        self, holon_id: str, *, at_least: Token | str | None = None, deadline: float | None = None
     ) -> Holon | None:
-        """The holon, None when there is none."""
+        """The holon, of any status; None when there is none."""
+        found = await (await self._fresh(at_least, deadline)).holons_of([holon_id], None)
+        return found[0] if found else None
 
     async def query_holons_by_type(
         self,
@@ -168,9 +240,10 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Holon]:
-        """The holons of exactly this type that pass the filter."""
+        """The holons of exactly this type, of any status unless the filter says otherwise; none of an unknown type."""
+        return await (await self._fresh(at_least, deadline)).holons(holon_type, filters, after, limit)
 
     async def get_all_holons(
         self,
@@ -178,9 +251,10 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Holon]:
-        """All holons."""
+        """All holons, of any status. `export` needs less memory."""
+        return await (await self._fresh(at_least, deadline)).holons(None, None, after, limit)
 
     async def get_holon_relationships(
         self,
@@ -189,9 +263,11 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Relationship]:
-        """Every relationship that has the id at either end, each once; the holon need not exist."""
+        """Every relationship, ended or not, that has the id at either end, each once; the holon need not exist."""
+        reads = await self._fresh(at_least, deadline)
+        return await reads.relationships_of(holon_id, None, "both", None, after, limit)
 
     async def traverse_relationships(
         self,
@@ -203,9 +279,15 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Relationship]:
-        """The relationships of one hop, each once (also a self-loop); outgoing ones have the id as their source."""
+        """The relationships of one hop: outgoing ones have the id as their source, incoming ones as their target.
+
+        Each comes once, also a self-loop. Without a filter ended ones are among them; `as_of` gives those of a date,
+        `RelationshipFilter()` the open ones.
+        """
+        reads = await self._fresh(at_least, deadline)
+        return await reads.relationships_of(holon_id, _types(relationship_type), direction, filters, after, limit)
 
     async def query_relationships_by_type(
         self,
@@ -215,9 +297,10 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Relationship]:
-        """The relationships of exactly this type that pass the filter."""
+        """The relationships of exactly this type; without a filter ended ones are among them."""
+        return await (await self._fresh(at_least, deadline)).relationships(relationship_type, filters, after, limit)
 
     async def get_all_relationships(
         self,
@@ -225,9 +308,10 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Relationship]:
-        """All relationships, ended ones too."""
+        """All relationships, ended ones too. `export` needs less memory."""
+        return await (await self._fresh(at_least, deadline)).relationships(None, None, after, limit)
 
     async def get_connected_holons(
         self,
@@ -239,9 +323,15 @@ class SemanticGraphStore(Protocol):
         after: str | None = None,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Holon]:
-        """The holons at the other end of `traverse_relationships`, each once; a self-loop gives the holon itself."""
+        """The holons at the other end of what `traverse_relationships` answers, each once, as they are now.
+
+        A self-loop gives the holon itself.
+        """
+        reads = await self._fresh(at_least, deadline)
+        ids = await reads.neighbours([holon_id], _types(relationship_type), direction, filters)
+        return await reads.holons_of(sorted(i for i in ids if after is None or i > after), limit)
 
     async def traverse(
         self,
@@ -253,12 +343,24 @@ class SemanticGraphStore(Protocol):
         max_depth: int,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[Reached]:
         """The holons within `max_depth` hops, each once at its least depth, without the start; by depth, then id.
 
         The way may lead through ends that are no holons; these are not reported.
         """
+        reads = await self._fresh(at_least, deadline)
+        reached: list[Reached] = []
+        seen = {holon_id}
+        border = {holon_id}
+        depth = 0
+        while border and depth < max_depth and (limit is None or len(reached) < limit):
+            depth += 1
+            border = await reads.neighbours(sorted(border), relationship_types, direction, filters) - seen
+            seen |= border
+            left = None if limit is None else limit - len(reached)
+            reached += [Reached(holon, depth) for holon in await reads.holons_of(sorted(border), left)]
+        return reached
 
     async def match_pattern(
         self,
@@ -266,12 +368,35 @@ class SemanticGraphStore(Protocol):
         *,
         limit: int | None = None,
         at_least: Token | str | None = None,
-        deadline: float = DEADLINE,
+        deadline: float | None = None,
     ) -> list[PatternMatch]:
-        """Every way to fit the pattern, each once, ordered by `PatternMatch.order`."""
+        """Every way to fit the pattern, each once: ordered by the ids of the holons, then of the relationships.
 
-    def export(self) -> AsyncIterator[State]:
-        """All states, in no order; those that change meanwhile come as they were or as they are."""
+        All of a pattern must hold at once; what it may say is in `Pattern`, `HolonPattern` and `RelationshipPattern`.
+        """
+        reads = await self._fresh(at_least, deadline)
+        return await reads.matches(pattern, limit) if pattern.holons else []
+
+    async def export(self) -> AsyncIterator[State]:
+        """All holons and relationships, in no order; those that change meanwhile come as they were or as they are."""
+        reads = await self._fresh(None, None)
+        async for state in reads.export():
+            yield state
+
+
+def _types(relationship_type: str | None) -> tuple[str, ...] | None:
+    return None if relationship_type is None else (relationship_type,)
+
+
+def other_ends(relationships: Iterable[Relationship], ids: Collection[str], direction: Direction) -> set[str]:
+    """Where these relationships lead from any of the ids."""
+    reached = set()
+    for relationship in relationships:
+        if direction != "incoming" and relationship.source in ids:
+            reached.add(relationship.target)
+        if direction != "outgoing" and relationship.target in ids:
+            reached.add(relationship.source)
+    return reached
 
 
 def properties_match(wanted: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:

@@ -22,10 +22,11 @@ from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.producers.log.reader import LogReader
 from holonstream.schemas.errors import HolonstreamError, Unavailable
+from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
-from holonstream.sinks.graph.read.freshness import checkpoints
+from holonstream.sinks.graph.parking import DiscardedEvent
 from holonstream.sinks.graph.recovery import rebuild
-from holonstream.sinks.graph.recovery.redrive import DiscardedEvent, Redriver
+from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
 
 FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago
@@ -102,7 +103,7 @@ class GraphReplay:
         if not members(client(settings), group):
             offsets = {checkpoint.partition: checkpoint.offset for checkpoint in reached}
             set_offsets(client(settings), settings.topic, group, offsets)
-        if position := max(checkpoint.position for checkpoint in reached):
+        if position := max(checkpoint.visible_position for checkpoint in reached):
             self.say(f"continues at log position {position:,}")
         self.say(f"group {group}; more workers, on any machine: {self.command('worker graph')}")
 
@@ -132,7 +133,7 @@ class GraphReplay:
                 await rebuild.delete_mark(connection, settings.topic)
             else:
                 await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "done")
-            position = max(checkpoint.position for checkpoint in await checkpoints(connection, settings.topic))
+            position = max(checkpoint.visible_position for checkpoint in await checkpoints(connection, settings.topic))
         return ReplayResult(position, moment, parked, taken)
 
     def command(self, words: str) -> str:

@@ -45,9 +45,9 @@ from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.cache.entry import HEADER, Keys, decode_value, position_of, slot_of
+from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.read import freshness
-from holonstream.sinks.graph.recovery.elements import GraphReader, Mark
+from holonstream.sinks.graph.recovery.elements import GraphReader, Omission
 from holonstream.sinks.graph.recovery.rows import Row, differences, of_state, text
 
 BATCH = 200  # entries read at a time
@@ -144,9 +144,9 @@ class CacheVerifier:
         acknowledged = await self._acknowledged_of(ids)
         with redis_errors("reading entries"):
             entries = cast("list[bytes | None]", await self._redis.mget(keys))
-        checkpoints = [c.position for c in await freshness.checkpoints(self._connection, self._topic)]
+        reached_at = [c.visible_position for c in await checkpoints(self._connection, self._topic)]
         streams = [stream_of(HOLON, i) for i in ids]
-        marks = await self._graph.marks(streams)
+        omissions = await self._graph.omissions(streams)
         rows = await self._graph.rows(streams)
         head = (await asyncio.to_thread(self._log.frontier)).head
         findings = []
@@ -155,9 +155,9 @@ class CacheVerifier:
                 continue  # deleted since its key was read
             tally.entries += 1
             row = next(iter(rows.get(stream, [])), None)
-            mark = marks.get(stream, Mark())
-            reached = checkpoints[partition_of(stream, len(checkpoints))]
-            judged = await asyncio.to_thread(self._judge, key, i, entry, row, mark, acknowledged[i], reached, head)
+            omission = omissions.get(stream, Omission())
+            reached = reached_at[partition_of(stream, len(reached_at))]
+            judged = await asyncio.to_thread(self._judge, key, i, entry, row, omission, acknowledged[i], reached, head)
             tally.verdicts[judged.verdict] += 1
             if judged.age is not None:
                 tally.oldest[judged.verdict] = max(judged.age, tally.oldest.get(judged.verdict, 0.0))
@@ -183,7 +183,7 @@ class CacheVerifier:
         holon_id: str,
         entry: bytes,
         row: Row | None,
-        mark: Mark,
+        omission: Omission,
         acknowledged: int,
         reached: int,
         head: int,
@@ -199,23 +199,23 @@ class CacheVerifier:
         cached = decode_value(entry) if kind == b"V" else None
         if kind == b"V" and (cached is None or cached.id != holon_id or cached.position != position):
             return CacheFinding("foreign", key, cached=position)
-        view = self._read(holon_id, position, mark)
+        view = self._read(holon_id, position, omission)
         finding = CacheFinding("equal", key, cached=position, log=view.last, graph=graph, acknowledged=acknowledged)
         if view.lacking is not None and view.lacking <= acknowledged:
             return replace(finding, verdict="stale", age=view.age)
         if cached is None:
             if reached >= position:
                 return replace(finding, verdict="tombstone")
-            return replace(finding, verdict="awaited", age=self._read(holon_id, position - 1, mark).age)
+            return replace(finding, verdict="awaited", age=self._read(holon_id, position - 1, omission).age)
         wanted, found = of_state(view.state), of_state(cached)
         if text(wanted) != text(found):
             return replace(finding, verdict="altered", differences=tuple(differences(wanted, found)))
         return finding if view.lacking is None else replace(finding, verdict="lagging", age=view.age)
 
-    def _read(self, holon_id: str, position: int, mark: Mark) -> _LogView:
+    def _read(self, holon_id: str, position: int, omission: Omission) -> _LogView:
         """The holon as the log has it at a position, and the first event after that."""
         stream = stream_of(HOLON, holon_id)
-        entity = Entity(self._catalogue, stream, mark.left_out)
+        entity = Entity(self._catalogue, stream, omission.discarded)
         view = _LogView()
         with closing(self._log.stream(stream)) as events:
             for logged in events:

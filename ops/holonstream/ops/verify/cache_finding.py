@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from holonstream.sinks.graph.recovery.rows import ABSENT, Difference, shown
+from holonstream.schemas.operation import ABSENT
+from holonstream.sinks.graph.recovery.rows import Difference, shown
 
 Verdict = Literal["equal", "lagging", "tombstone", "awaited", "foreign", "stale", "altered", "ahead"]
 VIOLATIONS: frozenset[Verdict] = frozenset({"stale", "altered", "ahead"})

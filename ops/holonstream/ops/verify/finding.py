@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from holonstream.sinks.graph.recovery.rows import ABSENT, Difference, Row, shown
+from holonstream.schemas.operation import ABSENT
+from holonstream.sinks.graph.recovery.rows import Difference, Row, shown
 
 Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "parked"]
 

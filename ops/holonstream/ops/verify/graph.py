@@ -35,9 +35,9 @@ from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import State
 from holonstream.sinks.errors import NotYetVisible
+from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.read import freshness
-from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Mark
+from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Omission
 from holonstream.sinks.graph.recovery.repair import remove_loose, repair
 from holonstream.sinks.graph.recovery.rows import of_state, text
 
@@ -164,7 +164,7 @@ class GraphVerifier:
         return self._reached[partition_of(stream, len(self._reached))]
 
     async def _checkpoints(self) -> list[int]:
-        return [c.position for c in await freshness.checkpoints(self._connection, self._topic)]
+        return [c.visible_position for c in await checkpoints(self._connection, self._topic)]
 
     # --- graph to log ------------------------------------------------------------------------------------------------
 
@@ -202,15 +202,15 @@ class GraphVerifier:
 
     async def _findings(self, streams: Sequence[str], until: int) -> list[GraphFinding]:
         """The findings of some streams: none for those in which log and graph agree."""
-        marks = await self._graph.marks(streams)
+        omissions = await self._graph.omissions(streams)
         rows = await self._graph.rows(streams)
 
         def traced(stream: str) -> GraphFinding | None:
-            mark = marks.get(stream, Mark())
-            entity = Entity(self._catalogue, stream, mark.left_out)
+            omission = omissions.get(stream, Omission())
+            entity = Entity(self._catalogue, stream, omission.discarded)
             end = until if self._deadline is not None else min(until, self._reached_by(stream))
             with closing(self._log.stream(stream)) as events:
-                return trace(entity, events, rows.get(stream, []), end, mark)
+                return trace(entity, events, rows.get(stream, []), end, omission)
 
         def all_traced() -> list[GraphFinding]:
             return [finding for stream in streams if (finding := traced(stream)) is not None]

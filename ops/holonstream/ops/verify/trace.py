@@ -21,7 +21,7 @@ from holonstream.ops.verify.log import Entity
 from holonstream.schemas import wire
 from holonstream.schemas.errors import BadData
 from holonstream.schemas.wire import LoggedEvent
-from holonstream.sinks.graph.recovery.elements import Mark
+from holonstream.sinks.graph.recovery.elements import Omission
 from holonstream.sinks.graph.recovery.rows import (
     BOOKKEEPING,
     DIGEST,
@@ -70,7 +70,7 @@ class _ClaimedVersion:
 
 
 def trace(
-    entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, mark: Mark
+    entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, omission: Omission
 ) -> GraphFinding | None:
     """Fold a stream's events into the empty `entity`, and compare it with the graph's rows of its id.
 
@@ -79,7 +79,7 @@ def trace(
     rows = sorted(rows, key=version_of, reverse=True)
     row = rows[0] if rows else None
     claimed = version_of(row)
-    limit = mark.parked if mark.parked is not None and claimed < mark.parked else None
+    limit = omission.parked if omission.parked is not None and claimed < omission.parked else None
     history = _FieldHistory()
     claim: _ClaimedVersion | None = None
     parked = False
@@ -106,7 +106,7 @@ def trace(
         event = history.first(differences(wanted, other))
         return GraphFinding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
     if text(wanted) == text(row):
-        return GraphFinding("parked", entity.stream, reason=mark.reason) if parked else None
+        return GraphFinding("parked", entity.stream, reason=omission.reason) if parked else None
     if wanted is None:
         return GraphFinding("extra", entity.stream, graph=tuple(rows))
     if row is None:

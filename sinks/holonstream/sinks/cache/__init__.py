@@ -64,7 +64,7 @@ from __future__ import annotations
 
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import UnsafeRedis, connect
-from holonstream.sinks.cache.holons import HolonCache, HolonRead, HolonReader
+from holonstream.sinks.cache.holons import HolonCache, HolonReader
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.cache.store import CachedGraphStore
 
@@ -72,7 +72,6 @@ __all__ = [
     "CacheCounters",
     "CachedGraphStore",
     "HolonCache",
-    "HolonRead",
     "HolonReader",
     "InvalidationSink",
     "UnsafeRedis",

@@ -17,34 +17,12 @@ from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Script, redis_errors
 from holonstream.sinks.cache.entry import VALUE, Keys, decode_value, encode_value, position_of, position_text, slot_of
 from holonstream.sinks.errors import CacheUnavailable, NotYetVisible
-from holonstream.sinks.store import DEADLINE
+from holonstream.sinks.freshness import Patience
+from holonstream.sinks.store import HolonRead
 
 log = structlog.get_logger(__name__)
 
 _fill = Script("fill")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.05  # seconds between two looks at a graph that has not reached a token
-
-
-class HolonRead(Protocol):
-    """A holon as the graph holds it, and how far the graph had come."""
-
-    @property
-    def holon(self) -> Holon | None: ...
-    @property
-    def partition(self) -> int:
-        """The partition of the stream ``holon/<id>``."""
-
-    @property
-    def checkpoint_position(self) -> int | None:
-        """Every event of the holon up to here is in what was read.
-
-        The partition's checkpoint, read BEFORE the holon; below the first parked event when the holon's stream is
-        parked; None when the graph has applied nothing of the partition.
-        """
-
-    @property
-    def is_whole(self) -> bool:
-        """False when the holon is not as it was written: it is not kept then."""
 
 
 class HolonReader(Protocol):
@@ -84,7 +62,7 @@ class HolonCache:
         self._flights: dict[str, asyncio.Task[HolonRead]] = {}
 
     async def get_holon(
-        self, holon_id: str, *, at_least: Token | str | None = None, deadline: float = DEADLINE
+        self, holon_id: str, *, at_least: Token | str | None = None, deadline: float | None = None
     ) -> Holon | None:
         """The holon, None when there is none of this id; with a token, in a state that is at least as new as the token.
 
@@ -99,7 +77,7 @@ class HolonCache:
                 self.counters.hits += 1
                 return holon
         self.counters.misses += 1
-        return await self._from_graph(holon_id, wanted, position_of(entry) if entry else 0, deadline)
+        return await self._from_graph(holon_id, wanted, position_of(entry) if entry else 0, Patience(deadline))
 
     async def close(self) -> None:
         """Let go of reads under way and of all connections; closing twice is fine."""
@@ -127,9 +105,7 @@ class HolonCache:
             self._failed(error)
             return None
 
-    async def _from_graph(self, holon_id: str, wanted: int, known: int, deadline: float) -> Holon | None:
-        began = monotonic()
-        pause = _FIRST_PAUSE
+    async def _from_graph(self, holon_id: str, wanted: int, known: int, patience: Patience) -> Holon | None:
         flight = self._flights.get(holon_id)
         if flight is not None:
             # Its read of the graph began before this one: it may be older than what this reader knows.
@@ -141,12 +117,9 @@ class HolonCache:
             reached = _reached(read)
             if reached >= wanted:
                 return read.holon
-            waited = monotonic() - began
-            if waited >= deadline:
-                raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, waited)
+            if not await patience.pause():
+                raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, patience.waited)
             self.counters.waits += 1
-            await asyncio.sleep(min(pause, deadline - waited))
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _take_off(self, holon_id: str) -> asyncio.Task[HolonRead]:
         flight = asyncio.create_task(self._read_and_fill(holon_id))
@@ -160,7 +133,7 @@ class HolonCache:
             self.counters.graph_reads += 1
             read = await self._graph.read_holon(holon_id)
             if read.holon is not None and read.is_whole and not self._out_of_order():
-                await self._put(read.holon, read.partition, read.checkpoint_position or 0)
+                await self._put(read.holon, read.partition, read.checkpoint_position)
             return read
         finally:
             # Before it counts as done: whoever finds a flight here afterwards finds one that began later.
@@ -199,7 +172,7 @@ class HolonCache:
 
 def _reached(read: HolonRead) -> int:
     """Every event of the holon up to this position is in what was read."""
-    return max(read.holon.position if read.holon else 0, read.checkpoint_position or 0)
+    return max(read.holon.position if read.holon else 0, read.checkpoint_position)
 
 
 def _look_at(flight: asyncio.Task[HolonRead]) -> None:

@@ -6,20 +6,20 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
+from holonstream.schemas.token import Token
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.holons import HolonCache, HolonReader
-from holonstream.sinks.store import SemanticGraphStore
+from holonstream.sinks.store import GraphReads, SemanticGraphStore
 
 
-class ReadableGraph(SemanticGraphStore, HolonReader, Protocol):
-    """A graph store that also tells how far it had come when it read a holon."""
+class ReadableGraph(HolonReader, Protocol):
+    """A `SemanticGraphStore` that also says how far it had come when it read a holon."""
+
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads: ...
 
 
-class CachedGraphStore(HolonCache):
-    """A `sinks.store.SemanticGraphStore`: `get_holon` goes through Redis (see `HolonCache`), all else to the graph.
-
-    The graph stays its maker's to close.
-    """
+class CachedGraphStore(HolonCache, SemanticGraphStore):
+    """`get_holon` goes through Redis (see `HolonCache`), all else to the graph, which stays its maker's to close."""
 
     def __init__(
         self,
@@ -32,13 +32,7 @@ class CachedGraphStore(HolonCache):
         counters: CacheCounters | None = None,
     ) -> None:
         super().__init__(graph, redis, namespace, value_ttl=value_ttl, retry_after=retry_after, counters=counters)
-        self.query_holons_by_type = graph.query_holons_by_type
-        self.get_all_holons = graph.get_all_holons
-        self.get_holon_relationships = graph.get_holon_relationships
-        self.traverse_relationships = graph.traverse_relationships
-        self.query_relationships_by_type = graph.query_relationships_by_type
-        self.get_all_relationships = graph.get_all_relationships
-        self.get_connected_holons = graph.get_connected_holons
-        self.traverse = graph.traverse
-        self.match_pattern = graph.match_pattern
-        self.export = graph.export
+        self._queried = graph
+
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
+        return await self._queried._fresh(at_least, deadline)

@@ -17,7 +17,6 @@ A row is ``{"t": type, "p": properties}``, for a relationship also ``"s"`` and `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
@@ -228,9 +227,3 @@ def _instant(text: str) -> str:
         return text
     whole, _, fraction = text[:-1].partition(".")
     return f"{whole}.{fraction.ljust(3 if len(fraction) <= 3 else 6, '0')}Z"
-
-
-def parked_key(stream: str) -> str:
-    """What is unique of a parked stream: its name, or a digest when Neo4j could not index it."""
-    name = stream.encode()
-    return stream if len(name) <= MAX_ID else f"sha256:{sha256(name).hexdigest()}"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
 from holonstream.sinks.errors import PartitionsAdded
+from holonstream.sinks.graph import checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.statements import statement, text
 
@@ -48,9 +49,9 @@ async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: s
 
     Raises PartitionsAdded, GraphUnavailable, GraphRefused.
     """
-    followed = await connection.rows(text("checkpoints"), topic=topic)
-    last = max((partition for partition, *_ in followed), default=-1)
-    if last + 1 < partitions and any(offset for _, offset, _ in followed):
+    followed = await checkpoint.read_all(connection, topic)
+    last = max((c.partition for c in followed), default=-1)
+    if last + 1 < partitions and any(c.offset for c in followed):
         raise PartitionsAdded(
             f"{connection}: follows {topic} with {last + 1} partitions, and it has {partitions} now: a stream's newer "
             "events are not where the older ones are, so that nothing orders them. Set up a pipeline under another "
@@ -62,7 +63,7 @@ async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: s
         await connection.rows(make)
     if missing:
         await connection.rows(text("await_indexes"))
-    await connection.rows(text("checkpoints_init"), topic=topic, partitions=partitions)
+    await checkpoint.create_checkpoints(connection, topic, partitions)
 
 
 async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
@@ -73,9 +74,7 @@ async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -
     there = await _there(connection)
     if missing := [str(index) for index in wanted(catalogue) if index not in there]:
         raise NotInitialised(f"{connection}: indexes are missing: {', '.join(missing)}: run `holonstream init`")
-    partitions = [row[0] for row in await connection.rows(text("checkpoints"), topic=topic)]
-    if not partitions:
-        raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints: run `holonstream init`")
+    partitions = [c.partition for c in await checkpoint.checkpoints(connection, topic)]
     if partitions != list(range(len(partitions))):
         raise NotInitialised(
             f"{connection}: topic {topic!r} has checkpoints for {partitions} only: run `holonstream init`"

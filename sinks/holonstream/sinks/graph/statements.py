@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from importlib import resources
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.statements import parse_statements, read_text
 from holonstream.sinks.store import Direction
 
-FILES = ("schema.cypher", "write/write.cypher", "read/read.cypher", "recovery/recovery.cypher")
+FILES = ("graph.cypher", "write/write.cypher", "read/read.cypher", "recovery/recovery.cypher")
 
-_HEADER = re.compile(r"// (\w+) //")
 _PLACE = re.compile(r"__([A-Z]+(?:_[A-Z]+)*)__")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -28,22 +27,10 @@ class UnknownType(HolonstreamError):
 
 @cache
 def _statements() -> dict[str, str]:
-    package = resources.files("holonstream.sinks.graph")
-    return parse("\n".join((package / file).read_text() for file in FILES))
-
-
-def parse(source: str) -> dict[str, str]:
-    """Statements by name, without comments; a line ``// name //`` starts one. Raises ValueError for a name twice."""
-    statements: dict[str, list[str]] = {}
-    lines: list[str] = []  # before the first name
-    for line in source.splitlines():
-        if name := _HEADER.fullmatch(line):
-            if name[1] in statements:
-                raise ValueError(f"Two statements are named {name[1]!r}")
-            lines = statements[name[1]] = []
-        elif not line.startswith("//"):
-            lines.append(line)
-    return {name: "\n".join(body).strip() for name, body in statements.items()}
+    found: dict[str, str] = {}
+    for file in FILES:
+        found |= parse_statements(read_text("holonstream.sinks.graph", file))
+    return found
 
 
 def text(name: str) -> str:
@@ -68,9 +55,11 @@ def statement(
     """The statement with its types put in; no type means any. Raises UnknownType, naming the type.
 
     ``__HOLON_TYPE__`` becomes ``:`Person` `` (``:Holon`` for any), ``__RELATIONSHIP_TYPE__`` becomes ``:`A`|`B` ``,
-    ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__NAME__`` the name of a constraint or
-    index. `variables` are names of ours for ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
+    ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__BRANCHES__`` a union over the types,
+    each found by its own index, ``__NAME__`` the name of a constraint or index. `variables` are names of ours for
+    ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
     """
+    template = text(name)
     holon = _checked([holon_type] if holon_type else [], catalogue.holon_types)
     relationship = _checked(sorted(relationship_types), catalogue.relationship_types)
     left, right = {"outgoing": ("-", "->"), "incoming": ("<-", "-"), "both": ("-", "-")}[direction]
@@ -84,17 +73,16 @@ def statement(
         if variable and not _NAME.fullmatch(variable):
             raise UnknownType(f"Not a variable: {variable!r} may not become part of a Cypher statement")
         places[place] = variable
-    return _PLACE.sub(lambda place: places[place[1]], text(name))
-
-
-def load_statement(catalogue: Catalogue, relationship_types: Iterable[str]) -> str:
-    """The statement that loads relationships that have one of these types."""
-    branches = [statement("relationship_branch", catalogue, relationship_types=[n]) for n in sorted(relationship_types)]
-    return text("relationships_load").replace("__BRANCHES__", "\nUNION ALL\n".join(branches))
+    if "__BRANCHES__" in template:
+        branches = [
+            statement("relationship_branch", catalogue, relationship_types=[n]) for n in sorted(relationship_types)
+        ]
+        places["BRANCHES"] = "\nUNION ALL\n".join(branches)
+    return _PLACE.sub(lambda place: places[place[1]], template)
 
 
 def count_statement(catalogue: Catalogue, relationship_types: Iterable[str]) -> str:
-    """The statement that counts the relationships of each type; a row of one column per type."""
+    """The statement that counts the relationships of each type; one row, a column per type."""
     counts = [statement("relationships_count", catalogue, relationship_types=[name]) for name in relationship_types]
     return "RETURN " + ",\n".join(counts)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from holonstream.sinks.errors import GraphUnavailable
-from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection
+from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Transaction
 from holonstream.sinks.graph.mapping import holon_of, relationship_of
-from holonstream.sinks.graph.statements import count_statement, load_statement, text
+from holonstream.sinks.graph.statements import count_statement, statement, text
 
 
 class Loader:
@@ -24,7 +25,7 @@ class Loader:
     def forget_types(self) -> None:
         """Ask again which types occur: another worker may have written the first of one.
 
-        To be called once that worker is done: after the checkpoint's lock was had.
+        Call it once that worker is done: after the checkpoint's lock was taken.
         """
         self._types = None
         self._forgotten += 1
@@ -37,7 +38,7 @@ class Loader:
     async def load(self, streams: Sequence[str]) -> dict[str, State]:
         """The states of some streams, in at most two queries; those that have none are left out.
 
-        Raises GraphUnavailable, and nothing that would be a verdict on what is to be written.
+        Raises GraphUnavailable, for ExecutionFailed too: a load that fails says nothing of what is to be written.
         """
         try:
             return await self._load(streams)
@@ -52,13 +53,13 @@ class Loader:
             (holons if kind == HOLON else relationships).append(entity)
         states: dict[str, State] = {}
         if holons:
-            rows = (await self._connection.rows(text("holons_load"), ids=holons))[0][0]
+            rows = await holon_rows(self._connection, holons)
             with _torn_reads(HOLON):
                 for labels, properties in rows:
                     holon = holon_of(labels, properties)
                     states[stream_of(HOLON, holon.id)] = holon
         if relationships and (types := await self._occurring_types()):
-            query = load_statement(self._catalogue, types)
+            query = statement("relationships_load", self._catalogue, relationship_types=types)
             rows = (await self._connection.rows(query, ids=relationships))[0][0]
             with _torn_reads(RELATIONSHIP):
                 for row in rows:
@@ -77,18 +78,24 @@ class Loader:
 
 @contextmanager
 def _torn_reads(kind: str) -> Iterator[None]:
-    """Reads are not isolated: an entity that somebody deletes by hand is found by its id, and then lacks any part."""
+    """Reads are not isolated: an entity that is being deleted by hand may be found by its id and lack the rest."""
     try:
         yield
     except (KeyError, IndexError, TypeError) as error:
         raise GraphUnavailable(
-            f"A {kind} lacks {error}: it is being deleted, or was damaged by hand; then `holonstream verify graph "
-            "--repair` mends it"
+            f"A {kind} lacks {error}: it is being deleted, or was damaged by hand (then: `holonstream verify graph "
+            "--repair`)"
         ) from error
 
 
-async def occurring_types(connection: GraphConnection, catalogue: Catalogue) -> list[str]:
+async def holon_rows(connection: GraphConnection, ids: Sequence[str]) -> list[list[Any]]:
+    """Labels and properties of those of these ids that are holons, in any order. Raises GraphUnavailable."""
+    rows: list[list[Any]] = (await connection.rows(text("holons_load"), ids=list(ids)))[0][0]
+    return rows
+
+
+async def occurring_types(database: GraphConnection | Transaction, catalogue: Catalogue) -> list[str]:
     """The relationship types of which the graph has any, sorted. Raises GraphUnavailable."""
     names = sorted(catalogue.relationship_types)
-    (counts,) = await connection.rows(count_statement(catalogue, names))
+    (counts,) = await database.rows(count_statement(catalogue, names))
     return [name for name, count in zip(names, counts, strict=True) if count]

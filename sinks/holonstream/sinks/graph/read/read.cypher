@@ -1,10 +1,3 @@
-// parked_positions //
-// Where streams are parked, or were until a redrive that may not be applied yet: the position of the first event that
-// the graph does not have.
-MATCH (p:HolonstreamParked)
-WHERE p.key IN $keys
-RETURN p.stream, p.since
-
 // holon_read //
 // One node, as it is, and how far the graph had come before it was read: the WITH makes Neo4j read the checkpoint first.
 // Of a parked stream the graph has nothing from the parked event on, however far its partition has come.
@@ -15,12 +8,6 @@ WITH position, p.since AS parked
 WITH CASE WHEN parked <= position THEN parked - 1 ELSE position END AS position
 OPTIONAL MATCH (n:Holon {_id: $id})
 RETURN position, labels(n), n {.*, _id: $id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
-
-// holon_get //
-// One node of an id, as it is.
-MATCH (n:Holon {_id: $id})
-USING INDEX SEEK n:Holon(_id)
-RETURN labels(n), n {.*, _id: $id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
 
 // holons_load //
 // The states of some holons; one row, which the driver unpacks fastest. A bare end has no type and no state.
@@ -40,12 +27,6 @@ __BRANCHES__
 }
 RETURN collect([a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}])
-
-// relationship_branch //
-// One branch of relationships_load.
-MATCH (a)-[r__RELATIONSHIP_TYPE__ {_id: id}]->(b)
-USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
-RETURN a, r, b
 
 // holons_locked //
 // The nodes of some ids, each read under its write lock: whoever was writing it is done.
@@ -69,7 +50,7 @@ RETURN a._id, type(r), b._id, r {.*, _id: id, _effectiveStart: toString(r._effec
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
 
 // holons_query //
-// A page of holons of one type, or of all. `_id >` is decided by the index; see reads.py for $after.
+// A page of holons of one type, or of all. `_id >` is decided by the index; see pages.py for $after.
 MATCH (n__HOLON_TYPE__)
 USING INDEX SEEK n__HOLON_TYPE__(_id)
 WHERE n._id >= $after AND size(labels(n)) > 1

@@ -5,11 +5,11 @@ being written a reader may find some properties of before and some of after. Eve
 that it does not fit is read once more under the entity's write lock, which a writer holds until its transaction is
 applied. That is rare (reader and writer must meet within one entity), so readers as a rule take no lock.
 
-A row that does not fit even then was changed by somebody else. It is given as it is, with a warning and a word in the
-answer, so that no cache keeps it: `holonstream verify graph` finds it.
+A row that does not fit even then was changed by somebody else. It is returned as it is, with a warning and marked as
+not whole, so that no cache keeps it: `holonstream verify graph` finds it.
 
 Not guaranteed: that a query which filters finds an entity that is being written at that very moment; it is judged by
-the properties that Neo4j then shows. Nor that a relationship which is made anew with other ends or another type is
+the properties that Neo4j then shows. Nor that a relationship which is made again with other ends or another type is
 found at the moment when the one edge goes and the other comes.
 """
 
@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection
 from holonstream.sinks.graph.mapping import holon_of, is_whole, relationship_of
@@ -30,13 +32,11 @@ from holonstream.sinks.graph.statements import statement, text
 
 log = structlog.get_logger(__name__)
 
-DEADLOCK_ATTEMPTS = 5
-
 Row = Sequence[Any]
 
 
-class Moved(Exception):
-    """An entity was made anew, or half of it was not there, while it was read: ask again."""
+class ChangedWhileRead(Exception):
+    """An entity was made again, or half of it was not there, while it was read: repeat the read."""
 
 
 class DamagedEntity(HolonstreamError):
@@ -46,7 +46,7 @@ class DamagedEntity(HolonstreamError):
 async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple[dict[str, Holon], bool]:
     """The holons of nodes that were read as (labels, properties), by id, and whether all are as they were written.
 
-    Bare ends are left out. Raises Moved, GraphUnavailable, DamagedEntity.
+    Bare ends are left out. Raises ChangedWhileRead, GraphUnavailable, DamagedEntity.
     """
     holons: dict[str, Holon] = {}
     torn: list[str] = []
@@ -68,13 +68,13 @@ async def read_relationships(
 ) -> dict[str, Relationship]:
     """The relationships of edges that were read as (source, type, target, properties), by id.
 
-    Raises Moved (one that is made anew is another edge), GraphUnavailable, DamagedEntity.
+    Raises ChangedWhileRead (a relationship that is made again is another edge), GraphUnavailable, DamagedEntity.
     """
     relationships: dict[str, Relationship] = {}
     torn: defaultdict[str, list[str]] = defaultdict(list)
     for source, name, target, properties in rows:
         if name is None or source is None or target is None:
-            raise Moved
+            raise ChangedWhileRead
         if is_whole(properties, (name,), source, target):
             relationships[properties["_id"]] = relationship_of(source, name, target, properties)
         else:
@@ -83,10 +83,10 @@ async def read_relationships(
         query = statement("relationships_locked", catalogue, relationship_types=(name,))
         locked = await _locked(connection, query, ids)
         if len(locked) < len(set(ids)):
-            raise Moved
+            raise ChangedWhileRead
         for source, _, target, properties in locked:
             if source is None or target is None:  # an end that somebody deletes
-                raise Moved
+                raise ChangedWhileRead
             _is_damaged(properties, (name,), source, target)
             made = _built(relationship_of, properties["_id"], source, name, target, properties)
             relationships[properties["_id"]] = made
@@ -94,20 +94,14 @@ async def read_relationships(
 
 
 async def _locked(connection: GraphConnection, query: str, ids: list[str]) -> list[list[Any]]:
-    attempt = 0
-    while ids:
-        attempt += 1
-        try:
-            return await connection.rows(query, ids=sorted(ids))  # one lock order for everybody
-        except Deadlock:
-            if attempt >= DEADLOCK_ATTEMPTS:
-                raise
-    return []
+    if not ids:
+        return []
+    return await retry_deadlock(partial(connection.rows, query, ids=sorted(ids)), Deadlock)  # one lock order for all
 
 
 def _identity(properties: dict[str, Any]) -> str:
     if (identity := properties.get("_id")) is None:
-        raise Moved
+        raise ChangedWhileRead
     return str(identity)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, stream_of
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.mapping import parked_key
+from holonstream.sinks.graph.parking import discarded_of, parked_of
 from holonstream.sinks.graph.read.load import occurring_types
 from holonstream.sinks.graph.recovery.rows import Row, of_edge, of_node
 from holonstream.sinks.graph.statements import statement, text
@@ -19,7 +19,7 @@ BATCH = 2_000  # elements of a scan
 
 
 class Element(NamedTuple):
-    """A node or relationship that a scan came by."""
+    """A node or relationship that a scan found."""
 
     element: str
     """Neo4j's own id of it"""
@@ -30,18 +30,18 @@ class Element(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What the graph notes of a stream beside its entity."""
+class Omission:
+    """What of a stream's events is not in the graph."""
 
     parked: int | None = None
-    """the version from which its events are not in the graph"""
+    """the version from which the stream is parked"""
     reason: str | None = None
-    left_out: frozenset[int] = frozenset()
-    """versions discarded by an operator"""
+    discarded: frozenset[int] = frozenset()
+    """versions left out by an operator"""
 
 
 class GraphReader:
-    """Reads entities, marks and all elements. Every method raises GraphUnavailable."""
+    """Reads entities, omissions and all elements. Every method raises GraphUnavailable."""
 
     def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
         self._connection, self._catalogue = connection, catalogue
@@ -63,24 +63,26 @@ class GraphReader:
                 if (node := of_node(labels, properties)) is not None:
                     found[stream_of(HOLON, i)].append(node)
         if relationships and (types := await occurring_types(self._connection, self._catalogue)):
-            query = self._relationships(types)
+            query = statement("verify_relationships", self._catalogue, relationship_types=types)
             for i, *columns in (await self._connection.rows(query, ids=relationships))[0][0]:
                 found[stream_of(RELATIONSHIP, i)].append(of_edge(*columns))
         return found
 
-    async def marks(self, streams: Sequence[str]) -> dict[str, Mark]:
+    async def omissions(self, streams: Sequence[str]) -> dict[str, Omission]:
         """Which of some streams are parked, or have discarded events.
 
-        Read marks before rows: a stream that is redriven in between then shows as beyond its mark.
+        Read these before the rows: a stream that is redriven in between then has a version that is beyond its omission.
         """
-        keys = [parked_key(stream) for stream in streams]
-        left_out: defaultdict[str, set[int]] = defaultdict(set)
-        for stream, version in await self._connection.rows(text("verify_discarded"), keys=keys):
-            left_out[stream].add(version)
-        marks = {stream: Mark(left_out=frozenset(versions)) for stream, versions in left_out.items()}
-        for stream, version, reason in await self._connection.rows(text("verify_parked"), keys=keys):
-            marks[stream] = replace(marks.get(stream, Mark()), parked=version, reason=reason)
-        return marks
+        parked = await parked_of(self._connection, streams)
+        discarded = await discarded_of(self._connection, streams)
+        return {
+            stream: Omission(
+                parked[stream].version if stream in parked else None,
+                parked[stream].reason if stream in parked else None,
+                discarded.get(stream, frozenset()),
+            )
+            for stream in parked.keys() | discarded.keys()
+        }
 
     async def nodes(self) -> AsyncIterator[list[Element]]:
         """Every node that is, or claims to be, a holon, but no bare ends; in batches."""
@@ -111,10 +113,6 @@ class GraphReader:
                     )
                     for element, i, name, stored, source, target in batch
                 ]
-
-    def _relationships(self, types: Sequence[str]) -> str:
-        branches = [statement("relationship_branch", self._catalogue, relationship_types=[name]) for name in types]
-        return text("verify_relationships").replace("__BRANCHES__", "\nUNION ALL\n".join(branches))
 
 
 async def _batches(rows: AsyncIterator[list[Any]]) -> AsyncIterator[list[list[Any]]]:

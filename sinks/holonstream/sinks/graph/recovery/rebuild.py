@@ -1,4 +1,4 @@
-"""A graph made anew: what must go, what is set aside, and a mark by which an interrupted replay finds its way.
+"""A graph that is rebuilt: what must go, what is set aside, and a mark by which an interrupted replay goes on.
 
 The mark ``(:HolonstreamReplay {topic, suffix, state, began})`` says which replay makes this graph. ``state`` is
 
@@ -15,7 +15,8 @@ from typing import Literal
 
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.sinks.graph.driver import GraphConnection
-from holonstream.sinks.graph.recovery.redrive import DiscardedEvent, NotParked, Redriver
+from holonstream.sinks.graph.parking import DiscardedEvent
+from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver
 from holonstream.sinks.graph.statements import text
 
 State = Literal["wiping", "following", "done"]
@@ -50,7 +51,7 @@ async def content(connection: GraphConnection, topic: str) -> Content:
     """What the graph holds. Raises SharedGraph when it also follows another topic, GraphUnavailable."""
     ((nodes, offset, topics),) = await connection.rows(text("replay_content"))
     if others := sorted(set(topics) - {topic}):
-        raise SharedGraph(f"{connection} also follows {', '.join(others)}: it cannot be made anew from {topic} alone")
+        raise SharedGraph(f"{connection} also follows {', '.join(others)}: it cannot be rebuilt from {topic} alone")
     return Content(nodes, offset, topics)
 
 
@@ -78,8 +79,10 @@ async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
     """
     await delete_mark(connection, topic)
     await set_mark(connection, topic, suffix, "wiping")
-    for name in ("checkpoints", "decisions", "relationships", "holons"):
-        await connection.rows(text(f"replay_wipe_{name}"))
+    await connection.rows(text("replay_wipe_checkpoints"))
+    await connection.rows(text("replay_wipe_decisions"))
+    await connection.rows(text("replay_wipe_relationships"))
+    await connection.rows(text("replay_wipe_holons"))
 
 
 async def decisions_before(connection: GraphConnection, topic: str) -> list[DiscardedEvent]:
@@ -96,7 +99,7 @@ async def forget_decisions_before(connection: GraphConnection, topic: str) -> No
 async def take_over(redriver: Redriver, decisions: list[DiscardedEvent]) -> int:
     """Leave out again what an operator decided to leave out of the graph before; how many events that were.
 
-    Only where the graph made anew met the same obstacle: an event that applies by now needs no decision.
+    Only where the rebuilt graph has parked the same event: one that applies by now needs no decision.
     """
     count = 0
     for decision in decisions:  # in log order, so that one decision leads a stream to its next

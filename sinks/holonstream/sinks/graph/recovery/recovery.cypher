@@ -1,60 +1,3 @@
-// parked_streams //
-// Every parked stream of a topic, in log order.
-MATCH (p:HolonstreamParked {topic: $topic})
-WHERE p.redriven IS NULL
-RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
-ORDER BY p.position
-
-// parked_named //
-// Those of some streams that are parked.
-MATCH (p:HolonstreamParked)
-WHERE p.key IN $keys AND p.redriven IS NULL
-RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
-
-// redrive_take //
-// Take a partition's checkpoint and raise its epoch, if that is still the one expected; returns the epoch found and
-// the position reached. As in fence: SET takes the write lock, and what follows WITH is read under it.
-MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
-SET c.lock = true
-WITH c, c.epoch AS epoch, c.position AS position
-SET c.epoch = CASE WHEN epoch = $epoch THEN epoch + 1 ELSE epoch END
-REMOVE c.lock
-RETURN epoch, position
-
-// redrive_unpark //
-// These streams are parked no more. Their marks go when readers may rely on it: see checkpoint.
-MATCH (p:HolonstreamParked)
-WHERE p.key IN $keys
-SET p.redriven = true
-
-// redrive_discard //
-// Record an operator's decision to leave one event out. There are few of these, and the checkpoint's lock is held.
-MERGE (d:HolonstreamDiscarded {key: $row.key, version: $row.version})
-SET d = $row
-
-// redrive_discarded //
-// Every event of a topic that was left out by decision, in log order.
-MATCH (d:HolonstreamDiscarded {topic: $topic})
-RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
-ORDER BY d.position
-
-// redrive_discarded_of //
-// The versions of some streams that were left out by decision.
-MATCH (d:HolonstreamDiscarded)
-WHERE d.key IN $keys
-RETURN d.stream, d.version
-
-// repair_fence //
-// Take a partition's checkpoint until the end of the transaction and raise its epoch; returns the position reached.
-// SET takes the write lock, and what follows WITH is read under it (see fence.cypher): no worker can commit to the
-// partition meanwhile, and the one that waits finds the new epoch and drops its cached states.
-MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
-SET c.lock = true
-WITH c
-SET c.epoch = c.epoch + 1
-REMOVE c.lock
-RETURN c.position
-
 // repair_holons //
 // Write whole states over whatever is there, labels too.
 UNWIND $rows AS row
@@ -117,18 +60,6 @@ RETURN collect([id, type(r), a:Holon, a._id, b:Holon, b._id, r {.*,
   _lastModified: CASE WHEN r._lastModified IS NULL THEN null
     WHEN r._lastModified IS :: ZONED DATETIME THEN toString(r._lastModified) ELSE [r._lastModified] END}])
 
-// verify_parked //
-// Those of some streams that are parked, and from which version.
-MATCH (p:HolonstreamParked)
-WHERE p.key IN $keys AND p.redriven IS NULL
-RETURN p.stream, p.version, p.reason
-
-// verify_discarded //
-// The versions of some streams that were left out by decision.
-MATCH (d:HolonstreamDiscarded)
-WHERE d.key IN $keys
-RETURN d.stream, d.version
-
 // verify_nodes //
 // Every node that is, or claims to be, a holon; bare ends are left out. The id only where it is one.
 MATCH (n)
@@ -171,7 +102,7 @@ MATCH (n:HolonstreamCheckpoint|HolonstreamParked)
 DELETE n
 
 // replay_wipe_decisions //
-// Decisions to leave events out are set aside: the graph made anew may need them, or not.
+// Decisions to leave events out are set aside: the rebuilt graph may need them, or not.
 MATCH (d:HolonstreamDiscarded)
 SET d:HolonstreamDiscardedBefore
 REMOVE d:HolonstreamDiscarded

@@ -6,9 +6,9 @@ event for one seen before, and not less: it would take it for a hole.
 
 A repair is one transaction per partition:
 
-1. *take* the checkpoint, as the worker's fence does, and raise its epoch. A worker's transaction came before, then this
-   one sees what it wrote; or it comes after, then its fence finds the epoch raised: it writes nothing, drops its cached
-   states and writes its batch once more over what the repair has left. So no cached state outlives a repair;
+1. *raise the epoch*, under the checkpoint's lock. A worker's transaction came before: then this one sees what it wrote.
+   Or it comes after: then its claim finds the epoch raised, so it writes nothing, drops its cached states and writes
+   its batch once more over what the repair has left. So no cached state outlives a repair;
 2. fold the streams up to the checkpoint's position: the caller's part, as sinks know no log;
 3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
    is a node, and goes when it is a relationship.
@@ -19,21 +19,22 @@ keeps nothing of a damaged holon (`sinks.graph.read.whole`), so nothing of it ha
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import HOLON, Holon, Relationship, State
+from holonstream.sinks.graph.checkpoint import raise_epoch
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
-from holonstream.sinks.graph.mapping import holon_row, parked_key, relationship_row
-from holonstream.sinks.graph.statements import count_statement, statement, text
+from holonstream.sinks.graph.mapping import holon_row
+from holonstream.sinks.graph.parking import discarded_of, parked_of
+from holonstream.sinks.graph.read.load import occurring_types
+from holonstream.sinks.graph.statements import text
+from holonstream.sinks.graph.write.changes import changes, perform
 
 log = structlog.get_logger(__name__)
-
-DEADLOCK_ATTEMPTS = 5
 
 StateAt = Callable[[str, int, int | None, frozenset[int]], Awaitable[State | None]]
 """The state of a stream's entity up to a log position (inclusive) and before a version, when one is given; the last are
@@ -53,17 +54,13 @@ async def repair(
     Raises whatever `state_at` does, NotInitialised when the partition has no checkpoint, GraphUnavailable; nothing is
     changed then.
     """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            async with connection.transaction() as transaction:
-                await _repair(transaction, catalogue, topic, partition, streams, state_at)
-            log.info("graph.repaired", topic=topic, partition=partition, streams=len(streams))
-            return
-        except Deadlock:
-            if attempt >= DEADLOCK_ATTEMPTS:
-                raise
+
+    async def attempt() -> None:
+        async with connection.transaction() as transaction:
+            await _repair(transaction, catalogue, topic, partition, streams, state_at)
+
+    await retry_deadlock(attempt, Deadlock)
+    log.info("graph.repaired", topic=topic, partition=partition, streams=len(streams))
 
 
 async def remove_loose(
@@ -89,18 +86,13 @@ async def _repair(
     streams: Sequence[str],
     state_at: StateAt,
 ) -> None:
-    taken = await transaction.rows(text("repair_fence"), topic=topic, partition=partition)
-    if not taken:
-        raise NotInitialised(f"{topic}[{partition}] has no checkpoint: run `holonstream init`")
-    position = taken[0][0]
-    keys = [parked_key(stream) for stream in streams]
-    parked = {stream: version for stream, version, _ in await transaction.rows(text("verify_parked"), keys=keys)}
-    left_out: defaultdict[str, set[int]] = defaultdict(set)
-    for stream, version in await transaction.rows(text("verify_discarded"), keys=keys):
-        left_out[stream].add(version)
+    _, position = await raise_epoch(transaction, topic, partition)
+    parked = await parked_of(transaction, streams)
+    left_out = await discarded_of(transaction, streams)
     states: dict[str, State | None] = {}
     for stream in sorted(streams):  # one lock order for every writer
-        states[stream] = await state_at(stream, position, parked.get(stream), frozenset(left_out[stream]))
+        before = parked[stream].version if stream in parked else None
+        states[stream] = await state_at(stream, position, before, left_out.get(stream, frozenset()))
     await _write_holons(transaction, states)
     relationships = {stream: state for stream, state in states.items() if not _is_holon(stream)}
     if relationships:
@@ -119,16 +111,10 @@ async def _write_relationships(
 ) -> None:
     """Delete all of these ids, of whatever type and however often there, and make those that the log has."""
     ids = [_id_of(stream) for stream in streams]
-    names = sorted(catalogue.relationship_types)
-    (counts,) = await transaction.rows(count_statement(catalogue, names))
-    for name, count in zip(names, counts, strict=True):
-        if count:
-            await transaction.rows(statement("relationships_delete", catalogue, relationship_types=[name]), ids=ids)
     wanted = [state for state in states if isinstance(state, Relationship)]
-    if wanted:
-        ends = sorted({end for state in wanted for end in (state.source, state.target)})
-        await transaction.rows(text("ends_write"), ids=ends)
-        await transaction.rows(text("relationships_create"), rows=[relationship_row(state) for state in wanted])
+    todo = changes((None, state) for state in wanted)
+    todo.deleted = dict.fromkeys(await occurring_types(transaction, catalogue), ids)
+    await perform(transaction, catalogue, todo)
 
 
 def _is_holon(stream: str) -> bool:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from holonstream.schemas.operation import ABSENT
 from holonstream.schemas.state import Holon, State
 from holonstream.sinks.graph.mapping import INSTANTS, holon_row, is_whole, relationship_row
 
@@ -26,15 +27,6 @@ BOOKKEEPING = frozenset({"properties._version", "properties._position", "propert
 DIGEST = "properties._digest"
 _PLAIN = frozenset({str, int, float, bool})
 _encode = msgspec.json.Encoder(order="sorted").encode
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "absent"
-
-
-ABSENT: Final = _Absent()
-"""In place of the value of a field that one side does not have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""A batch's records, sorted out by stream and folded: pure.
+"""A batch's records, sorted by stream and folded: pure.
 
-A record that cannot be decoded as an event still tells its place when it is ours (`schemas.wire.decode_place`); its
-stream is then parked like that of an event that does not apply. One that tells nothing is dead-lettered alone.
+A record of ours that cannot be decoded as an event still has a readable place (`schemas.wire.decode_place`); its stream
+is then parked like that of an event that does not apply. One without a readable place is dead-lettered alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from holonstream.schemas.projection import apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from holonstream.sinks.base import Batch, DeadLetter, RawRecord
 from holonstream.sinks.graph.mapping import check_ids
+from holonstream.sinks.graph.parking import ParkedStream
 
 _KINDS = (HOLON, RELATIONSHIP)
 
@@ -50,38 +51,35 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """A stream whose events from `version` on are not in the graph."""
+class Parking:
+    """A stream that a batch parks."""
 
-    stream: str
-    version: int
-    position: int
-    offset: int
-    reason: str
+    stream: ParkedStream
     cause: str
     """the error's class"""
     traceparent: str | None
 
     def place(self) -> dict[str, object]:
         """What a log line says of it: all but the reason, which may name values."""
-        names = ("stream", "version", "position", "offset", "cause", "traceparent")
-        return {name: getattr(self, name) for name in names}
+        s = self.stream
+        place = {"stream": s.stream, "version": s.version, "position": s.position, "offset": s.offset}
+        return {**place, "cause": self.cause, "traceparent": self.traceparent}
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a batch's fold comes to."""
+    """The result of a batch's fold."""
 
     letters: list[DeadLetter] = field(default_factory=list)
-    parked: list[Parked] = field(default_factory=list)
+    parked: list[Parking] = field(default_factory=list)
     applied: int = 0
     skipped: int = 0
 
 
 def sort_out(batch: Batch, checkpoint: int, outcome: Outcome) -> tuple[dict[str, list[Item]], int | None]:
-    """A batch's records above the checkpoint, decoded, by stream; and the log position of the last that tells it.
+    """A batch's records above the checkpoint, decoded, by stream; and the log position of the last that has one.
 
-    Those that tell nothing are dead-lettered.
+    Records without a readable place are dead-lettered.
     """
     streams: defaultdict[str, list[Item]] = defaultdict(list)
     position = None
@@ -148,9 +146,11 @@ def park_refused(batch: Batch, streams: Mapping[str, list[Item]], reason: str, o
 
 
 def _park(batch: Batch, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
-    event, offset = item.event, item.record.offset
-    parked = Parked(event.stream, event.version, event.position, offset, reason, cause, event.traceparent)
-    outcome.parked.append(parked)
+    event = item.event
+    parked = ParkedStream(
+        event.stream, event.version, event.position, batch.topic, batch.partition, item.record.offset, reason
+    )
+    outcome.parked.append(Parking(parked, cause, event.traceparent))
     outcome.letters.append(_letter(batch, item.record, event, reason))
 
 

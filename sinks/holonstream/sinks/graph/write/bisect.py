@@ -1,24 +1,24 @@
-"""Which event is it that Neo4j refuses? Found by halves; only its stream is parked.
+"""Which event does Neo4j refuse? Found by halves; only its stream is parked.
 
-An event may fit our rules and still be refused: a constraint that somebody else made holds a value that occurs twice,
-an index cannot hold a long one. Neo4j refuses the whole transaction then. So the records of the refused batches are
-written in halves, each half a batch of its own that is committed with its checkpoint, until what is refused is one
-record. Of two events of a partition that do not go together the later one is thus guilty. A refused batch costs some
-two batches' time for each guilty event in it; nothing else waits for longer.
+An event may fit our rules and still be refused: somebody else made a constraint that a second entity with the same
+value breaks, or an index that cannot hold a long value. Neo4j then refuses the whole transaction. So what was refused
+is written in halves, each committed by itself, until what is refused is one event. Of two events of a partition that
+exclude each other the later one is thus guilty. A refused batch costs about two batches' time for each guilty event in
+it. The sink divides batches, down to one record; a redrive divides the versions of a stream.
 
 What is not the data's fault must park nothing:
 
-- *an outage*: GraphUnavailable ends the search wherever it is; the worker tries the same batches again, and finds what
-was
+- *an outage*: GraphUnavailable ends the search wherever it is. The worker retries the same batches, and finds what was
   written meanwhile below the checkpoint;
 - *a fault that concerns every event* (a wrong password, a constraint that was dropped, a database that is read-only):
-  before a lone record is found guilty, the graph must pass its check, take an innocuous write of each kind (`canary`),
-  and then refuse the record once more. Else the refusal is raised as what it is, and the worker stops.
+  before a lone record is found guilty, the graph must pass its check, take a harmless write of each kind (`canary`),
+  and then refuse the record once more. Else the refusal is raised as it is, and the worker stops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.sinks.base import Batch, WriteResult
@@ -28,6 +28,9 @@ from holonstream.sinks.graph.write.changes import Changes, perform
 
 REFUSALS = (GraphRefused, ExecutionFailed)
 REASON = 500  # characters of a refusal that are kept: it may quote the value
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 Write = Callable[[Sequence[Batch]], Awaitable[list[WriteResult]]]
 Park = Callable[[Batch, Exception], Awaitable[WriteResult]]
@@ -39,22 +42,41 @@ def reason_of(refused: Exception) -> str:
     return f"Refused: {refused}: {detail}"[:REASON]
 
 
-async def write_in_halves(batches: Sequence[Batch], refused: Exception, write: Write, park: Park) -> list[WriteResult]:
-    """Write batches that were refused together; what each came to. `park` gets each batch that is one record and
-    refused.
+async def isolate(
+    part: P,
+    refused: Exception,
+    halves: Callable[[P], Sequence[P]],
+    write: Callable[[P], Awaitable[R]],
+    park: Callable[[P, Exception], Awaitable[R]],
+) -> list[tuple[P, R]]:
+    """Write in halves what was refused as a whole; `park` gets each part that is refused and cannot be divided.
 
-    Raises what `write` and `park` raise; what was written by then stays.
+    Returns the parts with their results, in order. Raises what `write` and `park` raise; what was written by then
+    stays.
     """
-    parts = halves(batches)
-    if len(parts) == 1:
-        return [await park(batches[0], refused)]
-    written: dict[int, WriteResult] = {}
-    for part in parts:
+    smaller = halves(part)
+    if len(smaller) < 2:
+        return [(part, await park(part, refused))]
+    done: list[tuple[P, R]] = []
+    for half in smaller:
         try:
-            done = await write(part)
+            done.append((half, await write(half)))
         except REFUSALS as again:
-            done = await write_in_halves(part, again, write, park)
-        for batch, result in zip(part, done, strict=True):
+            done += await isolate(half, again, halves, write, park)
+    return done
+
+
+async def write_in_halves(batches: Sequence[Batch], refused: Exception, write: Write, park: Park) -> list[WriteResult]:
+    """Write batches that were refused together, and return the result of each; `park` gets each batch of one record
+    that is refused. Errors as of `isolate`.
+    """
+
+    async def park_one(part: Sequence[Batch], refused: Exception) -> list[WriteResult]:
+        return [await park(part[0], refused)]
+
+    written: dict[int, WriteResult] = {}
+    for part, results in await isolate(batches, refused, halves, write, park_one):
+        for batch, result in zip(part, results, strict=True):
             before = written.get(batch.partition)
             written[batch.partition] = result if before is None else _sum(before, result)
     return [written[batch.partition] for batch in batches]
@@ -71,7 +93,7 @@ def halves(batches: Sequence[Batch]) -> list[Sequence[Batch]]:
 
 
 async def canary(connection: GraphConnection, catalogue: Catalogue, topic: str) -> None:
-    """Find out whether the graph is ready and takes innocuous data; nothing of it stays.
+    """Find out whether the graph is ready and takes harmless data; nothing of it stays.
 
     Raises NotInitialised, GraphRefused, GraphUnavailable.
     """
@@ -90,13 +112,13 @@ async def canary(connection: GraphConnection, catalogue: Catalogue, topic: str) 
         async with connection.transaction() as transaction:
             await perform(transaction, catalogue, todo)
             await perform(transaction, catalogue, after)
-            raise _Enough
-    except _Enough:
+            raise _Rollback
+    except _Rollback:
         pass
 
 
-class _Enough(Exception):
-    """Rolls back."""
+class _Rollback(Exception):
+    """Ends the canary's transaction without a commit."""
 
 
 def _sum(one: WriteResult, other: WriteResult) -> WriteResult:

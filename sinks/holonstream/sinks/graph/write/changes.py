@@ -1,4 +1,4 @@
-"""What the graph must be told so that entities have their new states: rows grouped by statement, sorted by id."""
+"""The writes that give entities their new states: rows grouped by statement, sorted by id."""
 
 from __future__ import annotations
 

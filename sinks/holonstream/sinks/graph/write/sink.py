@@ -1,13 +1,12 @@
 """The graph sink: load, fold, write, with the checkpoint in the same transaction.
 
-Who is authoritative. The event log says what happened; the graph says how far it has come: a node
-``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition, moved in the
-transaction that writes the batch. Kafka's group offset is for tools. A worker that takes a partition reads from the
-checkpoint.
+Who is authoritative. The event log says what happened; the graph says how far it has come: its checkpoints
+(`sinks.graph.checkpoint`) move in the transaction that writes a batch. Kafka's group offset is for tools. A worker that
+takes a partition reads from the checkpoint.
 
 A batch, one transaction:
 
-1. *fence*: take the checkpoint's write lock and compare: it must stand where this worker left it. If it does not,
+1. *claim the checkpoint*: take its write lock and compare: it must stand where this worker left it. If it does not,
    another worker has the partition: nothing is written, CheckpointMoved, and the worker's cached states are gone;
 2. *load* the states of the entities that the batch touches, except those in the cache (this worker wrote them, and a
    partition has one writer) and those whose first event here is version 1 (they have none);
@@ -17,15 +16,14 @@ A batch, one transaction:
 5. *park*: a stream whose event cannot be applied is recorded as parked from that version on, in this transaction, and
    the records go to the dead letters before the commit. Its later events follow; other streams go on;
 6. *commit*;
-7. *settle*, a transaction of its own: raise ``visible`` to the position. Neo4j applies a committed transaction piece by
-   piece, so that a reader may see the moved position before the entities that were written with it; when the commit has
-   returned, all of it is there. Readers and tokens go by ``visible``.
+7. *publish the visible position*, in a transaction of its own: once the commit has returned, readers may rely on it.
 
 A crash before the commit leaves no trace but dead letters, which the next attempt publishes again. A crash after it
-finds the checkpoint moved: the redelivered records lie below it and are dropped. When the connection breaks during the
-commit its outcome is unknown: the next attempt reads the checkpoint, under the lock that a transaction holds until it
-is applied, and takes both answers for good. A crash before the settling leaves it to whoever takes the partition.
-Cached states never survive a transaction that did not commit.
+finds the checkpoint moved: the redelivered records lie below it and are skipped. When the connection breaks during the
+commit, its outcome is unknown. The next attempt then reads the checkpoint under its lock, and goes on from the offset
+found, whether that is the one before the batch or the one after it; at any other offset it raises CheckpointMoved. A
+crash before the last step leaves it to the worker that takes the partition. Cached states never survive a transaction
+that did not commit.
 
 What Neo4j itself refuses is written in halves until the guilty event is found (`sinks.graph.write.bisect`); each half
 is a batch with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
@@ -39,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import structlog
@@ -46,50 +45,43 @@ import structlog
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, NotInitialised
+from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import State
 from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import schema
+from holonstream.sinks.graph.checkpoint import Claim, advance_visible, claim, publish_all
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
-from holonstream.sinks.graph.mapping import parked_key
+from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
-from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.background import Background, collection_paused
 from holonstream.sinks.graph.write.batch import (
     Item,
     Outcome,
-    Parked,
     StreamInTwoPartitions,
     fold_stream,
     park_refused,
     sort_out,
 )
 from holonstream.sinks.graph.write.bisect import REFUSALS, canary, reason_of, write_in_halves
-from holonstream.sinks.graph.write.cache import StateCache
 from holonstream.sinks.graph.write.changes import Changes, changes, perform
-from holonstream.sinks.graph.write.counters import GraphCounters
+from holonstream.sinks.graph.write.partition import HeldPartition, StateCache
 
 log = structlog.get_logger(__name__)
 
 CACHED_STATES = 4096  # per partition
 GROUP = 1000  # entities written by one statement
-RUN_TIMEOUT = 45.0  # seconds: more than a worker gives a write; a worker that hangs holds its partitions up for so long
-DEADLOCK_ATTEMPTS = 5  # at once; after that the worker's own backoff decides
+BATCH_TIMEOUT = (
+    45.0  # seconds: more than a worker gives a write; a worker that hangs keeps its checkpoints locked as long
+)
 
 
 @dataclass(slots=True)
-class _Partition:
-    """What a worker knows of a partition that it has."""
+class GraphCounters:
+    """What the graph sink counts since the process began, as plain numbers: a process exports them as it likes."""
 
-    offset: int
-    epoch: int
-    parked: dict[str, tuple[int, str]]
-    """version and reason, by stream"""
-    states: StateCache
-    attempted: int | None = None
-    """where a commit of unknown outcome may have moved the checkpoint; such a partition is read again before use"""
-    settled: bool = True
-    """whether readers have been told of the last batch"""
+    fold_seconds: float = 0.0
+    """spent on decoding and folding; partly while Neo4j loads or writes"""
 
 
 @dataclass(slots=True)
@@ -97,15 +89,15 @@ class _Work:
     """A batch on its way into the graph, and what is to be remembered of it once the transaction has committed."""
 
     batch: Batch
-    taken: _Partition
+    held: HeldPartition
     outcome: Outcome = field(default_factory=Outcome)
     streams: dict[str, list[Item]] = field(default_factory=dict)
     position: int | None = None
     states: dict[str, State] = field(default_factory=dict)
 
 
-class _Redriven(Exception):
-    """The checkpoint stands where it should, but somebody else wrote the partition's entities meanwhile."""
+class _EpochRaised(Exception):
+    """The checkpoint stands where it should, but an operator's command wrote the partition's entities meanwhile."""
 
     def __init__(self, partition: int) -> None:
         super().__init__(partition)
@@ -131,7 +123,7 @@ class GraphSink:
     ) -> None:
         self._connection, self._catalogue, self._topic, self._publish = connection, catalogue, topic, publish
         self._cached_states, self._group = cached_states, group
-        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._partitions: dict[tuple[str, int], HeldPartition] = {}
         self._loader = Loader(connection, catalogue)
         self.counters = GraphCounters()
 
@@ -152,20 +144,18 @@ class GraphSink:
     @property
     def parked_streams(self) -> int:
         """How many streams of the partitions held are parked."""
-        return sum(len(taken.parked) for taken in list(self._partitions.values()))
+        return sum(len(held.parked) for held in list(self._partitions.values()))
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int:
         """Take a partition; returns the offset of the graph's own checkpoint, whatever the group committed.
 
         Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
         """
-        taken = await self._read_partition(topic, partition)
+        held = await self._read_partition(topic, partition)
         self._loader.forget_types()
-        self._partitions[topic, partition] = taken
-        log.info(
-            "graph.partition.taken", topic=topic, partition=partition, offset=taken.offset, parked=len(taken.parked)
-        )
-        return taken.offset
+        self._partitions[topic, partition] = held
+        log.info("graph.partition.taken", topic=topic, partition=partition, offset=held.offset, parked=len(held.parked))
+        return held.offset
 
     def revoke(self, topic: str, partition: int) -> None:
         """Give a partition back: drop what is remembered of it."""
@@ -179,16 +169,17 @@ class GraphSink:
     async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
         """Apply batches of different partitions in one transaction; those that Neo4j refuses in several.
 
-        Raises GraphUnavailable (try again), CheckpointMoved (another worker has the partition that it names: assign it
-        anew or leave it, the others may be written), HoleInStream (events are missing), GraphRefused (whatever the
-        data) and whatever else is a bug. Part of refused batches may be written then; it is skipped the next time.
+        Raises GraphUnavailable (retry), CheckpointMoved (another worker has the partition that it names: assign it
+        again or leave it; the others may be written), HoleInStream (events are missing), GraphRefused (Neo4j refuses
+        more than these data); anything else is a bug. Part of refused batches may be written then; it is skipped the
+        next time.
         """
         try:
             return await self._write_batches(batches)
         except REFUSALS as refused:
             # Neo4j's own words may quote a value: they are in the parked mark and the dead letter, not in the log.
             cause = type(refused).__name__
-            log.warning("graph.run.refused", partitions=[batch.partition for batch in batches], cause=cause)
+            log.warning("graph.batch.refused", partitions=[batch.partition for batch in batches], cause=cause)
             return await write_in_halves(batches, refused, self._write_batches, self._park_guilty)
 
     async def _park_guilty(self, batch: Batch, refused: Exception) -> WriteResult:
@@ -204,72 +195,62 @@ class GraphSink:
 
     async def _write_batches(self, batches: Sequence[Batch], refused: str | None = None) -> list[WriteResult]:
         """Apply batches in one transaction, all of them or none; with `refused`, park their streams for that reason."""
-        attempt = 0
         while True:
-            written: dict[int, WriteResult] = {}
-            works: list[_Work] = []
-            for batch in batches:
-                taken = await self._current(batch)
-                if batch.next_offset <= taken.offset:
-                    written[batch.partition] = WriteResult(0, len(batch.records), 0, _last_position(batch))
-                else:
-                    works.append(_Work(batch, taken))
-            attempt += 1
             try:
-                if works:
-                    written |= await self._write(works, refused)
-                await self._settle([batch.partition for batch in batches])
-                return [written[batch.partition] for batch in batches]
+                return await retry_deadlock(partial(self._attempt, batches, refused), Deadlock)
             except CheckpointMoved as moved:
                 self.revoke(moved.topic, moved.partition)
                 raise
-            except _Redriven as redriven:
-                log.info("graph.partition.redriven", partition=redriven.partition)
-            except Deadlock:
-                if attempt >= DEADLOCK_ATTEMPTS:
-                    raise
-                log.info("graph.run.deadlock", partitions=[work.batch.partition for work in works], attempt=attempt)
-            finally:
-                for work in works:
-                    if work.taken.attempted is not None:
-                        work.taken.states.clear()
+            except _EpochRaised as raised:
+                log.info("graph.partition.epoch_raised", partition=raised.partition)
 
-    async def _current(self, batch: Batch) -> _Partition:
-        taken = self._partitions.get((batch.topic, batch.partition))
-        if taken is None:
+    async def _attempt(self, batches: Sequence[Batch], refused: str | None) -> list[WriteResult]:
+        written: dict[int, WriteResult] = {}
+        works: list[_Work] = []
+        for batch in batches:
+            held = await self._current(batch)
+            if batch.next_offset <= held.offset:
+                written[batch.partition] = WriteResult(0, len(batch.records), 0, _last_position(batch))
+            else:
+                works.append(_Work(batch, held))
+        try:
+            if works:
+                written |= await self._write(works, refused)
+        finally:
+            for work in works:
+                if work.held.attempted is not None:
+                    work.held.states.clear()
+        await self._publish_visible([batch.partition for batch in batches])
+        return [written[batch.partition] for batch in batches]
+
+    async def _current(self, batch: Batch) -> HeldPartition:
+        held = self._partitions.get((batch.topic, batch.partition))
+        if held is None:
             raise CheckpointMoved(batch.topic, batch.partition, "is not assigned to this worker")
-        if taken.attempted is None:
-            return taken
+        if held.attempted is None:
+            return held
         now = await self._read_partition(batch.topic, batch.partition)
         self._loader.forget_types()
-        if now.offset not in (taken.offset, taken.attempted):
+        if now.offset not in (held.offset, held.attempted):
             self.revoke(batch.topic, batch.partition)
             raise CheckpointMoved(
                 batch.topic,
                 batch.partition,
-                f"is at offset {now.offset}; this worker left it at {taken.offset} and tried {taken.attempted}",
+                f"is at offset {now.offset}; this worker left it at {held.offset} and tried {held.attempted}",
             )
         self._partitions[batch.topic, batch.partition] = now
         return now
 
-    async def _read_partition(self, topic: str, partition: int) -> _Partition:
-        rows = await self._connection.rows(text("checkpoint"), topic=topic, partition=partition)
-        if not rows:
-            raise NotInitialised(f"{self._connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
-        offset, epoch, _ = rows[0]
-        parked = await self._connection.rows(text("parked"), topic=topic, partition=partition)
-        return _Partition(
-            offset,
-            epoch,
-            {stream: (version, reason) for stream, version, reason in parked},
-            StateCache(self._cached_states),
-        )
+    async def _read_partition(self, topic: str, partition: int) -> HeldPartition:
+        offset, epoch, _ = await publish_all(self._connection, topic, partition)
+        parked = await parked_in(self._connection, topic, partition)
+        return HeldPartition(offset, epoch, parked, StateCache(self._cached_states))
 
     async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
-            work.taken.attempted = work.batch.next_offset
+            work.held.attempted = work.batch.next_offset
             with collection_paused(), self._folding():
-                work.streams, work.position = sort_out(work.batch, work.taken.offset, work.outcome)
+                work.streams, work.position = sort_out(work.batch, work.held.offset, work.outcome)
             if refused is not None:
                 park_refused(work.batch, work.streams, refused, work.outcome)
                 work.streams = {}
@@ -277,11 +258,11 @@ class GraphSink:
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
         async with Background[dict[str, State]]() as loads:
-            # Loads may run ahead of the fence: what it finds unmoved was unmoved when they ran.
+            # Loads may run before the claim: a checkpoint that it finds unmoved was unmoved when they ran.
             if missing:
                 await loads.start(self._loader.load(missing[0]))
-            async with self._connection.transaction(RUN_TIMEOUT) as transaction:
-                await self._fence(transaction, works)
+            async with self._connection.transaction(BATCH_TIMEOUT) as transaction:
+                await self._claim(transaction, works)
                 async with Background[None]() as writes:
                     for group in ready:
                         todo = self._fold(group, of_stream, None)
@@ -306,58 +287,58 @@ class GraphSink:
         self.counters.fold_seconds += perf_counter() - began
 
     async def _park(self, transaction: Transaction, works: Sequence[_Work]) -> None:
-        if rows := [_parked_row(work.batch, parked) for work in works for parked in work.outcome.parked]:
-            await transaction.rows(text("park"), rows=rows)
+        await park(transaction, [parked.stream for work in works for parked in work.outcome.parked])
         letters = [
             letter for work in works for letter in sorted(work.outcome.letters, key=lambda letter: letter.offset)
         ]
         if letters:
             await self._publish(letters)
 
-    async def _settle(self, partitions: Sequence[int]) -> None:
-        """Let readers rely on what has been committed. Raises GraphUnavailable: nothing is lost by trying again."""
-        held = [(p, taken) for p in sorted(partitions) if (taken := self._partitions.get((self._topic, p)))]
-        waiting = [(p, taken) for p, taken in held if not taken.settled]  # one that has left: its next owner does it
+    async def _publish_visible(self, partitions: Sequence[int]) -> None:
+        """Let readers rely on what has been committed. Raises GraphUnavailable: a retry loses nothing."""
+        held = {p: self._partitions.get((self._topic, p)) for p in sorted(partitions)}
+        waiting = {p: h for p, h in held.items() if h and not h.is_visible}  # one that has left: its next owner does it
         if waiting:
-            await self._connection.rows(text("settle"), topic=self._topic, partitions=[p for p, _ in waiting])
-        for _, taken in waiting:
-            taken.settled = True
+            await advance_visible(self._connection, self._topic, list(waiting))
+        for partition in waiting.values():
+            partition.is_visible = True
 
     def _remember(self, work: _Work) -> WriteResult:
         """Take note of what has been committed."""
-        taken, outcome = work.taken, work.outcome
-        taken.offset, taken.attempted, taken.settled = work.batch.next_offset, None, False
-        taken.states.update(work.states)
-        taken.parked |= {p.stream: (p.version, p.reason) for p in outcome.parked}
+        held, outcome = work.held, work.outcome
+        held.offset, held.attempted, held.is_visible = work.batch.next_offset, None, False
+        held.states.update(work.states)
+        held.parked |= {p.stream.stream: (p.stream.version, p.stream.reason) for p in outcome.parked}
         for parked in outcome.parked:
             log.warning("graph.stream.parked", partition=work.batch.partition, **parked.place())
         return WriteResult(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
-    async def _fence(self, transaction: Transaction, works: Sequence[_Work]) -> None:
-        wanted = {work.batch.partition: work for work in works}
-        rows = [
-            {
-                "topic": work.batch.topic,
-                "partition": partition,
-                "expected": work.taken.offset,
-                "epoch": work.taken.epoch,
-                "next": work.batch.next_offset,
-                "position": work.position,
-            }
-            for partition, work in sorted(wanted.items())  # one lock order for every worker
-        ]
-        for partition, offset, epoch in await transaction.rows(text("fence"), rows=rows):
-            work = wanted.pop(partition)
-            if offset != work.taken.offset:
-                raise CheckpointMoved(
-                    work.batch.topic, partition, f"is at offset {offset}; this worker left it at {work.taken.offset}"
-                )
-            if epoch != work.taken.epoch:
-                raise _Redriven(partition)
-        if wanted:
-            raise NotInitialised(
-                f"{self._connection}: {self._topic}{sorted(wanted)} has no checkpoint: run `holonstream init`"
+    async def _claim(self, transaction: Transaction, works: Sequence[_Work]) -> None:
+        claims = [
+            Claim(
+                work.batch.topic,
+                work.batch.partition,
+                work.held.offset,
+                work.held.epoch,
+                work.batch.next_offset,
+                work.position,
             )
+            for work in works
+        ]
+        stood = await claim(transaction, claims)
+        for work in works:
+            topic, partition = work.batch.topic, work.batch.partition
+            if partition not in stood:
+                raise NotInitialised(
+                    f"{self._connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`"
+                )
+            offset, epoch = stood[partition]
+            if offset != work.held.offset:
+                raise CheckpointMoved(
+                    topic, partition, f"is at offset {offset}; this worker left it at {work.held.offset}"
+                )
+            if epoch != work.held.epoch:
+                raise _EpochRaised(partition)
 
     def _groups(self, works: Mapping[str, _Work]) -> tuple[list[Sequence[str]], list[Sequence[str]]]:
         """The streams in groups: those that need no load, and those that do. Sorted, as every worker locks in that
@@ -366,8 +347,8 @@ class GraphSink:
         missing: list[str] = []
         for stream in sorted(works):
             work = works[stream]
-            taken = work.taken
-            known = stream in taken.states or work.streams[stream][0].event.version == 1 or stream in taken.parked
+            held = work.held
+            known = stream in held.states or work.streams[stream][0].event.version == 1 or stream in held.parked
             (ready if known else missing).append(stream)
         return list(_chunks(ready, self._group)), list(_chunks(missing, self._group))
 
@@ -377,10 +358,10 @@ class GraphSink:
         with collection_paused(), self._folding():
             for stream in group:
                 work = works[stream]
-                taken = work.taken
-                old = (taken.states if loaded is None else loaded).get(stream)
+                held = work.held
+                old = (held.states if loaded is None else loaded).get(stream)
                 new = fold_stream(
-                    self._catalogue, work.batch, old, work.streams[stream], taken.parked.get(stream), work.outcome
+                    self._catalogue, work.batch, old, work.streams[stream], held.parked.get(stream), work.outcome
                 )
                 if new is not None and new is not old:
                     work.states[stream] = new
@@ -402,20 +383,6 @@ def _of_stream(works: Sequence[_Work]) -> dict[str, _Work]:
 
 def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (streams[i : i + size] for i in range(0, len(streams), size))
-
-
-def _parked_row(batch: Batch, parked: Parked) -> dict[str, object]:
-    return {
-        "key": parked_key(parked.stream),
-        "stream": parked.stream,
-        "version": parked.version,
-        "position": parked.position,
-        "topic": batch.topic,
-        "partition": batch.partition,
-        "offset": parked.offset,
-        "reason": parked.reason,
-        "since": parked.position,
-    }
 
 
 def _last_position(batch: Batch) -> int | None:

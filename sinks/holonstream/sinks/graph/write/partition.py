@@ -1,19 +1,20 @@
-"""States that a worker itself wrote, kept per partition so that they need no load; bounded, least recently used.
-
-A partition has one writer, so these states are the graph's own for as long as the worker's checkpoint is. They are put
-in after a commit and thrown away whole when a transaction fails or the partition leaves.
-"""
+"""What a worker remembers of a partition that it has."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from holonstream.schemas.state import State
 
 
 class StateCache(Mapping[str, State]):
-    """The last `capacity` states, by stream."""
+    """The last `capacity` states that the worker itself wrote, by stream, so that they need no load.
+
+    A partition has one writer, so these states are the graph's own for as long as the worker's checkpoint is. They are
+    put in after a commit and thrown away whole when a transaction fails or the partition leaves.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -42,3 +43,18 @@ class StateCache(Mapping[str, State]):
     def clear(self) -> None:
         """Forget everything."""
         self._states.clear()
+
+
+@dataclass(slots=True)
+class HeldPartition:
+    """A partition as its worker left it."""
+
+    offset: int
+    epoch: int
+    parked: dict[str, tuple[int, str]]
+    """version and reason, by stream"""
+    states: StateCache
+    attempted: int | None = None
+    """where a commit of unknown outcome may have moved the checkpoint; such a partition is read again before use"""
+    is_visible: bool = True
+    """whether the visible position of the last commit is published"""

@@ -1,0 +1,110 @@
+"""Checkpoints: how far the graph has come in each partition, kept in the graph itself.
+
+A node ``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition. ``offset`` and
+``position`` move in the transaction that writes a batch: a worker goes on there. ``visible`` follows in a transaction
+of its own, after the commit: Neo4j applies a committed transaction piece by piece, so a reader may see the new position
+before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by operators' writes
+(redrive, repair), so that a worker notices them.
+
+Whoever writes a partition first takes the write lock of its checkpoint, and a writer holds that until its transaction
+is applied. So a function here that takes the lock finds everything that was committed before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from holonstream.schemas.errors import NotInitialised
+from holonstream.sinks.graph.driver import GraphConnection, Transaction
+from holonstream.sinks.graph.statements import text
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far the graph has come in one partition, for readers."""
+
+    partition: int
+    offset: int
+    """next to be read by a worker"""
+    visible_position: int
+    """every event up to here is visible to readers"""
+
+
+class Standing(NamedTuple):
+    """Where a checkpoint stands, for writers."""
+
+    offset: int
+    epoch: int
+    position: int
+
+
+class Claim(NamedTuple):
+    """A checkpoint that a batch moves, if it still stands where its worker left it."""
+
+    topic: str
+    partition: int
+    offset: int
+    """where the worker left it"""
+    epoch: int
+    next_offset: int
+    position: int | None
+    """of the batch's last event; None leaves it"""
+
+
+async def read_all(connection: GraphConnection, topic: str) -> list[Checkpoint]:
+    """The checkpoints that there are, in order of the partitions. Raises GraphUnavailable."""
+    return [Checkpoint(*row) for row in await connection.rows(text("checkpoints"), topic=topic)]
+
+
+async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoint]:
+    """The checkpoint of every partition, in order. Raises NotInitialised when there is none, GraphUnavailable."""
+    found = await read_all(connection, topic)
+    if not found:
+        raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints: run `holonstream init`")
+    return found
+
+
+async def create_checkpoints(connection: GraphConnection, topic: str, partitions: int) -> None:
+    """Make the checkpoints that are missing. Raises GraphUnavailable."""
+    await connection.rows(text("checkpoints_create"), topic=topic, partitions=partitions)
+
+
+async def publish_all(connection: GraphConnection, topic: str, partition: int) -> Standing:
+    """Where a checkpoint stands once its last writer is done; from now on readers see all that was committed.
+
+    Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
+    """
+    rows = await connection.rows(text("checkpoint_publish"), topic=topic, partition=partition)
+    if not rows:
+        raise NotInitialised(f"{connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
+    return Standing(*rows[0])
+
+
+async def advance_visible(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> None:
+    """Publish the visible position of partitions: readers see what was committed. Raises GraphUnavailable."""
+    await connection.rows(text("advance_visible"), topic=topic, partitions=list(partitions))
+
+
+async def claim(transaction: Transaction, claims: Sequence[Claim]) -> dict[int, tuple[int, int]]:
+    """Take the locks of checkpoints and move each that still stands where its worker left it (compare-and-set).
+
+    Returns where each stood before (offset and epoch), by partition; one that does not exist is left out.
+    """
+    rows = [claim._asdict() for claim in sorted(claims)]  # one lock order for every worker
+    return {partition: (offset, epoch) for partition, offset, epoch in await transaction.rows(text("claim"), rows=rows)}
+
+
+async def raise_epoch(
+    transaction: Transaction, topic: str, partition: int, expected: int | None = None
+) -> tuple[int, int]:
+    """Take a checkpoint's lock and raise its epoch, unless it is not the one expected.
+
+    Until the transaction ends no worker can commit to the partition; the worker that waits for the lock then finds the
+    new epoch. Returns the epoch found and the position. Raises NotInitialised when there is no such checkpoint.
+    """
+    rows = await transaction.rows(text("raise_epoch"), topic=topic, partition=partition, expected=expected)
+    if not rows:
+        raise NotInitialised(f"{topic}[{partition}] has no checkpoint: run `holonstream init`")
+    return rows[0][0], rows[0][1]

@@ -1,0 +1,167 @@
+// constraint_holon //
+// Holons are found by their id.
+CREATE CONSTRAINT holonstream_holon IF NOT EXISTS FOR (n:Holon) REQUIRE n._id IS UNIQUE
+
+// constraint_checkpoint //
+// One checkpoint per partition.
+CREATE CONSTRAINT holonstream_checkpoint IF NOT EXISTS
+FOR (c:HolonstreamCheckpoint) REQUIRE (c.topic, c.partition) IS UNIQUE
+
+// constraint_parked //
+// One mark per parked stream.
+CREATE CONSTRAINT holonstream_parked IF NOT EXISTS FOR (p:HolonstreamParked) REQUIRE p.key IS UNIQUE
+
+// index_parked //
+// The parked streams of a partition.
+CREATE INDEX holonstream_parked_partition IF NOT EXISTS FOR (p:HolonstreamParked) ON (p.topic, p.partition)
+
+// index_holon_type //
+// Pages of one type come in the order of this index.
+CREATE INDEX __NAME__ IF NOT EXISTS FOR (n__HOLON_TYPE__) ON (n._id)
+
+// constraint_relationship //
+// One per type: the id is then found by a seek, and MATCH over all types is a union of seeks.
+CREATE CONSTRAINT __NAME__ IF NOT EXISTS FOR ()-[r__RELATIONSHIP_TYPE__]-() REQUIRE r._id IS UNIQUE
+
+// indexes //
+// What indexes there are that can answer, and whether each holds a uniqueness constraint.
+SHOW INDEXES YIELD type, state, labelsOrTypes, properties, owningConstraint
+WHERE type = 'RANGE' AND state = 'ONLINE'
+RETURN labelsOrTypes[0], properties, owningConstraint IS NOT NULL
+
+// await_indexes //
+// Wait until every index can answer.
+CALL db.awaitIndexes(300)
+
+// checkpoints_create //
+// Make the checkpoints that are missing; those that are there stay as they are.
+UNWIND range(0, $partitions - 1) AS partition
+MERGE (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
+ON CREATE SET c.offset = 0, c.position = 0, c.visible = 0, c.epoch = 0
+
+// checkpoints //
+// Where every partition of a topic stands; all events up to `visible` are in the graph, whole.
+MATCH (c:HolonstreamCheckpoint {topic: $topic})
+RETURN c.partition, c.offset, coalesce(c.visible, 0)
+ORDER BY c.partition
+
+// checkpoint_publish //
+// Where a checkpoint stands once its last writer is done; from now on readers may rely on all that was committed. SET
+// takes the write lock, which a writer holds until its transaction is applied (see advance_visible).
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c.lock = true
+WITH c
+SET c.visible = c.position
+REMOVE c.lock
+WITH c
+CALL (c) {
+  MATCH (p:HolonstreamParked {topic: c.topic, partition: c.partition})
+  WHERE p.redriven
+  DELETE p
+}
+CALL (c) {
+  MATCH (p:HolonstreamParked {topic: c.topic, partition: c.partition})
+  WHERE p.since <> p.position
+  SET p.since = p.position
+}
+RETURN c.offset, c.epoch, c.position
+
+// claim //
+// Take checkpoints' locks and move each that still stands where its worker left it; returns where they stood before.
+// The lock comes before the comparison: SET takes the node's write lock, and what follows WITH is read under it. Without
+// it two workers could both read the old offset, and both write their batch.
+UNWIND $rows AS row
+MATCH (c:HolonstreamCheckpoint {topic: row.topic, partition: row.partition})
+SET c.lock = true
+WITH row, c, c.offset AS offset, c.epoch AS epoch
+FOREACH (_ IN CASE WHEN offset = row.offset AND epoch = row.epoch THEN [1] ELSE [] END |
+  SET c.offset = row.next_offset, c.position = coalesce(row.position, c.position)
+)
+REMOVE c.lock
+RETURN row.partition, offset, epoch
+
+// advance_visible //
+// Publish the visible position: readers may rely on all that was committed. A transaction of its own, since one is not
+// applied at once: the moved `position` may be seen before the entities that were written with it. Whoever gets the
+// checkpoint's write lock comes after the one who moved it, and everything of that one is there.
+UNWIND $partitions AS partition
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
+SET c.lock = true
+WITH c
+SET c.visible = c.position
+REMOVE c.lock
+
+// raise_epoch //
+// Take a checkpoint's lock and raise its epoch, if that is the one expected (null: any); returns the epoch found and the
+// position reached. As in claim: SET takes the write lock, and what follows WITH is read under it.
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c.lock = true
+WITH c, c.epoch AS epoch, c.position AS position
+SET c.epoch = CASE WHEN epoch = coalesce($expected, epoch) THEN epoch + 1 ELSE epoch END
+REMOVE c.lock
+RETURN epoch, position
+
+// parked_streams //
+// Every parked stream of a topic, in log order.
+MATCH (p:HolonstreamParked {topic: $topic})
+WHERE p.redriven IS NULL
+RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
+ORDER BY p.position
+
+// parked_in //
+// The parked streams of a partition.
+MATCH (p:HolonstreamParked {topic: $topic, partition: $partition})
+WHERE p.redriven IS NULL
+RETURN p.stream, p.version, p.reason
+
+// parked_of //
+// Those of some streams that are parked.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys AND p.redriven IS NULL
+RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
+
+// hidden_from //
+// Where streams are parked, or were until a redrive that may not be applied yet: the position of the first event that
+// readers do not see.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys
+RETURN p.stream, p.since
+
+// park //
+// Park streams: their events from this version on are not in the graph.
+UNWIND $rows AS row
+MERGE (p:HolonstreamParked {key: row.key})
+SET p = row
+
+// unpark //
+// These streams are parked no more. Their marks go when readers may rely on it: see checkpoint_publish.
+MATCH (p:HolonstreamParked)
+WHERE p.key IN $keys
+SET p.redriven = true
+
+// discard //
+// Record an operator's decision to leave one event out. There are few of these, and the checkpoint's lock is held.
+MERGE (d:HolonstreamDiscarded {key: $row.key, version: $row.version})
+SET d = $row
+
+// discarded_events //
+// Every event of a topic that was left out by decision, in log order.
+MATCH (d:HolonstreamDiscarded {topic: $topic})
+RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
+ORDER BY d.position
+
+// discarded_of //
+// The versions of some streams that were left out by decision.
+MATCH (d:HolonstreamDiscarded)
+WHERE d.key IN $keys
+RETURN d.stream, d.version
+
+// relationships_count //
+// How many relationships of a type there are, as an expression: answered from the count store.
+COUNT { ()-[__RELATIONSHIP_TYPE__]->() }
+
+// relationship_branch //
+// One type of a statement that finds relationships of any type by id (__BRANCHES__): one index seek.
+MATCH (a)-[r__RELATIONSHIP_TYPE__ {_id: id}]->(b)
+USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
+RETURN a, r, b
