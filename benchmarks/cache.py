@@ -74,7 +74,7 @@ async def timed(call: Callable[[], Awaitable[object]], count: int) -> list[float
 
 async def measure_reads(url: str) -> list[Figure]:
     """A hot get_holon of one client against a bare GET of the same entry."""
-    sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, settle=0)
+    sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, grace_period=0)
     await sink.open()
     await sink.assign("bench", 0, 1)
     bare = Redis.from_url(url)
@@ -154,13 +154,13 @@ def bare_calls(batches: list[Batch], partition: int) -> list[tuple[list[str], li
             ids = [(r.key or b"").decode()[6:] for r in chunk]
             positions = "".join(position_text(r.offset) for r in chunk)
             arguments: list[str | int] = [last, 86_400, positions, "".join(map(slot_of, ids)), 0]
-            calls.append(([keys.fence(partition), *[keys.holon + i for i in ids]], arguments))
+            calls.append(([keys.watermarks(partition), *[keys.holon + i for i in ids]], arguments))
     return calls
 
 
 async def measure_invalidation(url: str) -> list[Figure]:
     """The sink against its own script called bare."""
-    sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, settle=0)
+    sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, grace_period=0)
     await sink.open()
     await sink.assign("bench", 0, 1)
     script, bare = Script("invalidate"), connect(url, timeout=5, connections=2)

@@ -2,7 +2,7 @@
 
 A read with a token must not be older than the token. A value that came from the cache must not be older than an event
 whose invalidation was acknowledged before the read began. Acknowledged is, whichever is higher: the position that the
-cache group had committed for the holon's partition, or the slot of the partition's fence that speaks for the holon
+cache group had committed for the holon's partition, or the holon's slot of the partition's watermarks
 (`sinks.cache`): a slot is raised by the script that writes the tombstone. Both are read before the value. And each
 state that any read shows must be one that the log had at its position: their digests are kept for the oracle.
 
@@ -147,7 +147,7 @@ class Readers(Beside):
         stream = stream_of(HOLON, name)
         partition = partition_of(stream, PARTITIONS)
         committed = self._acknowledged.get(partition, 0)
-        slot = int(await redis.hget(self._keys.fence(partition), slot_of(name)) or 0)
+        slot = int(await redis.hget(self._keys.watermarks(partition), slot_of(name)) or 0)
         hits, began = cached.counters.hits, monotonic()
         holon = await cached.get_holon(name)
         self.counts["without token"] += 1

@@ -46,7 +46,7 @@ class TestCachedGraphStore(GraphStoreContract):
         graph.position = log[-1].position
         async with Redis.from_url(url_of(self.server)) as redis:
             await redis.flushall()
-        sink = InvalidationSink(connect(url_of(self.server), timeout=5), NAMESPACE, settle=0, tick=3600)
+        sink = InvalidationSink(connect(url_of(self.server), timeout=5), NAMESPACE, grace_period=0, floor_interval=3600)
         await sink.open()
         try:
             await sink.assign(TOPIC, 0, None)

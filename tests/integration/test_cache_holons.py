@@ -45,7 +45,7 @@ async def setup(server: RedisServer) -> AsyncIterator[Setup]:
     graph = MemoryGraph()
     async with Redis.from_url(url_of(server)) as redis:
         await redis.flushall()
-        sink = InvalidationSink(connect(url_of(server), timeout=5), NAMESPACE, settle=0, tick=3600)
+        sink = InvalidationSink(connect(url_of(server), timeout=5), NAMESPACE, grace_period=0, floor_interval=3600)
         await sink.open()
         await sink.assign(TOPIC, 0, None)
         try:

@@ -66,7 +66,7 @@ class Store(Protocol):
 class Sink(Protocol):
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None: ...
     async def write(self, batch: Batch) -> object: ...
-    async def keep_floors(self) -> None: ...
+    async def make_floors(self) -> None: ...
     def revoke(self, topic: str, partition: int) -> None: ...
 
 
@@ -190,9 +190,9 @@ class Harness:
                 await self.redis.delete(world.key)
             elif step == "flush":
                 await self.redis.flushall()
-            elif step == "tick":
+            elif step == "make floors":
                 for sink in self.sinks.values():
-                    await sink.keep_floors()
+                    await sink.make_floors()
             else:
                 raise AssertionError(step)
             await world.check(step)
@@ -254,7 +254,9 @@ async def play_all(
         if simple_sink:
             sinks[name] = simple_sink(redis)
             continue
-        sink = InvalidationSink(connect(url_of(server), timeout=5), NAMESPACE, settle=0, tick=3600, counters=counters)
+        sink = InvalidationSink(
+            connect(url_of(server), timeout=5), NAMESPACE, grace_period=0, floor_interval=3600, counters=counters
+        )
         await sink.open()
         closing.append(sink.close)
         sinks[name] = sink
@@ -270,7 +272,7 @@ async def play_all(
 
 INVALIDATE = ("sink: invalidate 2", "sink: invalidate 3")
 APPLY = ("graph: apply 2", "graph: apply 3")
-FLUSH = ("flush", "tick")
+FLUSH = ("flush", "make floors")
 
 
 @in_loop
@@ -354,14 +356,14 @@ class DeletingSink:
 
     def revoke(self, topic: str, partition: int) -> None: ...
 
-    async def keep_floors(self) -> None: ...
+    async def make_floors(self) -> None: ...
 
     async def write(self, batch: Batch) -> None:
         await self.redis.delete(f"{KEYS.holon}holon-{batch.partition}")
 
 
 class TombstoneSink(DeletingSink):
-    """Invalidates by a tombstone, and knows no fence."""
+    """Invalidates by a tombstone, and knows no watermarks."""
 
     async def write(self, batch: Batch) -> None:
         await self.redis.set(f"{KEYS.holon}holon-{batch.partition}", b"T%020d" % batch.records[-1].offset)
@@ -411,10 +413,10 @@ async def test_deletion_and_a_plain_set_go_stale(server: RedisServer) -> None:
 
 
 @in_loop
-async def test_tombstones_without_a_fence_hold_only_while_nothing_is_lost(server: RedisServer) -> None:
+async def test_tombstones_without_watermarks_hold_only_while_nothing_is_lost(server: RedisServer) -> None:
     undisturbed = list(orders(INVALIDATE[:1], APPLY[:1], reader("A"), reader("B")))
     (await play_simple(server, TombstoneSink, COMPARE_WITH_THE_KEY_ONLY, undisturbed)).assert_sound()
-    for loss in (("evict",), ("flush", "tick")):
+    for loss in (("evict",), ("flush", "make floors")):
         schedules = list(orders(INVALIDATE[:1], APPLY[:1], reader("A"), loss))
         outcome = await play_simple(server, TombstoneSink, COMPARE_WITH_THE_KEY_ONLY, schedules)
         assert outcome.broken, f"{loss} did no harm"

@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def new_sink(server: RedisServer, timeout: float = 5) -> InvalidationSink:
-    return InvalidationSink(connect(url_of(server), timeout=timeout), NAMESPACE, settle=0, tick=3600)
+    return InvalidationSink(connect(url_of(server), timeout=timeout), NAMESPACE, grace_period=0, floor_interval=3600)
 
 
 @in_loop
@@ -199,5 +199,5 @@ async def test_under_memory_pressure_no_hit_is_older_than_an_acknowledged_invali
         assert store.counters.fills > 500, store.counters
         assert store.counters.refused["slot"] > 0, store.counters
         assert store.counters.refused["tombstone"] > 0, store.counters
-        assert await redis.exists(f"{NAMESPACE}:fence:0"), "the fence is not for eviction"
+        assert await redis.exists(f"{NAMESPACE}:watermarks:0"), "watermarks are never evicted"
     await sink.close()

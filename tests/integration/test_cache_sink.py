@@ -28,10 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def opened(server: RedisServer, **options: Any) -> AsyncIterator[tuple[InvalidationSink, Redis]]:
-    """A sink on an empty Redis, whose ticks come by hand."""
+    """A sink on an empty Redis, whose floors are checked by hand."""
     async with Redis.from_url(url_of(server)) as redis:
         await redis.flushall()
-        sink = InvalidationSink(connect(url_of(server), timeout=5), NAMESPACE, **{"settle": 0, "tick": 3600, **options})
+        sink = InvalidationSink(
+            connect(url_of(server), timeout=5), NAMESPACE, **{"grace_period": 0, "floor_interval": 3600, **options}
+        )
         await sink.open()
         try:
             yield sink, redis
@@ -48,14 +50,14 @@ def tombstone(position: int) -> bytes:
 
 
 async def floor_of(redis: Redis, partition: int = 0) -> int | None:
-    floor = await redis.hget(f"{NAMESPACE}:fence:{partition}", "floor")
+    floor = await redis.hget(f"{NAMESPACE}:watermarks:{partition}", "floor")
     return None if floor is None else int(floor)
 
 
 async def fill(redis: Redis, holon_id: str, position: int, checkpoint: int) -> bytes:
     answer: bytes = await Script("fill").run(
         redis,
-        [key(holon_id), f"{NAMESPACE}:fence:0"],
+        [key(holon_id), f"{NAMESPACE}:watermarks:0"],
         position_text(position),
         position_text(checkpoint),
         slot_of(holon_id),
@@ -66,7 +68,9 @@ async def fill(redis: Redis, holon_id: str, position: int, checkpoint: int) -> b
 
 
 @in_loop
-async def test_a_run_leaves_the_highest_position_of_each_holon_and_touches_no_relationship(server: RedisServer) -> None:
+async def test_a_batch_leaves_the_highest_position_of_each_holon_and_touches_no_relationship(
+    server: RedisServer,
+) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
         written = await sink.write(
@@ -81,11 +85,11 @@ async def test_a_run_leaves_the_highest_position_of_each_holon_and_touches_no_re
         assert await redis.keys(f"{NAMESPACE}:holon:*r-1*") == []
         assert sink.counters.tombstones == 3
         assert 86_390 < await redis.ttl(key("p-1")) <= 86_400
-        assert await redis.ttl(f"{NAMESPACE}:fence:0") == -1
+        assert await redis.ttl(f"{NAMESPACE}:watermarks:0") == -1
 
 
 @in_loop
-async def test_runs_go_together_also_to_a_server_that_has_forgotten_the_script(server: RedisServer) -> None:
+async def test_batches_go_together_also_to_a_server_that_has_forgotten_the_script(server: RedisServer) -> None:
     batches = [
         batch_of(("holon/p-1", 3), partition=0),
         batch_of(("relationship/r-1", 4), partition=1),
@@ -98,7 +102,11 @@ async def test_runs_go_together_also_to_a_server_that_has_forgotten_the_script(s
             written = await sink.write_batches(batches)
             assert [(w.applied, w.skipped, w.position) for w in written] == [(1, 0, 3), (1, 0, 4), (2, 0, 6)]
             found = await redis.mget([key(name) for name in ("p-1", "p-2", "p-3")])
-            assert found == [tombstone(3), tombstone(6), tombstone(6)]  # the floor of a new fence is the end of its run
+            assert found == [
+                tombstone(3),
+                tombstone(6),
+                tombstone(6),
+            ]  # the floor of new watermarks is the end of their batch
             assert [await floor_of(redis, partition) for partition in range(3)] == [3, None, 6]
             assert sink.counters.tombstones == tombstones
 
@@ -213,7 +221,7 @@ async def test_a_lost_floor_comes_back_where_the_sink_stands(server: RedisServer
         await sink.write(batch_of(("holon/p-1", 5)))
         await redis.flushall()
         assert await fill(redis, "p-1", 4, 4) == b"no_floor"
-        await sink.keep_floors()
+        await sink.make_floors()
         assert await floor_of(redis) == 5
         assert await fill(redis, "p-1", 4, 4) == b"floor"
         assert await fill(redis, "p-1", 5, 5) == b"filled"
@@ -228,7 +236,7 @@ async def test_a_write_that_finds_no_floor_makes_it_at_the_end_of_its_run(server
 
 @in_loop
 async def test_a_flush_between_the_scripts_of_a_run_loses_no_invalidation(server: RedisServer) -> None:
-    """After each script of a long run in turn: flush, and let a tick come at once."""
+    """After each script of a long batch in turn: flush, and check the floors at once."""
     events = [(f"holon/p-{n}", n + 1) for n in range(3500)]
     for flush_after in range(1, 5):
         async with opened(server) as (sink, redis):
@@ -241,7 +249,7 @@ async def test_a_flush_between_the_scripts_of_a_run_loses_no_invalidation(server
                 calls += 1
                 if calls == at:
                     await redis.flushall()
-                    await sink.keep_floors()
+                    await sink.make_floors()
 
             sink._invalidate = flushing  # type: ignore[method-assign, assignment]
             await sink.write(batch_of(*events))
@@ -251,27 +259,45 @@ async def test_a_flush_between_the_scripts_of_a_run_loses_no_invalidation(server
 
 
 @in_loop
-async def test_a_new_floor_settles_so_that_a_worker_that_knows_more_can_raise_it(server: RedisServer) -> None:
-    async with opened(server, settle=3600) as (old_owner, redis), opened(server, settle=3600) as (owner, _):
+async def test_a_new_floor_has_a_grace_period_so_that_a_worker_that_knows_more_can_raise_it(
+    server: RedisServer,
+) -> None:
+    async with opened(server, grace_period=3600) as (old_owner, redis), opened(server, grace_period=3600) as (owner, _):
         await old_owner.assign(TOPIC, 0, 3)
         await owner.assign(TOPIC, 0, 3)
         await owner.write(batch_of(("holon/p-1", 7)))
         await redis.flushall()
         await old_owner.write(batch_of(("holon/p-9", 4)))
         assert await floor_of(redis) == 4
-        assert await fill(redis, "p-1", 3, 4) == b"settling"
-        await owner.keep_floors()
+        assert await fill(redis, "p-1", 3, 4) == b"grace_period"
+        await owner.make_floors()
         assert await floor_of(redis) == 7
-        await redis.hset(f"{NAMESPACE}:fence:0", "settled", "0")
+        await redis.hset(f"{NAMESPACE}:watermarks:0", "fills_from", "0")
         assert await fill(redis, "p-1", 3, 4) == b"floor"
         await owner.write(batch_of(("holon/p-1", 9)))
-        await owner.keep_floors()
-        assert await floor_of(redis) == 7, "a settled floor stays, or fills would wait for the graph for ever"
+        await owner.make_floors()
+        assert await floor_of(redis) == 7, (
+            "a floor whose grace period is over stays, or fills would wait for the graph for ever"
+        )
 
 
 @in_loop
-async def test_ticks_make_lost_floors_by_themselves(server: RedisServer) -> None:
-    async with opened(server, tick=0.01) as (sink, redis):
+async def test_watermarks_of_an_earlier_version_are_deleted_and_fills_wait_for_the_new_ones(
+    server: RedisServer,
+) -> None:
+    old = f"{NAMESPACE}:fence:0"
+    async with opened(server, grace_period=3600) as (sink, redis):
+        await redis.hset(old, mapping={"floor": position_text(1), "settled": "0"})
+        assert await fill(redis, "p-1", 3, 4) == b"no_floor"
+        await sink.assign(TOPIC, 0, 7)
+        assert not await redis.exists(old), "readers of the earlier version would trust it"
+        assert await floor_of(redis) == 7
+        assert await fill(redis, "p-1", 3, 9) == b"grace_period"
+
+
+@in_loop
+async def test_lost_floors_are_made_without_a_write(server: RedisServer) -> None:
+    async with opened(server, floor_interval=0.01) as (sink, redis):
         await sink.assign(TOPIC, 0, 5)
         await redis.flushall()
         async with asyncio.timeout(10):
@@ -281,13 +307,13 @@ async def test_ticks_make_lost_floors_by_themselves(server: RedisServer) -> None
 
 
 @in_loop
-async def test_a_revoked_partition_is_no_longer_looked_after(server: RedisServer) -> None:
+async def test_a_revoked_partition_is_not_kept_up(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, 5)
         sink.revoke(TOPIC, 0)
         sink.revoke(TOPIC, 1)
         await redis.flushall()
-        await sink.keep_floors()
+        await sink.make_floors()
         assert await floor_of(redis) is None
 
 
@@ -358,7 +384,7 @@ async def test_tombstones_must_outlive_values(server: RedisServer) -> None:
 
 
 @in_loop
-async def test_a_full_redis_is_unavailable_and_takes_the_run_later(server: RedisServer) -> None:
+async def test_a_full_redis_is_unavailable_and_takes_the_batch_later(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
         before = (await redis.config_get("maxmemory"))["maxmemory"] or "0"
@@ -375,19 +401,19 @@ async def test_a_full_redis_is_unavailable_and_takes_the_run_later(server: Redis
 @in_loop
 async def test_a_script_in_error_is_a_bug_and_not_an_outage(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
-        await redis.set(f"{NAMESPACE}:fence:0", "someone else's")
+        await redis.set(f"{NAMESPACE}:watermarks:0", "someone else's")
         with pytest.raises(Exception, match="WRONGTYPE") as bug:
             await sink.write(batch_of(("holon/p-1", 5)))
         assert not isinstance(bug.value, CacheUnavailable)
 
 
 @in_loop
-async def test_the_fence_stays_small(server: RedisServer) -> None:
+async def test_the_watermarks_stay_small(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         await sink.assign(TOPIC, 0, None)
         await sink.write(batch_of(*[(f"holon/p-{n}", n + 1) for n in range(20_000)]))
-        assert await redis.hlen(f"{NAMESPACE}:fence:0") <= 4096 + 2
-        assert (await redis.memory_usage(f"{NAMESPACE}:fence:0", samples=0) or 0) < 600_000
+        assert await redis.hlen(f"{NAMESPACE}:watermarks:0") <= 4096 + 2
+        assert (await redis.memory_usage(f"{NAMESPACE}:watermarks:0", samples=0) or 0) < 600_000
 
 
 @in_loop

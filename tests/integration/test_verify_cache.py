@@ -108,12 +108,12 @@ def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_
     assert found["report"]["violations"] == 1
 
 
-def test_the_fence_acknowledges_too(cached: Cached) -> None:
+def test_the_watermarks_acknowledge_too(cached: Cached) -> None:
     cached.put("p-1", encode_value(cached.value("p-1")))
     position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
     assert cached.verdict()["verdict"] == "lagging"
-    fence = cached.keys.fence(partition_of("holon/p-1", PARTITIONS))
-    cached.client.hset(fence, slot_of("p-1"), position_text(position))
+    watermarks = cached.keys.watermarks(partition_of("holon/p-1", PARTITIONS))
+    cached.client.hset(watermarks, slot_of("p-1"), position_text(position))
     assert cached.verdict()["verdict"] == "stale"
 
 

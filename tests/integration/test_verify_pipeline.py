@@ -64,7 +64,7 @@ def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
         pipeline.start("relay", "graph", "cache")
         pipeline.wait_until_relayed(2 * PEOPLE)
         pipeline.wait_until_caught_up("graph", "cache")
-        wait_until(filled, "every person is cached", 60)  # a new floor settles for some seconds
+        wait_until(filled, "every person is cached", 60)  # a new floor has a grace period of some seconds
         # without the cache worker: events come, nothing is acknowledged, values lag
         pipeline.processes.kill("cache")
         log.append([event("PersonModified", [f"p-{i}"], updates={"n": 1}) for i in range(10)])

@@ -141,7 +141,7 @@ _ALL = (
         "holonstream_cache_fills_refused_total",
         "counter",
         ("client",),
-        "Fills refused: no_floor, settling, floor, tombstone, value, slot.",
+        "Fills refused: no_floor, grace_period, floor, tombstone, value, slot.",
         ("cause",),
     ),
     Metric("holonstream_cache_errors_total", "counter", ("client",), "Redis unreachable, slow or in error."),

@@ -26,7 +26,7 @@ async def clear_cache(redis: Redis, namespace: str) -> int:
 
     Raises CacheUnavailable: some may be left.
     """
-    await _delete(redis, f"{namespace}:fence:*")
+    await _delete(redis, f"{namespace}:watermarks:*")
     return await _delete(redis, f"{namespace}:holon:*")
 
 

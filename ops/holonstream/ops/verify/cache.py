@@ -172,8 +172,8 @@ class CacheVerifier:
         partitions = {i: partition_of(stream_of(HOLON, i), len(group)) for i in ids}
         pipeline = self._redis.pipeline(transaction=False)
         for i in ids:
-            pipeline.hget(self._keys.fence(partitions[i]), slot_of(i))
-        with redis_errors("reading fences"):
+            pipeline.hget(self._keys.watermarks(partitions[i]), slot_of(i))
+        with redis_errors("reading watermarks"):
             slots = await pipeline.execute()
         return {i: max(group[partitions[i]], int(slot or 0)) for i, slot in zip(ids, slots, strict=True)}
 

@@ -29,15 +29,20 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.holon = f"{namespace}:holon:"
         """to be followed by the holon's id"""
-        self._fence = f"{namespace}:fence:"
+        self._former_watermarks = f"{namespace}:fence:"
+        self._watermarks = f"{namespace}:watermarks:"
 
-    def fence(self, partition: int) -> str:
-        """The key of a partition's fence."""
-        return f"{self._fence}{partition}"
+    def watermarks(self, partition: int) -> str:
+        """The key of a partition's watermarks."""
+        return f"{self._watermarks}{partition}"
+
+    def former_watermarks(self, partition: int) -> str:
+        """The key that they had before 0.2."""
+        return f"{self._former_watermarks}{partition}"
 
 
 def slot_of(holon_id: str) -> str:
-    """The field of its partition's fence that speaks for a holon: 4 digits."""
+    """The field of its partition's watermarks that a holon shares with others: 4 digits."""
     return _SLOT_TEXTS[crc32(holon_id.encode()) % SLOTS]
 
 

@@ -145,7 +145,7 @@ class HolonCache:
                 with redis_errors("filling a holon"):
                     outcome: bytes = await _fill.run(
                         self._redis,
-                        [self._prefix + holon.id, self._keys.fence(partition)],
+                        [self._prefix + holon.id, self._keys.watermarks(partition)],
                         position_text(holon.position),
                         position_text(checkpoint),
                         slot_of(holon.id),

@@ -31,8 +31,9 @@ class InvalidationSink:
     """A `sinks.base.Sink` over Redis; idempotent, so it keeps no checkpoint of its own.
 
     `redis` is a client made by `sinks.cache.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
-    what readers give to values. `settle` and `tick` are in seconds; a worker should tick more than once while a floor
-    settles. Raises ValueError when tombstones would not outlive values.
+    what readers give to values. For `grace_period` seconds after a floor was made no fill is accepted; floors are
+    checked every `floor_interval` seconds, which should be several times in a grace period. Raises ValueError when
+    tombstones would not outlive values.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class InvalidationSink:
         *,
         value_ttl: int = 3_600,
         tombstone_ttl: int = 86_400,
-        settle: float = 3.0,
-        tick: float = 1.0,
+        grace_period: float = 3.0,
+        floor_interval: float = 1.0,
         allow_persistent: bool = False,
         counters: CacheCounters | None = None,
     ) -> None:
@@ -53,12 +54,12 @@ class InvalidationSink:
         self._redis = redis
         self._keys = Keys(namespace)
         self._tombstone_ttl = tombstone_ttl
-        self._settle_ms = round(settle * 1000)
-        self._tick = tick
+        self._grace_ms = round(grace_period * 1000)
+        self._floor_interval = floor_interval
         self._allow_persistent = allow_persistent
         self._processed: dict[int, int] = {}
         """per partition held, the position up to which this worker has written tombstones, or has begun to"""
-        self._ticking: asyncio.Task[None] | None = None
+        self._floor_task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     async def open(self) -> None:
@@ -66,18 +67,18 @@ class InvalidationSink:
 
         Raises `sinks.cache.UnsafeRedis` when it persists or evicts by another policy, CacheUnavailable when it is down.
         """
-        if self._ticking is None:
+        if self._floor_task is None:
             await check_server(self._redis, allow_persistent=self._allow_persistent)
             self._closing.clear()
-            self._ticking = asyncio.create_task(self._keep_floors(), name="cache-floors")
+            self._floor_task = asyncio.create_task(self._check_floors(), name="cache-floors")
 
     async def close(self) -> None:
-        """Stop the upkeep of floors and disconnect; closing twice is fine."""
-        if self._ticking is not None:
+        """Stop the checks of floors and disconnect; closing twice is fine."""
+        if self._floor_task is not None:
             # Asked, not cancelled: Python 3.11's wait_for, which the client uses, can lose a cancellation.
             self._closing.set()
-            await asyncio.gather(self._ticking, return_exceptions=True)
-            self._ticking = None
+            await asyncio.gather(self._floor_task, return_exceptions=True)
+            self._floor_task = None
         await self._redis.aclose()
 
     async def ping(self) -> None:
@@ -87,8 +88,10 @@ class InvalidationSink:
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
+        with redis_errors("deleting watermarks of an earlier version"):
+            await self._redis.delete(self._keys.former_watermarks(partition))
         self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
-        await self.keep_floors()
+        await self.make_floors()
         return None
 
     def revoke(self, topic: str, partition: int) -> None:
@@ -105,8 +108,8 @@ class InvalidationSink:
 
         Raises CacheUnavailable; some of the tombstones may be written then.
         """
-        if self._ticking is not None and self._ticking.done():
-            self._ticking.result()  # a bug in the upkeep of floors must not go unnoticed
+        if self._floor_task is not None and self._floor_task.done():
+            self._floor_task.result()  # a bug in the checks of floors must not go unnoticed
         results: list[WriteResult] = []
         calls: list[Call] = []
         waiting = 0
@@ -118,7 +121,7 @@ class InvalidationSink:
                     results.append(WriteResult(applied=0, skipped=len(batch.records), dead=0, position=None))
                     continue
                 if batch.partition in self._processed:
-                    # Before the first script: a floor that a tick makes between two scripts must cover the first one.
+                    # Before the first script: a floor that is made between two scripts must cover the first one.
                     self._processed[batch.partition] = max(last, self._processed[batch.partition])
                 undecodable = 0
                 for start in range(0, len(batch.records), CHUNK):
@@ -144,14 +147,14 @@ class InvalidationSink:
             self._skip(batch, written.skipped)
         return results
 
-    async def keep_floors(self) -> None:
+    async def make_floors(self) -> None:
         """Make the floors of the held partitions where Redis has none. Raises CacheUnavailable."""
         held = dict(self._processed)
         if not held:
             return
-        keys = [self._keys.fence(partition) for partition in held]
-        with redis_errors("keeping floors"):
-            made = await _floor.run(self._redis, keys, self._settle_ms, *map(position_text, held.values()))
+        keys = [self._keys.watermarks(partition) for partition in held]
+        with redis_errors("making floors"):
+            made = await _floor.run(self._redis, keys, self._grace_ms, *map(position_text, held.values()))
         if made:
             self.counters.floors += made
             log.info("cache.floors.made", count=made, held=len(held))
@@ -160,8 +163,8 @@ class InvalidationSink:
         """Keys and arguments of the script."""
         prefix, ids = self._keys.holon, [stream[len(STREAM_PREFIX) :] for stream in latest]
         positions, slots = "".join(map(position_text, latest.values())), "".join(map(slot_of, ids))
-        keys = [self._keys.fence(partition), *[prefix + i for i in ids]]
-        return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._settle_ms]
+        keys = [self._keys.watermarks(partition), *[prefix + i for i in ids]]
+        return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._grace_ms]
 
     async def _send(self, calls: Sequence[Call], in_flight: asyncio.Task[None] | None) -> asyncio.Task[None]:
         """Send calls once those in flight are through: Redis works on them while the next are decoded."""
@@ -179,7 +182,7 @@ class InvalidationSink:
     async def _invalidate(self, calls: Sequence[Call]) -> None:
         if calls:
             holons = sum(len(keys) - 1 for keys, _ in calls)
-            partitions = ", ".join(keys[0].rpartition(":")[2] for keys, _ in calls)  # as their fences are named
+            partitions = ", ".join(keys[0].rpartition(":")[2] for keys, _ in calls)  # as their watermarks are named
             with redis_errors(f"invalidating {holons} holons of partition {partitions}"):
                 answers = await _invalidate.run_each(self._redis, calls)
                 self.counters.tombstones += sum(answer for answer in answers if isinstance(answer, int))
@@ -199,11 +202,11 @@ class InvalidationSink:
                 cause=InvalidEvent.__name__,
             )
 
-    async def _keep_floors(self) -> None:
+    async def _check_floors(self) -> None:
         failing = False
-        while not await self._closes_within(self._tick):
+        while not await self._closes_within(self._floor_interval):
             try:
-                await self.keep_floors()
+                await self.make_floors()
                 failing = False
             except CacheUnavailable as error:
                 if not failing:

@@ -1,17 +1,17 @@
--- Make the floors of partitions where they are missing; raise those that still settle. A floor is never lowered.
---   KEYS     fences      ARGV[1]  settling time, milliseconds    ARGV[2..]  per fence, the position processed (20 digits)
+-- Make the floors of partitions where they are missing; raise those in their grace period. A floor is never lowered.
+--   KEYS     watermarks  ARGV[1]  grace period, milliseconds    ARGV[2..]  per key, the position processed (20 digits)
 -- Returns the number of floors made.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local made = 0
-for i, fence in ipairs(KEYS) do
-  local known = redis.call('HMGET', fence, 'floor', 'settled')
-  local floor, settled, position = known[1], known[2], ARGV[i + 1]
+for i, key in ipairs(KEYS) do
+  local watermarks = redis.call('HMGET', key, 'floor', 'fills_from')
+  local floor, fills_from, position = watermarks[1], watermarks[2], ARGV[i + 1]
   if not floor then
-    redis.call('HSET', fence, 'floor', position, 'settled', now + ARGV[1])
+    redis.call('HSET', key, 'floor', position, 'fills_from', now + ARGV[1])
     made = made + 1
-  elseif position > floor and now < tonumber(settled) then
-    redis.call('HSET', fence, 'floor', position)
+  elseif position > floor and now < tonumber(fills_from) then
+    redis.call('HSET', key, 'floor', position)
   end
 end
 return made

@@ -1,27 +1,29 @@
 -- Invalidate holons of one partition.
---   KEYS[1]   the partition's fence           KEYS[2..n+1]  the holons' keys
---   ARGV[1]   position of the run's last event (20 digits)
+--   KEYS[1]   the partition's watermarks      KEYS[2..n+1]  the holons' keys
+--   ARGV[1]   position of the batch's last event (20 digits)
 --   ARGV[2]   life of a tombstone, seconds
 --   ARGV[3]   n positions of 20 digits, one text
---   ARGV[4]   n slots of 4 digits, one text      ARGV[5]  settling time, milliseconds
+--   ARGV[4]   n slots of 4 digits, one text   ARGV[5]  grace period, milliseconds
 -- Returns the number of tombstones written.
 -- Positions are compared as text of fixed width: Lua's numbers are doubles, exact only to 2^53.
-local fence, last, ttl, positions, slot_text = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local watermarks, last, ttl, positions, slot_text = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local count = #KEYS - 1
 
--- The fence is gone: so are tombstones, nobody knows which. Of this run some may already be written and lost, hence its end.
-local floor = redis.call('HGET', fence, 'floor')
+-- The watermarks are lost, and with them an unknown number of tombstones. Some of these may be of this batch, already
+-- written before: the floor is its end.
+local floor = redis.call('HGET', watermarks, 'floor')
 if not floor then
   local time = redis.call('TIME')
+  local fills_from = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
   floor = last
-  redis.call('HSET', fence, 'floor', floor, 'settled', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5])
+  redis.call('HSET', watermarks, 'floor', floor, 'fills_from', fills_from)
 end
 
 local slots = {}
 for i = 1, count do
   slots[i] = string.sub(slot_text, i * 4 - 3, i * 4)
 end
-local before = redis.call('HMGET', fence, unpack(slots))
+local before = redis.call('HMGET', watermarks, unpack(slots))
 
 local highest, written = {}, 0
 for i = 1, count do
@@ -29,7 +31,8 @@ for i = 1, count do
   local known = before[i] or floor
   local present = redis.call('GETRANGE', KEYS[i + 1], 0, 20)
   if present == '' then
-    -- A record seen before, and this holon's newer tombstone may have been evicted since: as new as any of its slot.
+    -- The record may come again, and a newer tombstone of this holon may have been evicted since. So the new one stands
+    -- at the highest position that is known of the slot.
     local tombstone = position
     if known > tombstone then tombstone = known end
     if floor > tombstone then tombstone = floor end
@@ -47,5 +50,5 @@ for slot, position in pairs(highest) do
   changes[#changes + 1] = slot
   changes[#changes + 1] = position
 end
-if #changes > 0 then redis.call('HSET', fence, unpack(changes)) end
+if #changes > 0 then redis.call('HSET', watermarks, unpack(changes)) end
 return written
