@@ -70,3 +70,36 @@ def test_lists_of_commands_cut_no_sentence(group: click.Group) -> None:
     listed = CliRunner().invoke(group, ["--help"], terminal_width=80).output.partition("Commands:")[2]
     assert listed
     assert "..." not in listed, listed
+
+
+PARTS = ("schemas", "producers", "sinks", "streams", "client", "ops", "local", "demo")
+FILE = re.compile(r"`([\w./*-]+(?:\.(?:py|sql|cypher|lua|json|md|yml|tf)|/))`")
+
+
+def _exists(name: str, folders: list[Path]) -> bool:
+    return any(any(folder.glob(name)) for folder in folders)
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda file: file.name)
+def test_files_that_a_document_names_exist(document: Path) -> None:
+    """`x/y.py` is in the root or in the part x; in the code map, `y.py` is in a folder that its section has named."""
+    for section in re.split(r"^## ", document.read_text(), flags=re.MULTILINE):
+        folders = [ROOT, document.parent, *(ROOT / part / "holonstream" for part in PARTS)]
+        for name in FILE.findall(section):
+            if name.startswith("/") or ("/" not in name and document.name != "ARCHITECTURE.md"):
+                continue
+            assert _exists(name, folders), f"{document.name} names `{name}`"
+            if name.endswith("/"):
+                folders += [found for folder in folders for found in folder.glob(name)]
+
+
+def test_modules_that_docstrings_name_exist() -> None:
+    for part in PARTS:
+        for file in (ROOT / part).rglob("*.py"):
+            for name in re.findall(rf"`((?:{'|'.join(PARTS)})(?:\.[a-z_]+)+)", file.read_text()):
+                path = ROOT / name.split(".")[0] / "holonstream" / name.replace(".", "/")
+                module = [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()]
+                parent = path.parent.with_suffix(".py")
+                package = path.parent / "__init__.py"
+                within = [p for p in (parent, package) if p.exists() and re.search(rf"\b{path.name}\b", p.read_text())]
+                assert module or within, f"{file.relative_to(ROOT)} names `{name}`"

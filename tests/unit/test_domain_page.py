@@ -12,7 +12,9 @@ from holonstream.schemas.event import parse_events
 from holonstream.schemas.projection import apply, recorded
 from holonstream.schemas.state import Holon, State, holon_document, relationship_document
 
-PAGE = (Path(__file__).parents[2] / "docs" / "domain.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "domain.md").read_text()
+HEADINGS = ["Words", "Envelope", "State", "Fold", "Operations", "Event types", "Queries"]
 ROW = re.compile(r"^\| (\d+) \| `([^`]+)` \| (\d+) \| `(\{.*\})` \|$", re.MULTILINE)
 
 
@@ -20,9 +22,17 @@ def _document(state: State) -> dict[str, Any]:
     return holon_document(state) if isinstance(state, Holon) else relationship_document(state)
 
 
-def test_the_page_has_the_headings_that_docstrings_cite() -> None:
-    headings = ["Words", "Envelope", "State", "Fold", "Operations", "Event types", "Queries"]
-    assert re.findall(r"^## (.+)$", PAGE, re.MULTILINE) == headings
+def test_docstrings_cite_headings_that_the_page_has() -> None:
+    assert re.findall(r"^## (.+)$", PAGE, re.MULTILINE) == HEADINGS
+    cited = [
+        (file, heading)
+        for part in ("schemas", "sinks", "producers", "client", "tests")
+        for file in (ROOT / part).rglob("*.py")
+        for heading in re.findall(r"\(docs/domain\.md, ([^)]+)\)", file.read_text())
+    ]
+    assert cited
+    for file, heading in cited:
+        assert set(heading.split(", ")) <= set(HEADINGS), f"{file.name} cites {heading!r}"
 
 
 def test_the_example_comes_out_as_its_table_says() -> None:

@@ -1,4 +1,4 @@
-"""The fold's rules, one by one (domain catalogue, 3.1 to 3.4)."""
+"""The fold's rules, one by one (docs/domain.md, Fold, Operations)."""
 
 from __future__ import annotations
 

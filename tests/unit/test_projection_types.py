@@ -1,6 +1,6 @@
 """The effect of each of the 59 types, on a holon or relationship that is there and on one that is not.
 
-Written by hand from the domain catalogue, section 3.3 with "ours" of 3.4, not from the schemas.
+Written by hand from the rules (docs/domain.md, Operations), not from the schemas.
 """
 
 from __future__ import annotations
