@@ -1,16 +1,18 @@
-"""The front door for users: append facts, ask the graph, look back in time.
+"""The front door for services: append facts, ask the graph, look back in time.
 
-`Client` is for asyncio, `SyncClient` has the same methods and blocks. Both go through the cache and the graph for what
-is so now, and to the log for what was so then:
+`Client` is for asyncio, `SyncClient` has the same methods and blocks. Both read the present through the cache and the
+graph, and the past from the log:
 
 - *now*: `get_holon`, `traverse`, `match_pattern` ... As fresh as the sinks' lag, or at least as fresh as a token.
 - *which relationships held on a date*: any relationship query with `as_of("2001-06-01")` as its filter.
 - *a state as of an instant or of a log position*: `get_holon(id, at=...)`, `get_relationship(id, at=...)`.
 
+`append_in` and `append_in_async` append in a transaction of the service's own, over whatever it uses for PostgreSQL.
+
 Instants are ISO-8601 text (a day alone is its midnight, UTC), times to wait are seconds, answers are the dataclasses
-`Holon` and `Relationship`. Errors derive from `schemas.errors.HolonstreamError`: BadData for what is wrong with the
-question or the event, Unavailable for a server that is down (trying again can help), NotYetVisible for a read whose
-token was not reached in time.
+`Holon` and `Relationship`. Every error derives from `HolonstreamError` (docs/appending.md says which to catch): BadData
+when the event or the question is wrong, Unavailable when a server is down (trying again can help), NotYetVisible when a
+read did not reach its token in time.
 """
 
 from __future__ import annotations
@@ -19,11 +21,31 @@ from holonstream.client.asking import as_of, merge_tokens
 from holonstream.client.asynchronous import Client
 from holonstream.client.blocking import ClientClosed, SyncClient
 from holonstream.client.settings import ClientSettings, InvalidSettings
+from holonstream.client.transaction import append_in, append_in_async
+from holonstream.producers.errors import (
+    EventIdConflict,
+    EventTooLarge,
+    LogUnavailable,
+    NotPermitted,
+    TransactionConflict,
+    WrongExpectedVersion,
+)
 from holonstream.producers.log.append import Appended, new_event_id
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import (
+    BadData,
+    CannotApply,
+    HolonstreamError,
+    InvalidEvent,
+    InvalidToken,
+    NotInitialised,
+    Unavailable,
+    UnknownEventType,
+)
 from holonstream.schemas.event import Event, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import NotYetVisible
+from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
 from holonstream.sinks.store import (
     HolonFilter,
     HolonPattern,
@@ -36,14 +58,26 @@ from holonstream.sinks.store import (
 
 __all__ = [
     "Appended",
+    "BadData",
+    "CannotApply",
+    "Catalogue",
     "Client",
     "ClientClosed",
     "ClientSettings",
     "Event",
+    "EventIdConflict",
+    "EventTooLarge",
+    "GraphUnavailable",
     "Holon",
     "HolonFilter",
     "HolonPattern",
+    "HolonstreamError",
+    "InvalidEvent",
     "InvalidSettings",
+    "InvalidToken",
+    "LogUnavailable",
+    "NotInitialised",
+    "NotPermitted",
     "NotYetVisible",
     "Pattern",
     "PatternMatch",
@@ -54,7 +88,13 @@ __all__ = [
     "RelationshipPattern",
     "SyncClient",
     "Token",
+    "TransactionConflict",
+    "Unavailable",
+    "UnknownEventType",
     "ValidityWindow",
+    "WrongExpectedVersion",
+    "append_in",
+    "append_in_async",
     "as_of",
     "merge_tokens",
     "new_event_id",

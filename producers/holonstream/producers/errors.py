@@ -1,6 +1,7 @@
 """Errors of the log and of the relay (tree: `schemas.errors`).
 
-BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge. Unavailable: LogUnavailable, KafkaUnavailable.
+BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge. Unavailable: LogUnavailable
+(TransactionConflict), KafkaUnavailable.
 The others stop whoever meets them: something must be put right by hand.
 """
 
@@ -14,6 +15,10 @@ class LogUnavailable(Unavailable):
 
     When the connection broke during an append, the append may have been committed: repeat it with the same event ids.
     """
+
+
+class TransactionConflict(LogUnavailable):
+    """Two transactions got in each other's way (serialization failure or deadlock): roll back, and repeat all of it."""
 
 
 class KafkaUnavailable(Unavailable):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from msgspec.structs import replace
+from psycopg.rows import tuple_row
 
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.schemas import jsontext
@@ -36,13 +37,28 @@ class Appended:
 
 
 def append(connection: psycopg.Connection[Any], arguments: Mapping[str, Any]) -> list[Appended]:
-    """Send one call, its `events` and `expected` encoded; returns where each event is, in the order given.
+    """Send one call with what `encode_call` returned; returns where each event is, in the order given.
 
     Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
     """
-    with driver_errors():
-        rows = connection.execute(query("append"), arguments)
-        return [Appended(str(id_), stream, version, position) for id_, stream, version, position in rows]
+    # a cursor of our own: the connection's factories may make rows or placeholders of another kind
+    with driver_errors(), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+        return decode_rows(cursor.execute(query("append"), arguments))
+
+
+def encode_call(
+    events: Sequence[AnyEvent], catalogue: Catalogue, expected: Mapping[str, int] | None
+) -> dict[str, str | None]:
+    """The arguments of the statement ``append``. Raises InvalidEvent, naming the event."""
+    return {
+        "events": encode_events(events, catalogue),
+        "expected": None if expected is None else jsontext.encode(dict(expected)).decode(),
+    }
+
+
+def decode_rows(rows: Iterable[Sequence[Any]]) -> list[Appended]:
+    """What the statement ``append`` returns."""
+    return [Appended(str(id_), stream, version, position) for id_, stream, version, position in rows]
 
 
 def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
@@ -65,11 +81,6 @@ def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
     if "\\u0000" in text:
         _refuse_null_characters(complete)
     return text
-
-
-def encode_expected(expected: Mapping[str, int] | None) -> str | None:
-    """The JSON text of the versions that streams must be at."""
-    return None if expected is None else jsontext.encode(dict(expected)).decode()
 
 
 def new_event_id() -> str:

@@ -14,6 +14,7 @@ from holonstream.producers.errors import (
     EventTooLarge,
     LogUnavailable,
     NotPermitted,
+    TransactionConflict,
     WrongExpectedVersion,
 )
 from holonstream.schemas import jsontext
@@ -28,6 +29,8 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # milliseconds
     "connect_timeout": 5,  # seconds
 }
+# Classes of SQLSTATE: no connection, rolled back, no resources, not in the right state, an operator intervenes, I/O.
+UNAVAILABLE = frozenset({"08", "40", "53", "55", "57", "58"})
 NO_LIMIT = 2**63 - 1
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
 # longer the log is.
@@ -72,24 +75,31 @@ def driver_errors() -> Iterator[None]:
         raise ours from error
 
 
-def translate(error: psycopg.Error) -> HolonstreamError | None:
-    """Our error for a driver's error, None for a bug. append.sql lists the codes of its own."""
-    message = error.diag.message_primary or str(error)
-    match error.sqlstate:
+def translate(error: BaseException) -> HolonstreamError | None:
+    """Our error for the error of a driver (psycopg, psycopg2, asyncpg), None for a bug.
+
+    docs/appending.md explains every SQLSTATE.
+    """
+    diagnosis = getattr(error, "diag", None)  # None in asyncpg, whose errors have these as attributes of their own
+    if diagnosis is None:
+        said = [getattr(error, name, None) for name in ("message", "detail", "constraint_name")]
+    else:
+        said = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.constraint_name]
+    message, detail, constraint = said[0] or str(error), said[1] or "{}", said[2]
+    sqlstate = sqlstate_of(error) or ""
+    match sqlstate:
         case "HS001":
-            detail = _detail(error)
-            return UnknownEventType(detail.get("type", "?"), detail.get("id"))
+            values = jsontext.decode(detail)
+            return UnknownEventType(values.get("type", "?"), values.get("id"))
         case "HS002":
             return InvalidEvent(message)
         case "HS003":
-            detail = _detail(error)
-            return WrongExpectedVersion(detail["stream"], detail["expected"], detail["actual"])
+            values = jsontext.decode(detail)
+            return WrongExpectedVersion(values["stream"], values["expected"], values["actual"])
         case "HS004":
             return EventIdConflict(message)
-        case "23505" if error.diag.constraint_name == "events_id_key":
-            return EventIdConflict(
-                f"Event id conflict: {error.diag.message_detail} (appended to another stream just now)"
-            )
+        case "23505" if constraint == "events_id_key":
+            return EventIdConflict(f"Event id conflict: {detail} (appended to another stream just now)")
         case "HS005":
             return EventTooLarge(message)
         case "HS006":
@@ -104,11 +114,14 @@ def translate(error: psycopg.Error) -> HolonstreamError | None:
             return NotPermitted(
                 f"Not permitted: {message}: GRANT holonstream_writer (append) or holonstream_reader (read)"
             )
-        case _ if isinstance(error, psycopg.OperationalError):
+        case "40001" | "40P01":
+            return TransactionConflict(f"PostgreSQL asks to repeat the transaction: {message}")
+        case _ if sqlstate[:2] in UNAVAILABLE or isinstance(error, psycopg.OperationalError | OSError):
             return LogUnavailable(f"PostgreSQL unavailable: {str(error).strip()}")
     return None
 
 
-def _detail(error: psycopg.Error) -> dict[str, Any]:
-    detail = jsontext.decode(error.diag.message_detail or "{}")
-    return detail if isinstance(detail, dict) else {}
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE that an error of any driver carries."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state if isinstance(state, str) else None

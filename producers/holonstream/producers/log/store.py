@@ -18,7 +18,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from holonstream.producers.errors import LogUnavailable
-from holonstream.producers.log.append import Appended, append, encode_events, encode_expected
+from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import KEEPALIVE, NO_LIMIT, driver_errors, query
 from holonstream.schemas import instant, wire
@@ -128,7 +128,7 @@ class PostgresEventStore:
         expected: Mapping[str, int] | None,
         connection: psycopg.Connection[Any] | None,
     ) -> list[Appended]:
-        arguments = {"events": encode_events(events, self._catalogue), "expected": encode_expected(expected)}
+        arguments = encode_call(events, self._catalogue, expected)
         if connection is not None:
             return append(connection, arguments)
         # A deadlock is not the caller's business, nor are connections that broke while they lay in the pool. The ids

@@ -1,8 +1,10 @@
 -- Every statement that Python sends to the log. A name, a line on what it does, the statement.
 
 -- append --
--- Append events; one row per event, in the order given.
-SELECT id, stream, version, position FROM holonstream.append_events(%(events)s::jsonb, %(expected)s::jsonb);
+-- Append events; one row per event, in the order given. Sent by several drivers: through text, for a driver's own codec
+-- of jsonb would encode JSON once more, and without "::", which SQLAlchemy takes for a parameter.
+SELECT id, stream, version, position FROM holonstream.append_events(
+    CAST(CAST(%(events)s AS text) AS jsonb), CAST(CAST(%(expected)s AS text) AS jsonb));
 
 -- get_event --
 -- One event by its id.
