@@ -153,7 +153,7 @@ async def _measure(uri: str) -> dict[str, list[tuple[float, float]]]:
         raise AssertionError(f"dead letters: {letters[0]}")
 
     async with GraphConnection(uri) as connection, AsyncGraphDatabase.driver(uri) as driver:
-        await connection.rows(WIPE)
+        await connection.execute(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
         for number in range(ROUNDS + 1):  # the first warms the server and is not counted
             theirs, ours = Log(), Log()
@@ -169,7 +169,7 @@ async def _measure(uri: str) -> dict[str, list[tuple[float, float]]]:
                     theirs_rate, ours_rate = await bare(driver, statements, rows), await sunk(sink, records)
                 if number:
                     rates.setdefault(name, []).append((theirs_rate, ours_rate))
-        await connection.rows(WIPE)
+        await connection.execute(WIPE)
     return rates
 
 

@@ -125,7 +125,7 @@ async def _sinks(settings: Settings) -> list[Figure]:
     log, offset = Log(), 0
     names = [f"m-{number:06}" for number in range(RUN)]
     async with GraphConnection(settings.neo4j_uri) as connection:
-        await connection.rows(WIPE)
+        await connection.execute(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
     graph = SinkApp(group, partial(GraphSink, GraphConnection(settings.neo4j_uri), CATALOGUE, TOPIC))
     await graph.sink.open()

@@ -134,7 +134,7 @@ def offsets(uri: str, namespace: str) -> int:
     async def ask() -> int:
         async with GraphConnection(uri) as connection:
             query = "MATCH (c:HolonstreamCheckpoint {topic: $topic}) RETURN coalesce(sum(c.offset), 0)"
-            return int((await connection.rows(query, topic=f"{namespace}.events"))[0][0])
+            return int((await connection.execute(query, topic=f"{namespace}.events"))[0][0])
 
     return asyncio.run(ask())
 
@@ -177,7 +177,7 @@ def other_graph(second_neo4j: str) -> str:
 
     async def empty() -> None:
         async with GraphConnection(second_neo4j) as connection:
-            await connection.rows("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
+            await connection.execute("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
 
     asyncio.run(empty())
     return second_neo4j

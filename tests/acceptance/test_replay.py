@@ -141,7 +141,7 @@ def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_gr
 
     async def fill() -> None:
         async with GraphConnection(other_graph) as connection:
-            await connection.rows("CREATE (:Holon {_id: 'x'})")
+            await connection.execute("CREATE (:Holon {_id: 'x'})")
 
     asyncio.run(fill())
     refused = pipeline.run("replay", "graph", "--to-uri", other_graph, code=1).stderr
@@ -168,8 +168,8 @@ def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(pipeline: Pipel
 
     async def damage() -> None:
         async with GraphConnection(uri) as connection:
-            await connection.rows("MATCH (n:Person) SET n.name = 'nobody', n._version = 99")
-            await connection.rows("CREATE (:Holon:Person {_id: 'ghost', _version: 1})")
+            await connection.execute("MATCH (n:Person) SET n.name = 'nobody', n._version = 99")
+            await connection.execute("CREATE (:Holon:Person {_id: 'ghost', _version: 1})")
 
     asyncio.run(damage())
     done = pipeline.run("replay", "graph", "--in-place", "--yes")

@@ -74,7 +74,7 @@ async def graph(connection: GraphConnection) -> dict[str, State]:
 
 async def bare(connection: GraphConnection) -> list[str]:
     """The ids of the nodes that are ends but no holons."""
-    rows = await connection.rows("MATCH (n:Holon) WHERE n._version IS NULL RETURN n._id ORDER BY n._id")
+    rows = await connection.execute("MATCH (n:Holon) WHERE n._version IS NULL RETURN n._id ORDER BY n._id")
     return [row[0] for row in rows]
 
 

@@ -28,14 +28,14 @@ TOO_LONG = "x" * 9_000  # for an index; as a property it is fine
 @asynccontextmanager
 async def somebodys(connection: GraphConnection, what: str) -> AsyncIterator[None]:
     """A constraint or index that is not ours."""
-    await connection.rows(what)
-    await connection.rows("CALL db.awaitIndexes(60)")
-    await connection.rows("CREATE (:Person {email: 'taken'})")  # no holon of ours
+    await connection.execute(what)
+    await connection.execute("CALL db.awaitIndexes(60)")
+    await connection.execute("CREATE (:Person {email: 'taken'})")  # no holon of ours
     try:
         yield
     finally:
         kind = "CONSTRAINT" if "CONSTRAINT" in what else "INDEX"
-        await connection.rows(f"DROP {kind} test_somebodys")
+        await connection.execute(f"DROP {kind} test_somebodys")
 
 
 def modified(name: str, **properties: object) -> Event:
@@ -47,7 +47,7 @@ def innocent(count: int) -> list[Event]:
 
 
 async def parked(connection: GraphConnection) -> list[tuple[str, int, int]]:
-    rows = await connection.rows(
+    rows = await connection.execute(
         "MATCH (p:HolonstreamParked) RETURN p.stream, p.version, p.position, p.reason ORDER BY p.position"
     )
     assert all(row[3].startswith("Refused: Neo4j at ") and len(row[3]) <= 500 for row in rows)
@@ -140,7 +140,7 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
         batch = Batch(TOPIC, 0, records_of(log), len(log))
-        rows, begun, fails_at = Transaction.rows, 0, 0
+        rows, begun, fails_at = Transaction.execute, 0, 0
 
         async def failing(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
             nonlocal begun
@@ -149,7 +149,7 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
                 raise GraphUnavailable("cut")
             return await rows(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "rows", failing)
+        monkeypatch.setattr(Transaction, "execute", failing)
         outages = 0
         for fails_at in range(1, 200):  # noqa: B007
             begun = 0
@@ -174,7 +174,7 @@ async def test_a_trouble_of_the_servers_own_that_passes_parks_nothing_whenever_i
         log = log_of(*innocent(3))
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        rows, troubled = Transaction.rows, 0
+        rows, troubled = Transaction.execute, 0
 
         async def failing(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
             nonlocal troubled
@@ -183,7 +183,7 @@ async def test_a_trouble_of_the_servers_own_that_passes_parks_nothing_whenever_i
                 raise ExecutionFailed("no memory")
             return await rows(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "rows", failing)
+        monkeypatch.setattr(Transaction, "execute", failing)
         for number, record in enumerate(records_of(log)):
             troubled = number
             while (batch := Batch(TOPIC, 0, [record], number + 1)) and troubled:
@@ -208,28 +208,28 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
         batch = Batch(TOPIC, 0, records_of(log), len(log))
 
         # an index that the statements need; who relies on it is told by the check
-        await connection.rows("DROP CONSTRAINT holonstream_OCCUPIES")
-        await connection.rows("CREATE CONSTRAINT test_somebodys FOR (p:Person) REQUIRE p.n IS UNIQUE")
+        await connection.execute("DROP CONSTRAINT holonstream_OCCUPIES")
+        await connection.execute("CREATE CONSTRAINT test_somebodys FOR (p:Person) REQUIRE p.n IS UNIQUE")
         try:
-            await connection.rows("CREATE (:Person {n: 2})")
+            await connection.execute("CREATE (:Person {n: 2})")
             with pytest.raises(NotInitialised, match=r"unique OCCUPIES\(_id\)"):
                 await into.write(batch)
         finally:
-            await connection.rows("DROP CONSTRAINT test_somebodys")
+            await connection.execute("DROP CONSTRAINT test_somebodys")
         assert await parked(connection) == []
 
     # whatever is asked, it is refused
     async with ready(neo4j_uri, 1) as connection:
         into = sink(connection)
         begin = await into.assign(TOPIC, 0, None)
-        rows = Transaction.rows
+        rows = Transaction.execute
 
         async def read_only(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
             if "MERGE" in statement or "CREATE" in statement:
                 statement = "CALL no.such.procedure()"
             return await rows(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "rows", read_only)
+        monkeypatch.setattr(Transaction, "execute", read_only)
         with pytest.raises(GraphRefused, match=r"no\.such\.procedure"):
             await into.write(Batch(TOPIC, 0, records_of(log)[begin:], len(log)))
         monkeypatch.undo()
@@ -242,16 +242,16 @@ async def test_the_canary_uses_every_statement_and_leaves_nothing(
 ) -> None:
     async with ready(neo4j_uri) as connection:
         asked: list[str] = []
-        rows = Transaction.rows
+        rows = Transaction.execute
 
         async def noting(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
             asked.append(statement)
             return await rows(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "rows", noting)
+        monkeypatch.setattr(Transaction, "execute", noting)
         await canary(connection, CATALOGUE, TOPIC)
         assert len(asked) == 6
-        assert await connection.rows("MATCH (n:Holon) RETURN count(n)") == [[0]]
+        assert await connection.execute("MATCH (n:Holon) RETURN count(n)") == [[0]]
 
 
 def test_halves_join_and_end_where_the_whole_does() -> None:
@@ -276,8 +276,8 @@ async def test_an_entity_that_somebody_deletes_while_it_is_loaded_is_an_outage(n
 
         async def delete() -> None:
             while not seen.is_set():
-                await connection.rows("MATCH (n:Holon) DETACH DELETE n")
-                await connection.rows(
+                await connection.execute("MATCH (n:Holon) DETACH DELETE n")
+                await connection.execute(
                     "UNWIND range(0, 299) AS i CREATE (n:Holon:Person {_id: 'p' + i, _status: 'active', _version: 1, "
                     "_position: i, _createdAt: datetime(), _createdBy: '', _lastModified: datetime()})"
                 )

@@ -113,7 +113,7 @@ def test_every_statement_has_its_place_in_this_test() -> None:
 
 
 async def plans_are_good(connection: GraphConnection) -> None:
-    await connection.rows("CALL db.clearQueryCaches()")
+    await connection.execute("CALL db.clearQueryCaches()")
     for name in sorted(BY_ID | FEW | PAGES):
         types = ["OCCUPIES"] if name.startswith("relationships_") and name != "relationships_of" else []
         for holon_type in (None, "Person") if name == "holons_query" else (None,):
@@ -166,7 +166,7 @@ async def test_a_pattern_walks_from_its_types_and_never_multiplies_what_is_conne
     async with ready(neo4j_uri) as connection:
         events = [person(f"p{i}") for i in range(100)] + [started(f"r{i}", f"p{i}", f"q{i}") for i in range(100)]
         await feed(sink(connection, group=500), log_of(*events), 500)
-        await connection.rows("CALL db.clearQueryCaches()")
+        await connection.execute("CALL db.clearQueryCaches()")
         found = list(operators(await connection.plan(made, **parameters)))
         assert not any("AllNodesScan" in name or "AllRelationships" in name for name, _ in found)
         assert not any(name == "CartesianProduct" for name, _ in found)

@@ -113,7 +113,7 @@ async def history(uri: str, log: list[Event], size: int, cached: int, asked: lis
     recorded = log_of(*log)
     states = states_of(recorded)
     async with ready(uri) as connection:
-        await connection.rows("MATCH (n) DETACH DELETE n")
+        await connection.execute("MATCH (n) DETACH DELETE n")
         async with ready(uri):
             await feed(sink(connection, cached=cached), recorded, size)
         found = await graph(connection)

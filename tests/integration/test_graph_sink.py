@@ -183,7 +183,7 @@ async def test_labels_and_properties_read_well(neo4j_uri: str) -> None:
             ended("r", "2024-05-01"),
         )
         await feed(sink(connection), log, 1, 1)
-        rows = await connection.rows(
+        rows = await connection.execute(
             "MATCH (p:Person {rank: 'O-4'})-[r:OCCUPIES]->() "
             "RETURN labels(p), p.status, p._status, p.__id, p._createdAt.microsecond, "
             "r._effectiveEnd = datetime('2024-05-01T00:00:00Z'), r._version"
@@ -257,7 +257,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
         assert "measurements" in letters[0].reason
         assert all(letter.reason.startswith("Parked since version 4: ") for letter in letters[1:])
         assert sum(w.dead for w in written) == 3
-        (node,) = await connection.rows("MATCH (p:HolonstreamParked) RETURN p {.*}")
+        (node,) = await connection.execute("MATCH (p:HolonstreamParked) RETURN p {.*}")
         assert node[0] == {
             "key": "holon/m",
             "stream": "holon/m",
@@ -325,7 +325,7 @@ async def test_records_that_no_log_of_ours_has_are_parked(neo4j_uri: str) -> Non
         await into.assign(TOPIC, 0, None)
         assert (await into.write(Batch(TOPIC, 0, records, 5))).dead == 5
         assert await graph(connection) == {}
-        assert len(await connection.rows("MATCH (p:HolonstreamParked) RETURN p.key")) == 5
+        assert len(await connection.execute("MATCH (p:HolonstreamParked) RETURN p.key")) == 5
 
 
 @in_loop
@@ -406,8 +406,8 @@ async def test_a_redriven_partition_is_read_again(neo4j_uri: str) -> None:
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
         await into.write(batches[0])
-        await connection.rows("MATCH (n:Holon {_id: 'a'}) SET n.n = 7")
-        await connection.rows("MATCH (c:HolonstreamCheckpoint) SET c.epoch = c.epoch + 1")
+        await connection.execute("MATCH (n:Holon {_id: 'a'}) SET n.n = 7")
+        await connection.execute("MATCH (c:HolonstreamCheckpoint) SET c.epoch = c.epoch + 1")
         await into.write(batches[1])
         (state,) = (await graph(connection)).values()
         assert state.properties == {"n": 7, "m": 1}

@@ -73,11 +73,11 @@ async def test_without_init_nothing_opens_and_the_error_says_what_is_missing(neo
         ]
         with pytest.raises(NotInitialised, match="no checkpoints"):
             await Neo4jGraphStore(connection, CATALOGUE, "other").open()
-        await connection.rows("DROP CONSTRAINT holonstream_HELD_BY")
+        await connection.execute("DROP CONSTRAINT holonstream_HELD_BY")
         with pytest.raises(NotInitialised, match=r"unique HELD_BY\(_id\)"):
             await sink(connection).open()
         await initialise(connection, CATALOGUE, TOPIC, 2)
-        await connection.rows("MATCH (c:HolonstreamCheckpoint {partition: 0}) DELETE c")
+        await connection.execute("MATCH (c:HolonstreamCheckpoint {partition: 0}) DELETE c")
         with pytest.raises(NotInitialised, match=r"\[1\]"):
             await sink(connection).open()
 
@@ -100,4 +100,4 @@ async def test_more_partitions_are_taken_only_while_nothing_is_written(neo4j_uri
 async def test_what_the_server_refuses_is_no_outage(neo4j_uri: str) -> None:
     async with GraphConnection(neo4j_uri) as connection:
         with pytest.raises(GraphRefused, match="SyntaxError"):
-            await connection.rows("NONSENSE")
+            await connection.execute("NONSENSE")

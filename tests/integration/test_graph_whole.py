@@ -162,14 +162,14 @@ async def test_what_somebody_else_has_changed_is_told_and_not_kept(neo4j_uri: st
         await feed(sink(connection), log_of(person("a", rank="O-1"), person("b"), started("r", "a", "b")), partitions=1)
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
         assert (await store.read_holon("a")).is_whole
-        await connection.rows("MATCH (n {_id: 'a'}) SET n.rank = 'O-9'")
-        await connection.rows("MATCH ()-[r {_id: 'r'}]->() SET r.note = 'x'")
+        await connection.execute("MATCH (n {_id: 'a'}) SET n.rank = 'O-9'")
+        await connection.execute("MATCH ()-[r {_id: 'r'}]->() SET r.note = 'x'")
         read = await store.read_holon("a")
         assert not read.is_whole
         assert read.holon is not None
         assert read.holon.properties == {"rank": "O-9"}
         assert [r.properties for r in await store.get_holon_relationships("a")] == [{"note": "x"}]
-        await connection.rows("MATCH (n {_id: 'a'}) REMOVE n._status")
+        await connection.execute("MATCH (n {_id: 'a'}) REMOVE n._status")
         with pytest.raises(DamagedEntity, match="'a' is not in Neo4j as it was written"):
             await store.get_holon("a")
         assert await store.get_holon("b") is not None

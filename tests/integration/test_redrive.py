@@ -136,9 +136,9 @@ async def test_what_still_does_not_apply_stays_parked_with_the_new_reason(neo4j_
         assert [done.parked for done in await all_of(without_schema)] == before
         assert await without_schema.parked() == before
         # nothing to write, so no worker was made to read its partition again
-        assert await connection.rows("MATCH (c:HolonstreamCheckpoint) RETURN c.epoch") == [[0]]
+        assert await connection.execute("MATCH (c:HolonstreamCheckpoint) RETURN c.epoch") == [[0]]
 
-        await connection.rows("MATCH (p:HolonstreamParked) SET p.reason = 'of another release'")
+        await connection.execute("MATCH (p:HolonstreamParked) SET p.reason = 'of another release'")
         assert [done.parked for done in await all_of(without_schema)] == before
         assert await without_schema.parked() == before
         assert await graph(connection) == fold(CATALOGUE, [events[0], events[3]])
@@ -268,8 +268,8 @@ async def test_what_neo4j_refuses_stays_parked_where_it_is_refused_and_holds_up_
         )
         await feed(sink(connection), events, partitions=1)
         redriver = log.redriver(connection)
-        await connection.rows("CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)")
-        await connection.rows("CALL db.awaitIndexes(60)")
+        await connection.execute("CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)")
+        await connection.execute("CALL db.awaitIndexes(60)")
         try:
             done = {redriven.stream: redriven for redriven in await all_of(redriver)}
             assert done["holon/a"] == Redriven("holon/a", 1, 0, None)
@@ -284,7 +284,7 @@ async def test_what_neo4j_refuses_stays_parked_where_it_is_refused_and_holds_up_
             assert await redriver.discard("holon/b", 8) == Redriven("holon/b", 1, 1, None)
             assert await graph(connection) == fold(log.newer, [*events[:11], events[12]])
         finally:
-            await connection.rows("DROP INDEX test_somebodys")
+            await connection.execute("DROP INDEX test_somebodys")
 
 
 # --- while a worker writes ---
@@ -335,7 +335,7 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
             start = len(before[partition])
             records = [Record(start + n, r.key, r.value) for n, r in enumerate(after[partition])]
             batches[partition] = Batch(TOPIC, partition, records, start + len(records))
-        unpark = Transaction.rows
+        unpark = Transaction.execute
         waiting: list[asyncio.Task[WriteResult]] = []
 
         async def in_the_transaction(self: Transaction, statement: str, **parameters: Any) -> list[list[Any]]:
@@ -346,7 +346,7 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
                 assert not done, "the worker did not wait for the checkpoint"
             return await unpark(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "rows", in_the_transaction)
+        monkeypatch.setattr(Transaction, "execute", in_the_transaction)
         assert await all_of(log.redriver(mine)) == [Redriven("holon/a", 2, 0, None)]
         written = await waiting[0]
         monkeypatch.undo()

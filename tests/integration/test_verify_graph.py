@@ -70,7 +70,7 @@ class World:
         return asyncio.run(run())
 
     def cypher(self, statement: str, **parameters: Any) -> list[list[Any]]:
-        return self.graph(lambda connection: connection.rows(statement, **parameters))
+        return self.graph(lambda connection: connection.execute(statement, **parameters))
 
     def verify(self, *options: str, code: int = 0) -> Any:
         """The JSON that `verify graph` prints."""

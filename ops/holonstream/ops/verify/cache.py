@@ -147,7 +147,7 @@ class CacheVerifier:
         reached_at = [c.visible_position for c in await checkpoints(self._connection, self._topic)]
         streams = [stream_of(HOLON, i) for i in ids]
         omissions = await self._graph.omissions(streams)
-        rows = await self._graph.rows(streams)
+        rows = await self._graph.rows_of(streams)
         head = (await asyncio.to_thread(self._log.frontier)).head
         findings = []
         for key, i, stream, entry in zip(keys, ids, streams, entries, strict=True):

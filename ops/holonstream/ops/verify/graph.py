@@ -127,7 +127,7 @@ class GraphVerifier:
             self._reached = await self._checkpoints()
         else:
             await self._reach(entities, self._deadline)
-        rows = await self._graph.rows([entity.stream for entity in entities])
+        rows = await self._graph.rows_of([entity.stream for entity in entities])
         suspects = []
         for entity in entities:
             there = rows.get(entity.stream, [])
@@ -203,7 +203,7 @@ class GraphVerifier:
     async def _findings(self, streams: Sequence[str], until: int) -> list[GraphFinding]:
         """The findings of some streams: none for those in which log and graph agree."""
         omissions = await self._graph.omissions(streams)
-        rows = await self._graph.rows(streams)
+        rows = await self._graph.rows_of(streams)
 
         def traced(stream: str) -> GraphFinding | None:
             omission = omissions.get(stream, Omission())

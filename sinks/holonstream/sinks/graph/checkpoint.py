@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 
 async def read_all(connection: GraphConnection, topic: str) -> list[Checkpoint]:
     """The checkpoints that there are, in order of the partitions. Raises GraphUnavailable."""
-    return [Checkpoint(*row) for row in await connection.rows(text("checkpoints"), topic=topic)]
+    return [Checkpoint(*row) for row in await connection.execute(text("checkpoints"), topic=topic)]
 
 
 async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoint]:
@@ -68,7 +68,7 @@ async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoin
 
 async def create_checkpoints(connection: GraphConnection, topic: str, partitions: int) -> None:
     """Make the checkpoints that are missing. Raises GraphUnavailable."""
-    await connection.rows(text("checkpoints_create"), topic=topic, partitions=partitions)
+    await connection.execute(text("checkpoints_create"), topic=topic, partitions=partitions)
 
 
 async def publish_all(connection: GraphConnection, topic: str, partition: int) -> Standing:
@@ -76,7 +76,7 @@ async def publish_all(connection: GraphConnection, topic: str, partition: int) -
 
     Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
     """
-    rows = await connection.rows(text("checkpoint_publish"), topic=topic, partition=partition)
+    rows = await connection.execute(text("checkpoint_publish"), topic=topic, partition=partition)
     if not rows:
         raise NotInitialised(f"{connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
     return Standing(*rows[0])
@@ -84,7 +84,7 @@ async def publish_all(connection: GraphConnection, topic: str, partition: int) -
 
 async def advance_visible(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> None:
     """Publish the visible position of partitions: readers see what was committed. Raises GraphUnavailable."""
-    await connection.rows(text("advance_visible"), topic=topic, partitions=list(partitions))
+    await connection.execute(text("advance_visible"), topic=topic, partitions=list(partitions))
 
 
 async def claim(transaction: Transaction, claims: Sequence[Claim]) -> dict[int, tuple[int, int]]:
@@ -93,7 +93,9 @@ async def claim(transaction: Transaction, claims: Sequence[Claim]) -> dict[int, 
     Returns where each stood before (offset and epoch), by partition; one that does not exist is left out.
     """
     rows = [claim._asdict() for claim in sorted(claims)]  # one lock order for every worker
-    return {partition: (offset, epoch) for partition, offset, epoch in await transaction.rows(text("claim"), rows=rows)}
+    return {
+        partition: (offset, epoch) for partition, offset, epoch in await transaction.execute(text("claim"), rows=rows)
+    }
 
 
 async def raise_epoch(
@@ -104,7 +106,7 @@ async def raise_epoch(
     Until the transaction ends no worker can commit to the partition; the worker that waits for the lock then finds the
     new epoch. Returns the epoch found and the position. Raises NotInitialised when there is no such checkpoint.
     """
-    rows = await transaction.rows(text("raise_epoch"), topic=topic, partition=partition, expected=expected)
+    rows = await transaction.execute(text("raise_epoch"), topic=topic, partition=partition, expected=expected)
     if not rows:
         raise NotInitialised(f"{topic}[{partition}] has no checkpoint: run `holonstream init`")
     return rows[0][0], rows[0][1]

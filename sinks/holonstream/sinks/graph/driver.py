@@ -186,7 +186,7 @@ class GraphConnection:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def rows(self, statement: str, **parameters: Any) -> list[list[Any]]:
+    async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
         """Run a statement in a transaction of its own; its rows."""
         with neo4j_errors(self.uri):
             async with self._session() as session:
@@ -249,7 +249,7 @@ class Transaction:
     def __init__(self, transaction: AsyncTransaction, address: str) -> None:
         self._transaction, self._address = transaction, address
 
-    async def rows(self, statement: str, **parameters: Any) -> list[list[Any]]:
+    async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
         """Run one more statement; its rows."""
         with neo4j_errors(self._address):
             result = await self._transaction.run(statement, _quiet(parameters))

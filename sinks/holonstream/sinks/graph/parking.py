@@ -57,18 +57,18 @@ def parked_key(stream: str) -> str:
 
 async def parked_streams(connection: GraphConnection, topic: str) -> list[ParkedStream]:
     """Every parked stream, in log order. Raises GraphUnavailable."""
-    return [ParkedStream(*row) for row in await connection.rows(text("parked_streams"), topic=topic)]
+    return [ParkedStream(*row) for row in await connection.execute(text("parked_streams"), topic=topic)]
 
 
 async def parked_in(connection: GraphConnection, topic: str, partition: int) -> dict[str, tuple[int, str]]:
     """Version and reason of each parked stream of a partition. Raises GraphUnavailable."""
-    rows = await connection.rows(text("parked_in"), topic=topic, partition=partition)
+    rows = await connection.execute(text("parked_in"), topic=topic, partition=partition)
     return {stream: (version, reason) for stream, version, reason in rows}
 
 
 async def parked_of(database: Database, streams: Collection[str]) -> dict[str, ParkedStream]:
     """Those of some streams that are parked. Raises GraphUnavailable."""
-    rows = await database.rows(text("parked_of"), keys=_keys(streams))
+    rows = await database.execute(text("parked_of"), keys=_keys(streams))
     return {row[0]: ParkedStream(*row) for row in rows}
 
 
@@ -77,7 +77,7 @@ async def hidden_from(connection: GraphConnection, streams: Collection[str]) -> 
 
     A redrive's transaction is not applied at once, so a stream counts until readers may rely on it.
     """
-    return dict(await connection.rows(text("hidden_from"), keys=_keys(streams)))
+    return dict(await connection.execute(text("hidden_from"), keys=_keys(streams)))
 
 
 async def park(
@@ -86,29 +86,29 @@ async def park(
     """Park streams; `since` is the position from which readers do not see a stream, where it is not its own."""
     rows = [_row(p, since=(since or {}).get(p.stream, p.position)) for p in parked]
     if rows:
-        await transaction.rows(text("park"), rows=rows)
+        await transaction.execute(text("park"), rows=rows)
 
 
 async def unpark(transaction: Transaction, streams: Collection[str]) -> None:
     """These are parked no more; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
     if streams:
-        await transaction.rows(text("unpark"), keys=_keys(streams))
+        await transaction.execute(text("unpark"), keys=_keys(streams))
 
 
 async def discard(transaction: Transaction, event: DiscardedEvent, topic: str) -> None:
     """Record the decision to leave an event out."""
-    await transaction.rows(text("discard"), row=_row(event, topic=topic))
+    await transaction.execute(text("discard"), row=_row(event, topic=topic))
 
 
 async def discarded_events(connection: GraphConnection, topic: str) -> list[DiscardedEvent]:
     """Every event that was left out by decision, in log order. Raises GraphUnavailable."""
-    return [DiscardedEvent(*row) for row in await connection.rows(text("discarded_events"), topic=topic)]
+    return [DiscardedEvent(*row) for row in await connection.execute(text("discarded_events"), topic=topic)]
 
 
 async def discarded_of(database: Database, streams: Collection[str]) -> dict[str, frozenset[int]]:
     """The versions of some streams that were left out by decision; streams without are missing."""
     found: defaultdict[str, set[int]] = defaultdict(set)
-    for stream, version in await database.rows(text("discarded_of"), keys=_keys(streams)):
+    for stream, version in await database.execute(text("discarded_of"), keys=_keys(streams)):
         found[stream].add(version)
     return {stream: frozenset(versions) for stream, versions in found.items()}
 

@@ -60,9 +60,9 @@ async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: s
     there = await _there(connection)
     missing = [make for index, make in wanted(catalogue).items() if index not in there]
     for make in missing:
-        await connection.rows(make)
+        await connection.execute(make)
     if missing:
-        await connection.rows(text("await_indexes"))
+        await connection.execute(text("await_indexes"))
     await checkpoint.create_checkpoints(connection, topic, partitions)
 
 
@@ -83,5 +83,5 @@ async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -
 
 
 async def _there(connection: GraphConnection) -> set[Index]:
-    rows = await connection.rows(text("indexes"))
+    rows = await connection.execute(text("indexes"))
     return {Index(name, tuple(properties or ()), unique) for name, properties, unique in rows if name}

@@ -60,7 +60,7 @@ class Loader:
                     states[stream_of(HOLON, holon.id)] = holon
         if relationships and (types := await self._occurring_types()):
             query = statement("relationships_load", self._catalogue, relationship_types=types)
-            rows = (await self._connection.rows(query, ids=relationships))[0][0]
+            rows = (await self._connection.execute(query, ids=relationships))[0][0]
             with _torn_reads(RELATIONSHIP):
                 for row in rows:
                     relationship = relationship_of(*row)
@@ -90,12 +90,12 @@ def _torn_reads(kind: str) -> Iterator[None]:
 
 async def holon_rows(connection: GraphConnection, ids: Sequence[str]) -> list[list[Any]]:
     """Labels and properties of those of these ids that are holons, in any order. Raises GraphUnavailable."""
-    rows: list[list[Any]] = (await connection.rows(text("holons_load"), ids=list(ids)))[0][0]
+    rows: list[list[Any]] = (await connection.execute(text("holons_load"), ids=list(ids)))[0][0]
     return rows
 
 
 async def occurring_types(database: GraphConnection | Transaction, catalogue: Catalogue) -> list[str]:
     """The relationship types of which the graph has any, sorted. Raises GraphUnavailable."""
     names = sorted(catalogue.relationship_types)
-    (counts,) = await database.rows(count_statement(catalogue, names))
+    (counts,) = await database.execute(count_statement(catalogue, names))
     return [name for name, count in zip(names, counts, strict=True) if count]

@@ -65,7 +65,7 @@ class Neo4jReads:
         prefilter = holon_prefilter(filters)
 
         async def fetch(floor: str, size: int) -> Fetched[Holon]:
-            rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter)
+            rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter)
             holons, _ = await read_holons(self._connection, rows)
             return Fetched(len(rows), holons.values())
 
@@ -108,7 +108,7 @@ class Neo4jReads:
         parameters = {"ids": list(ids), "filter": relationship_prefilter(filters)}
         if is_exact(filters):
             query = statement("hop", self._catalogue, relationship_types=known, direction=direction)
-            return set((await self._connection.rows(query, **parameters))[0][0])
+            return set((await self._connection.execute(query, **parameters))[0][0])
         assert filters is not None
         query = statement("hop_relationships", self._catalogue, relationship_types=known, direction=direction)
         passing = filter(filters.matches, (await _unchanged(self._read_edges, query, parameters)).values())
@@ -161,14 +161,14 @@ class Neo4jReads:
         prefilter = relationship_prefilter(filters)
 
         async def fetch(floor: str, size: int) -> Fetched[Relationship]:
-            rows = await self._connection.rows(query, after=floor, limit=size, filter=prefilter, **parameters)
+            rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter, **parameters)
             found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
             return Fetched(len(rows), found.values())
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
 
     async def _read_edges(self, query: str, parameters: dict[str, Any]) -> dict[str, Relationship]:
-        rows = await self._connection.rows(query, **parameters)
+        rows = await self._connection.execute(query, **parameters)
         return await read_relationships(self._connection, self._catalogue, rows)
 
 

@@ -48,7 +48,7 @@ class Neo4jGraphStore(SemanticGraphStore):
             self._partitions = len(await self.checkpoints())
         stream = stream_of(HOLON, holon_id)
         partition = partition_of(stream, self._partitions)
-        rows = await self._connection.rows(
+        rows = await self._connection.execute(
             text("holon_read"), topic=self._topic, partition=partition, id=holon_id, key=parked_key(stream)
         )
         if not rows:

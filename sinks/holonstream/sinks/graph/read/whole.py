@@ -96,7 +96,7 @@ async def read_relationships(
 async def _locked(connection: GraphConnection, query: str, ids: list[str]) -> list[list[Any]]:
     if not ids:
         return []
-    return await retry_deadlock(partial(connection.rows, query, ids=sorted(ids)), Deadlock)  # one lock order for all
+    return await retry_deadlock(partial(connection.execute, query, ids=sorted(ids)), Deadlock)  # one lock order for all
 
 
 def _identity(properties: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class GraphReader:
     def __init__(self, connection: GraphConnection, catalogue: Catalogue) -> None:
         self._connection, self._catalogue = connection, catalogue
 
-    async def rows(self, streams: Sequence[str]) -> dict[str, list[Row]]:
+    async def rows_of(self, streams: Sequence[str]) -> dict[str, list[Row]]:
         """All that the graph has of some streams' entities, by stream.
 
         Not guaranteed: that a row is of one version. While an entity is written Neo4j may show some properties of
@@ -59,12 +59,12 @@ class GraphReader:
             (holons if kind == HOLON else relationships).append(entity)
         found: defaultdict[str, list[Row]] = defaultdict(list)
         if holons:
-            for i, labels, properties in (await self._connection.rows(text("verify_holons"), ids=holons))[0][0]:
+            for i, labels, properties in (await self._connection.execute(text("verify_holons"), ids=holons))[0][0]:
                 if (node := of_node(labels, properties)) is not None:
                     found[stream_of(HOLON, i)].append(node)
         if relationships and (types := await occurring_types(self._connection, self._catalogue)):
             query = statement("verify_relationships", self._catalogue, relationship_types=types)
-            for i, *columns in (await self._connection.rows(query, ids=relationships))[0][0]:
+            for i, *columns in (await self._connection.execute(query, ids=relationships))[0][0]:
                 found[stream_of(RELATIONSHIP, i)].append(of_edge(*columns))
         return found
 

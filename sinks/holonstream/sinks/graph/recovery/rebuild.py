@@ -49,7 +49,7 @@ class ReplayMark:
 
 async def content(connection: GraphConnection, topic: str) -> Content:
     """What the graph holds. Raises SharedGraph when it also follows another topic, GraphUnavailable."""
-    ((nodes, offset, topics),) = await connection.rows(text("replay_content"))
+    ((nodes, offset, topics),) = await connection.execute(text("replay_content"))
     if others := sorted(set(topics) - {topic}):
         raise SharedGraph(f"{connection} also follows {', '.join(others)}: it cannot be rebuilt from {topic} alone")
     return Content(nodes, offset, topics)
@@ -57,19 +57,19 @@ async def content(connection: GraphConnection, topic: str) -> Content:
 
 async def mark(connection: GraphConnection, topic: str) -> ReplayMark | None:
     """The replay that makes the graph, None when there is none. Raises GraphUnavailable."""
-    rows = await connection.rows(text("replay_mark"), topic=topic)
+    rows = await connection.execute(text("replay_mark"), topic=topic)
     return ReplayMark(*rows[0]) if rows else None
 
 
 async def set_mark(connection: GraphConnection, topic: str, suffix: str, state: State) -> None:
     """Note how far the replay is. Raises GraphUnavailable."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    await connection.rows(text("replay_mark_set"), topic=topic, suffix=suffix, state=state, now=now)
+    await connection.execute(text("replay_mark_set"), topic=topic, suffix=suffix, state=state, now=now)
 
 
 async def delete_mark(connection: GraphConnection, topic: str) -> None:
     """The replay is over. Raises GraphUnavailable."""
-    await connection.rows(text("replay_mark_delete"), topic=topic)
+    await connection.execute(text("replay_mark_delete"), topic=topic)
 
 
 async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
@@ -79,21 +79,21 @@ async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
     """
     await delete_mark(connection, topic)
     await set_mark(connection, topic, suffix, "wiping")
-    await connection.rows(text("replay_wipe_checkpoints"))
-    await connection.rows(text("replay_wipe_decisions"))
-    await connection.rows(text("replay_wipe_relationships"))
-    await connection.rows(text("replay_wipe_holons"))
+    await connection.execute(text("replay_wipe_checkpoints"))
+    await connection.execute(text("replay_wipe_decisions"))
+    await connection.execute(text("replay_wipe_relationships"))
+    await connection.execute(text("replay_wipe_holons"))
 
 
 async def decisions_before(connection: GraphConnection, topic: str) -> list[DiscardedEvent]:
     """The decisions that the graph had before it was wiped. Raises GraphUnavailable."""
-    rows = await connection.rows(text("replay_decisions_before"), topic=topic)
+    rows = await connection.execute(text("replay_decisions_before"), topic=topic)
     return [DiscardedEvent(*row) for row in rows]
 
 
 async def forget_decisions_before(connection: GraphConnection, topic: str) -> None:
     """Those that were needed have been taken over. Raises GraphUnavailable."""
-    await connection.rows(text("replay_decisions_forget"), topic=topic)
+    await connection.execute(text("replay_decisions_forget"), topic=topic)
 
 
 async def take_over(redriver: Redriver, decisions: list[DiscardedEvent]) -> int:

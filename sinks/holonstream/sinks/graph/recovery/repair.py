@@ -72,10 +72,10 @@ async def remove_loose(
     """
     if nodes:
         types = sorted(catalogue.holon_types)
-        await connection.rows(text("repair_loose_nodes"), elements=list(nodes), types=types)
+        await connection.execute(text("repair_loose_nodes"), elements=list(nodes), types=types)
     if edges:
         types = sorted(catalogue.relationship_types)
-        await connection.rows(text("repair_loose_edges"), elements=list(edges), types=types)
+        await connection.execute(text("repair_loose_edges"), elements=list(edges), types=types)
 
 
 async def _repair(
@@ -101,9 +101,9 @@ async def _repair(
 
 async def _write_holons(transaction: Transaction, states: dict[str, State | None]) -> None:
     if rows := [holon_row(state) for state in states.values() if isinstance(state, Holon)]:
-        await transaction.rows(text("repair_holons"), rows=rows)
+        await transaction.execute(text("repair_holons"), rows=rows)
     if ids := [_id_of(stream) for stream, state in states.items() if state is None and _is_holon(stream)]:
-        await transaction.rows(text("repair_bare"), ids=ids)
+        await transaction.execute(text("repair_bare"), ids=ids)
 
 
 async def _write_relationships(

@@ -56,13 +56,13 @@ def changes(pairs: Iterable[tuple[State | None, State]]) -> Changes:
 async def perform(transaction: Transaction, catalogue: Catalogue, todo: Changes) -> None:
     """Run the statements of some changes."""
     if todo.retyped:
-        await transaction.rows(text("holons_retype"), rows=todo.retyped)
+        await transaction.execute(text("holons_retype"), rows=todo.retyped)
     if todo.holons:
-        await transaction.rows(text("holons_write"), rows=todo.holons)
+        await transaction.execute(text("holons_write"), rows=todo.holons)
     for name, ids in todo.deleted.items():
-        await transaction.rows(statement("relationships_delete", catalogue, relationship_types=[name]), ids=ids)
+        await transaction.execute(statement("relationships_delete", catalogue, relationship_types=[name]), ids=ids)
     if todo.created:
-        await transaction.rows(text("ends_write"), ids=todo.ends)
-        await transaction.rows(text("relationships_create"), rows=todo.created)
+        await transaction.execute(text("ends_write"), ids=todo.ends)
+        await transaction.execute(text("relationships_create"), rows=todo.created)
     for name, rows in todo.updated.items():
-        await transaction.rows(statement("relationships_update", catalogue, relationship_types=[name]), rows=rows)
+        await transaction.execute(statement("relationships_update", catalogue, relationship_types=[name]), rows=rows)
