@@ -1,7 +1,7 @@
 """The graph sink against the bare driver.
 
 A loop over the driver sends the sink's own UNWIND statement with rows made beforehand, one row per event; the sink
-starts from records. Both write runs of 5,000. Rounds alternate; ratios are of medians. The graph is emptied.
+starts from records. Both write batches of 5,000. Rounds alternate; ratios are of medians. The graph is emptied.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from holonstream.sinks.graph.write.sink import GraphSink
 from tests.support.records import Record, records_of
 
 TOPIC = "bench.events"
-RUN = 5_000  # events of a run
-RUNS = 4  # runs of a round
+BATCH = 5_000  # events
+BATCHES = 4  # of a round
 ROUNDS = 4
 PROMISED = {"create": 0.9, "cold update": 0.6, "hot set": 4.0}
 CATALOGUE = Catalogue.load()
@@ -98,9 +98,9 @@ class Log:
 async def bare(driver: AsyncDriver, statements: Sequence[str], rows: Sequence[dict[str, Any]]) -> float:
     """Events per second of a loop over the driver."""
     began = perf_counter()
-    for start in range(0, len(rows), RUN):
+    for start in range(0, len(rows), BATCH):
         async with driver.session() as session, await session.begin_transaction() as transaction:
-            part = rows[start : start + RUN]
+            part = rows[start : start + BATCH]
             for statement in statements:
                 result = await transaction.run(statement, rows=part)
                 await result.consume()
@@ -113,8 +113,8 @@ async def sunk(sink: GraphSink, records: Sequence[Record]) -> float:
     first = await sink.assign(TOPIC, 0, None)
     records = [Record(first + record.offset, record.key, record.value) for record in records]
     began = perf_counter()
-    for start in range(0, len(records), RUN):
-        part = records[start : start + RUN]
+    for start in range(0, len(records), BATCH):
+        part = records[start : start + BATCH]
         written = await sink.write(Batch(TOPIC, 0, part, part[-1].offset + 1))
         assert written.applied == len(part)
     return len(records) / (perf_counter() - began)
@@ -126,7 +126,7 @@ Path = tuple[Sequence[str], Callable[[str], list[Event]]]
 
 def paths(number: int) -> dict[str, Path]:
     """What a round measures, by name."""
-    count = RUN * RUNS
+    count = BATCH * BATCHES
     dice = random.Random(number)
     names = [f"{number:02}-{i:06}" for i in range(count)]
     dice.shuffle(names)
@@ -140,8 +140,11 @@ def paths(number: int) -> dict[str, Path]:
         "create": (update, lambda k: [person(k + n, i) for i, n in enumerate(names)]),
         "cold update": (update, lambda k: [promoted(k + n, i) for i, n in enumerate(names)]),
         "hot set": (update, lambda k: [promoted(k + n, i) for i, n in enumerate(mixed)]),
-        "relationship create": (seat, lambda k: [seated(k + n, k + names[-1 - i]) for i, n in enumerate(names[:RUN])]),
-        "relationship end": (leave, lambda k: [left(k + n) for n in names[:RUN]]),
+        "relationship create": (
+            seat,
+            lambda k: [seated(k + n, k + names[-1 - i]) for i, n in enumerate(names[:BATCH])],
+        ),
+        "relationship end": (leave, lambda k: [left(k + n) for n in names[:BATCH]]),
     }
 
 

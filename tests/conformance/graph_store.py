@@ -1,6 +1,6 @@
 """What every graph store must answer (`sinks.store`): subclass GraphStoreContract and say how it comes to hold events.
 
-The data are events, folded by whoever holds them, so that the suite tests writing and reading at once.
+The data are events, folded by the store's own means, so that the suite tests writing and reading at once.
 """
 
 from __future__ import annotations

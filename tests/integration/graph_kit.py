@@ -1,4 +1,4 @@
-"""What the graph's tests share: an initialised graph, runs of events into it, and what came out."""
+"""Shared by the graph's tests: an initialised graph, batches of events into it, and what came out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def ready(uri: str, partitions: int = PARTITIONS) -> AsyncIterator[GraphCo
 def sink(
     connection: GraphConnection, letters: Letters | None = None, *, cached: int = 4096, group: int = 3
 ) -> GraphSink:
-    """A sink; the group is small, so that a run of a test has several."""
+    """A sink; the group is small, so that a batch of a test has several."""
     publish = (Letters() if letters is None else letters).publish
     return GraphSink(connection, CATALOGUE, TOPIC, publish, cached_states=cached, group=group)
 
@@ -54,12 +54,12 @@ def partitioned(log: Sequence[RecordedEvent], partitions: int = PARTITIONS) -> l
 async def feed(
     into: GraphSink, log: Sequence[RecordedEvent], size: int = 7, partitions: int = PARTITIONS
 ) -> list[WriteResult]:
-    """Write a log in runs of `size`, partition by partition, from offset 0."""
+    """Write a log in batches of `size`, partition by partition, from offset 0."""
     written = []
     for partition, records in enumerate(partitioned(log, partitions)):
         await into.assign(TOPIC, partition, None)
-        for run in batches_of(records, size, TOPIC, partition):
-            written.append(await into.write(run))
+        for batch in batches_of(records, size, TOPIC, partition):
+            written.append(await into.write(batch))
     return written
 
 

@@ -55,7 +55,7 @@ async def parked(connection: GraphConnection) -> list[tuple[str, int, int]]:
 
 
 async def write_all(into: GraphSink, log: Sequence[RecordedEvent]) -> tuple[int, int]:
-    """One run per partition, all in one call; how many events were applied, and how many dead-lettered."""
+    """One batch per partition, all in one call; how many events were applied, and how many dead-lettered."""
     batches = []
     for partition, records in enumerate(partitioned(log)):
         assert await into.assign(TOPIC, partition, None) == 0
@@ -133,7 +133,7 @@ async def test_of_two_that_do_not_go_together_the_later_one_is_guilty(neo4j_uri:
 async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_search_goes_on(
     neo4j_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every statement in turn is the one that the server does not answer; the worker then tries the same run again."""
+    """Every statement in turn is the one that the server does not answer; the worker then retries the same batch."""
     async with ready(neo4j_uri, 1) as connection, somebodys(connection, INDEX):
         log = log_of(*innocent(3), modified("p1", email=TOO_LONG), person("after"))
         letters = Letters()
@@ -207,7 +207,7 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
         await into.assign(TOPIC, 0, None)
         batch = Batch(TOPIC, 0, records_of(log), len(log))
 
-        # an index that the statements need; who relies on it is told by the check
+        # an index that the statements need: the check finds that it is missing
         await connection.execute("DROP CONSTRAINT holonstream_OCCUPIES")
         await connection.execute("CREATE CONSTRAINT test_somebodys FOR (p:Person) REQUIRE p.n IS UNIQUE")
         try:

@@ -1,4 +1,4 @@
-"""The plans of all statements, as the server would run them: none looks through the graph for what it knows by id.
+"""The plans of all statements, as the server would run them: none scans the graph for what it knows by id.
 
 Plans are read over an empty graph, too: there the planner would rather scan, and keep the plan while the graph fills.
 """
@@ -59,7 +59,7 @@ BY_ID = {
 FEW = {"checkpoints", "checkpoints_create", "parked_in", "parked_streams"}  # of checkpoints, parked streams and
 FEW |= {"discard", "discarded_events", "discarded_of"}  # discarded events there are a handful
 PAGES = {"holons_query", "relationships_query"}
-EVERYTHING = {  # of commands that look at the whole graph
+EVERYTHING = {  # of commands that read the whole graph
     "repair_loose_nodes",
     "repair_loose_edges",
     "verify_nodes",
@@ -99,7 +99,7 @@ def operators(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def scans(plan: dict[str, Any], *, allowed: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """The operators that look through many nodes or relationships."""
+    """The operators that scan nodes or relationships."""
     return [
         (name, details)
         for name, details in operators(plan)

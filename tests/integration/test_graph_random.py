@@ -1,4 +1,4 @@
-"""Random histories: written in runs of any size, the graph is the fold, and every query answers as memory does."""
+"""Random histories: written in batches of any size, the graph is the fold, and every query answers as memory does."""
 
 from __future__ import annotations
 

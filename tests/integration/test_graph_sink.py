@@ -92,7 +92,7 @@ async def test_twice_is_once(neo4j_uri: str) -> None:
         for batch in batches_of(records, 7, TOPIC):
             await first.write(batch)
         before = await graph(connection)
-        # the same worker again, a new one from its own checkpoint, and one that is handed a run that overlaps it
+        # the same worker again, a new one from its own checkpoint, and one that is given a batch that overlaps it
         for batch in batches_of(records, 7, TOPIC):
             written = await first.write(batch)
             assert (written.applied, written.skipped, written.dead) == (0, len(batch.records), 0)
@@ -269,7 +269,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
             "reason": letters[0].reason,
             "since": 5,
         }
-        # a reader is not told that the parked events are there
+        # for a reader the parked events are not there
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
         assert (await store.read_holon("m")).checkpoint_position == 4
         assert await store.get_holon("m", at_least=Token({"holon/m": 3}), deadline=0.1) is not None
@@ -299,7 +299,7 @@ async def test_undecodable_records_are_dead_lettered_and_the_rest_goes_on(neo4j_
             (0, None, None),
             (2, None, None),
             (3, None, None),
-            (4, "holon/b", 1),  # it tells its place: the stream is parked, as the next event would be a hole
+            (4, "holon/b", 1),  # its place can be read: the stream is parked, as the next event would be a hole
             (5, "holon/b", 2),
         ]
         assert [letter.value for letter in letters][:2] == [b"\xff", deep]
@@ -375,7 +375,7 @@ async def test_cached_states_do_not_survive_a_failed_transaction(neo4j_uri: str)
         with pytest.raises(GraphUnavailable):
             await into.write(Batch(TOPIC, 0, [records[1], Record(2, None, b"bad")], 3))
         into._publish = publish
-        # had the failed run's state stayed, version 2 would now be skipped
+        # had the failed batch's state stayed, version 2 would now be skipped
         for batch in batches_of(records[1:], 1, TOPIC):
             await into.write(batch)
         assert await graph(connection) == states_of(log)
@@ -399,7 +399,7 @@ async def test_an_unknown_outcome_is_found_out(neo4j_uri: str) -> None:
 
 @in_loop
 async def test_a_redriven_partition_is_read_again(neo4j_uri: str) -> None:
-    """Who else writes a partition's entities raises the epoch: cached states and parked streams are then read anew."""
+    """An operator's command raises the epoch: cached states and parked streams are then read again."""
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a", n=0), event("PersonModified", ["a"], properties={"m": 1}))
         batches = batches_of(records_of(log), 1, TOPIC)

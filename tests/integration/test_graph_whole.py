@@ -1,7 +1,7 @@
-"""Readers beside a writer: no entity is a mixture of two versions, and no position is told before what led to it.
+"""Readers beside a writer: no entity is a mixture of two versions, and no position is visible before its events.
 
 Neo4j shows transactions while they are being applied. The first test fails when the store builds whatever it reads
-(`is_whole` always true), the second within a few runs when readers go by the checkpoints' `position`, not `visible`.
+(`is_whole` always true), the second within a few tries when readers go by the checkpoints' `position`, not `visible`.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ async def write_each(connection: GraphConnection, log: list[RecordedEvent], size
     """One transaction after the other, all in one partition."""
     into = sink(connection, group=1000)
     await into.assign(TOPIC, 0, None)
-    for run in batches_of(records_of(log), size, TOPIC):
-        await into.write(run)
+    for batch in batches_of(records_of(log), size, TOPIC):
+        await into.write(batch)
 
 
 @in_loop
@@ -109,7 +109,7 @@ async def test_an_entity_that_is_being_written_is_read_as_one_of_its_versions(ne
 
 @in_loop
 async def test_a_relationship_that_is_made_anew_is_read_as_one_of_its_versions(neo4j_uri: str) -> None:
-    """Made anew with other ends or another type it is another edge, and the old one is deleted."""
+    """Made again with other ends or another type it is another edge, and the old one is deleted."""
     async with ready(neo4j_uri, 1) as connection:
         ends = [("p", "q", "OCCUPIES"), ("q", "p", "MEMBER_OF")]
         log = log_of(
@@ -146,18 +146,18 @@ async def test_a_position_is_visible_only_when_all_that_led_to_it_is(neo4j_uri: 
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
         versions = {e.position: e.version for e in log}
 
-        async def look(name: str) -> None:
+        async def read(name: str) -> None:
             read = await store.read_holon(name)
             position = read.checkpoint_position or 0
             assert position == 0 or (read.holon is not None and read.holon.version >= versions[position])
 
-        await beside(write_each(connection, log, len(names)), [partial(look, name) for name in names[::30]])
+        await beside(write_each(connection, log, len(names)), [partial(read, name) for name in names[::30]])
         token = Token({f"holon/{names[-1]}": log[-1].position})
         assert {h.version for h in await store.query_holons_by_type("Person", at_least=token)} == {rounds + 1}
 
 
 @in_loop
-async def test_what_somebody_else_has_changed_is_told_and_not_kept(neo4j_uri: str) -> None:
+async def test_what_somebody_else_has_changed_is_returned_and_not_cached(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         await feed(sink(connection), log_of(person("a", rank="O-1"), person("b"), started("r", "a", "b")), partitions=1)
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)

@@ -1,6 +1,6 @@
 """Redrive and discard against a real graph and a real log, while workers write.
 
-The cause that is mended is the usual one: workers and redrive have different schemas. ``PersonModified`` has a second
+The cause that is fixed is the usual one: workers and redrive have different schemas. ``PersonModified`` has a second
 version here, which only the redrive knows.
 """
 
@@ -171,7 +171,7 @@ async def test_a_later_event_that_does_not_apply_parks_again_from_there(neo4j_ur
         assert "measurements" in done.parked.reason
         assert [done.parked] == await redriver.parked()
         assert await graph(connection) == fold(log.newer, events[:2])
-        # a reader with a token is not told that the rest is there
+        # for a reader with a token the rest is not there
         assert (await Neo4jGraphStore(connection, CATALOGUE, TOPIC).read_holon("m")).checkpoint_position == (
             events[2].position - 1
         )
@@ -316,7 +316,7 @@ async def test_a_redrive_waits_for_a_transaction_of_the_worker_and_goes_up_to_it
 async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_other(
     neo4j_uri: str, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the redrive is in its transaction: a run of another partition is written, one of its own waits for the
+    """While the redrive is in its transaction: a batch of another partition is written, one of its own waits for the
     commit and is then written whole, the unparked stream in order."""
     async with ready(neo4j_uri) as connection, reopened(neo4j_uri) as mine, reopened(neo4j_uri) as third:
         events = log.append(
@@ -412,7 +412,7 @@ async def test_redriving_without_end_while_workers_write_loses_and_repeats_nothi
                 redriven += len(await all_of(redriver))
             return redriven + len(await all_of(redriver))
 
-        async with asyncio.TaskGroup() as both:  # whoever fails ends the others
+        async with asyncio.TaskGroup() as both:  # one that fails ends the others
             redriving = both.create_task(redrive())
             async with asyncio.TaskGroup() as workers:
                 working = [workers.create_task(work(n, records)) for n, records in enumerate(partitioned(events))]
@@ -423,7 +423,7 @@ async def test_redriving_without_end_while_workers_write_loses_and_repeats_nothi
         assert await graph(connection) == fold(log.newer, events)
 
 
-# --- a graph made anew ---
+# --- a rebuilt graph ---
 
 
 @in_loop
@@ -476,7 +476,7 @@ async def test_a_decision_that_is_not_needed_any_more_is_not_taken_over(neo4j_ur
 
 
 @in_loop
-async def test_a_graph_that_several_pipelines_write_is_not_made_anew(neo4j_uri: str) -> None:
+async def test_a_graph_that_several_pipelines_write_is_not_rebuilt(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         await initialise(connection, CATALOGUE, "another.events", 1)
         with pytest.raises(rebuild.SharedGraph, match=r"also follows another\.events"):

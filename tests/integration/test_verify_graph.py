@@ -105,8 +105,8 @@ async def write(into: GraphSink, log: Sequence[RecordedEvent]) -> None:
     """Write a log from its start; what was written before is skipped."""
     for partition, records in enumerate(partitioned(log)):
         await into.assign(TOPIC, partition, None)
-        for run in batches_of(records, 1000, TOPIC, partition):
-            await into.write(run)
+        for batch in batches_of(records, 1000, TOPIC, partition):
+            await into.write(batch)
 
 
 @pytest.fixture
@@ -585,7 +585,7 @@ def test_a_worker_with_cached_states_goes_on_from_the_repaired_ones(world: World
         done = await asyncio.to_thread(world.verify, "--repair", code=1)
         (finding,) = done["findings"]
         assert (finding["stream"], finding["event"]["version"], finding["repaired"]) == (stream, 4, True)
-        # the worker goes on with its next run, and does not bring the wrong state back
+        # the worker goes on with its next batch, and does not bring the wrong state back
         log = await asyncio.to_thread(world.append, modified("p-1", name="Ada K."))
         (written,) = await running.write_batches(batches_of(partitioned(log)[partition], 1000, TOPIC, partition))
         assert written.applied == 1

@@ -1,4 +1,4 @@
-"""The fold of a run: holes, parking, garbage collection, work in the background."""
+"""The fold of a batch: holes, parking, garbage collection, work in the background."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_collection_is_paused_and_comes_back_even_after_an_error() -> None:
     try:
         with collection_paused():
             pass
-        assert not gc.isenabled()  # whoever turned it off meant it
+        assert not gc.isenabled()  # it was off before, so it stays off
     finally:
         gc.enable()
 

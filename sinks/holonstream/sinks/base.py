@@ -1,9 +1,9 @@
-"""What a sink is: a store that follows the log.
+"""A sink: a store that follows the log.
 
-A worker hands a sink *batches*: consecutive records of ONE partition, in order; at each call one batch of every
+A worker gives a sink *batches*: consecutive records of ONE partition, in order; at each call one batch of every
 partition that has something to write. Guaranteed to a sink: batches of a partition come in order, one call after the
 other, and none is dropped. Not guaranteed: that a batch comes only once (a kill or a rebalance brings it again), or
-that a worker still owns the partition when it writes. A sink therefore makes its own effect idempotent.
+that the worker still owns the partition when it writes. So a sink must be idempotent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 
 class RawRecord(Protocol):
-    """A record as the log's transport gives it."""
+    """A record as Kafka's consumer gives it."""
 
     @property
     def offset(self) -> int: ...
@@ -34,7 +34,7 @@ class Batch:
     next_offset: int
 
     def cut(self, count: int) -> tuple[Batch, Batch]:
-        """Its first `count` records, and the others: more than none each."""
+        """Its first `count` records, and the others; neither part may be empty."""
         first, others = self.records[:count], self.records[count:]
         return (
             Batch(self.topic, self.partition, first, others[0].offset),
@@ -82,7 +82,7 @@ PublishDeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What a batch came to."""
+    """The result of writing a batch."""
 
     applied: int
     """events that the store now reflects"""
@@ -104,7 +104,7 @@ class Sink(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
         """Take a partition; returns the offset to read from, None for the consumer group's own.
@@ -113,19 +113,20 @@ class Sink(Protocol):
         """
 
     def revoke(self, topic: str, partition: int) -> None:
-        """Give a partition back: drop what is remembered of it."""
+        """Give a partition back: forget what is remembered of it."""
 
     async def write_batches(self, batches: Sequence[Batch]) -> list[WriteResult]:
-        """Apply batches of different partitions; what each came to, in the same order.
+        """Apply batches of different partitions; returns their results in the same order.
 
-        Raises Unavailable (try again), CheckpointMoved (another worker has one of the partitions), anything else is a
-        bug. Some of the batches may be applied then, in part or whole: to write them again must do no harm.
+        Raises Unavailable (a retry can help) and CheckpointMoved (another worker has one of the partitions); anything
+        else is a bug. After an error some of the batches may be applied, in part or whole: writing them again must do
+        no harm.
         """
 
 
 @runtime_checkable
 class Answering(Protocol):
-    """A sink whose store can be asked whether it answers, also when there is nothing to write."""
+    """A sink that can check that its store answers, also when there is nothing to write."""
 
     async def ping(self) -> None:
-        """Ask the store. Raises Unavailable."""
+        """Check that the store answers. Raises Unavailable."""

@@ -6,11 +6,11 @@ from holonstream.schemas.errors import HolonstreamError, Unavailable
 
 
 class GraphUnavailable(Unavailable):
-    """Neo4j cannot be reached or asks to try again."""
+    """Neo4j cannot be reached, or is busy: a retry can help."""
 
 
 class CacheUnavailable(Unavailable):
-    """Redis cannot be reached or asks to try again."""
+    """Redis cannot be reached, or is busy: a retry can help."""
 
 
 class PartitionsAdded(HolonstreamError):

@@ -1,6 +1,6 @@
-"""The graph store in memory, over folded states: the plainest reading of the contract in `sinks.store`.
+"""The graph store in memory, over folded states: the simplest implementation of `sinks.store`.
 
-For tests, for small data, and as the measure that Neo4jGraphStore is held against.
+For tests and small data; Neo4jGraphStore is tested against it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Queries of the graph store as JSON: ``{"method": "queryHolonsByType", "args": ["Person", {"status": "active"}]}``.
 
-Names and argument order are the domain catalogue's (section 4.1), so that a question can be kept in a file and asked of
-any store. Unknown names are BadData: a misspelt filter would else match everything.
+Names and argument order are those of docs/domain.md, Queries, so that a query can be kept in a file and sent to any
+store. Unknown names raise BadData: a misspelt filter would otherwise match everything.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def pattern(document: Mapping[str, Any]) -> Pattern:
 
 
 async def ask(store: SemanticGraphStore, method: str, args: Sequence[Any]) -> Answer:
-    """The answer of a store to a query given as JSON values; a lone holon comes as a list of one.
+    """A store's answer to a query given as JSON values; that of ``getHolon`` is a list of one or none.
 
-    Raises BadData for a query that is none, and what the store raises.
+    Raises BadData when there is no such query, and what the store raises.
     """
     given = [*args, None, None, None, None]
 

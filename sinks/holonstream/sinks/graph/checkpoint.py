@@ -6,8 +6,8 @@ of its own, after the commit: Neo4j applies a committed transaction piece by pie
 before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by operators' writes
 (redrive, repair), so that a worker notices them.
 
-Whoever writes a partition first takes the write lock of its checkpoint, and a writer holds that until its transaction
-is applied. So a function here that takes the lock finds everything that was committed before it.
+A writer of a partition first takes the write lock of its checkpoint, and holds it until its transaction is applied. So
+a function here that takes the lock finds everything that was committed before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The one place that talks to the Neo4j driver, and that turns its errors into ours.
+"""The one place that uses the Neo4j driver and turns its errors into ours.
 
-Down, busy, deadlocked or out of memory is GraphUnavailable: the caller tries again. What the server refuses (a wrong
-password, a statement it cannot run, a value that breaks a constraint) is GraphRefused: trying again cannot help.
+A server that is down, busy, out of memory or in a deadlock raises GraphUnavailable: a retry can help. What the server
+refuses (a wrong password, a statement it cannot run, a value that breaks a constraint) raises GraphRefused: a retry
+cannot help.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from holonstream.sinks.errors import GraphUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds
 ACQUIRE_TIMEOUT = 30.0  # seconds to wait for a free connection of the pool
-TRANSACTION_TIMEOUT = 120.0  # seconds; after it the server drops a transaction, with the locks of a client that hangs
+TRANSACTION_TIMEOUT = 120.0  # seconds, then the server ends a transaction and frees the locks of a client that hangs
 STREAM_SIZE = 500  # rows that a stream asks for at a time
-IDLE_CHECK = 30.0  # seconds without use after which a pooled connection is tried before it is trusted
+IDLE_CHECK = 30.0  # seconds without use, then a pooled connection is checked before it is used
 
-_TRY_AGAIN = (
+_RETRIABLE = (
     "Neo.TransientError.",
     "Neo.DatabaseError.",
     "Neo.ClientError.Transaction.TransactionTimedOut",
@@ -48,18 +49,18 @@ _FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
 
 
 class GraphRefused(HolonstreamError):
-    """Neo4j refuses what is asked of it: credentials, configuration or a statement. Not for retrying."""
+    """Neo4j refuses credentials, configuration or a statement: a retry cannot help."""
 
     detail = ""
-    """what the server says where that may quote values: for parked marks and dead letters, never for a log"""
+    """the server's message, which may quote values: for parked streams and dead letters, never for a log"""
 
 
 class ExecutionFailed(GraphUnavailable):
-    """Neo4j gave a statement up and has no name for the reason: trouble of its own, or a value that is too large for
-    an index; the sink finds out which (`sinks.graph.write.bisect`)."""
+    """Neo4j could not run a statement and does not say why: a fault of its own, or a value that is too large for an
+    index. The sink finds out which (`sinks.graph.write.bisect`)."""
 
     detail = ""
-    """as of GraphRefused"""
+    """as for GraphRefused"""
 
 
 class OutOfMemory(GraphUnavailable):
@@ -69,7 +70,7 @@ class OutOfMemory(GraphUnavailable):
 
 
 class Deadlock(GraphUnavailable):
-    """Two transactions wait for each other's locks, and the server gave this one up; nothing of it is written."""
+    """Two transactions waited for each other's locks, and the server rolled this one back."""
 
 
 R = TypeVar("R", GraphRefused, ExecutionFailed)
@@ -90,7 +91,7 @@ def neo4j_errors(address: str) -> Iterator[None]:
             raise _detailed(ExecutionFailed(text), detail) from error
         if "OutOfMemory" in code:
             raise OutOfMemory(text) from error
-        if code.startswith(_TRY_AGAIN) or error.is_retryable():
+        if code.startswith(_RETRIABLE) or error.is_retryable():
             raise GraphUnavailable(text) from error
         raise _detailed(GraphRefused(text), detail) from error
     except ConfigurationError as error:
@@ -143,7 +144,7 @@ class GraphConnection:
         return f"GraphConnection({self.uri!r}, database={self.database!r})"
 
     async def open(self) -> None:
-        """Connect, and find out whether the server answers. Raises GraphUnavailable or GraphRefused."""
+        """Connect and check that the server answers. Raises GraphUnavailable or GraphRefused."""
         if self._driver is not None:
             return
         with neo4j_errors(self.uri):
@@ -167,7 +168,7 @@ class GraphConnection:
         self._driver = driver
 
     async def ping(self) -> None:
-        """Find out whether the server answers now. Raises GraphUnavailable or GraphRefused."""
+        """Check that the server answers. Raises GraphUnavailable or GraphRefused."""
         if self._driver is None:
             raise GraphUnavailable(f"Neo4j at {self.uri}: the connection is not open")
         with neo4j_errors(self.uri):
@@ -187,7 +188,7 @@ class GraphConnection:
         await self.close()
 
     async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
-        """Run a statement in a transaction of its own; its rows."""
+        """Run a statement in a transaction of its own, and return its rows."""
         with neo4j_errors(self.uri):
             async with self._session() as session:
                 result = await session.run(_query(statement), _quiet(parameters))
@@ -195,7 +196,7 @@ class GraphConnection:
 
     @asynccontextmanager
     async def stream(self, statement: str, **parameters: Any) -> AsyncIterator[AsyncIterator[list[Any]]]:
-        """Run a statement in a transaction of its own; its rows, as they come."""
+        """Run a statement in a transaction of its own, and yield its rows as they come."""
         async with self._session(fetch_size=STREAM_SIZE) as session:
             with neo4j_errors(self.uri):
                 result = await session.run(_query(statement), parameters)
@@ -208,7 +209,7 @@ class GraphConnection:
             yield rows()
 
     async def plan(self, statement: str, **parameters: Any) -> dict[str, Any]:
-        """The plan that the server would run a statement by; nothing is run."""
+        """The plan by which the server would run a statement, which is not run."""
         with neo4j_errors(self.uri):
             async with self._session() as session:
                 result = await session.run(_query("EXPLAIN " + statement), parameters)
@@ -220,7 +221,7 @@ class GraphConnection:
     async def transaction(self, timeout: float = TRANSACTION_TIMEOUT) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block, and rolls back when the block raises.
 
-        After `timeout` seconds the server drops it, should the client have gone silent.
+        After `timeout` seconds the server rolls it back, in case the client hangs.
         """
         async with self._session() as session:
             with neo4j_errors(self.uri):
@@ -250,17 +251,17 @@ class Transaction:
         self._transaction, self._address = transaction, address
 
     async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
-        """Run one more statement; its rows."""
+        """Run a statement in this transaction, and return its rows."""
         with neo4j_errors(self._address):
             result = await self._transaction.run(statement, _quiet(parameters))
             return await result.values()
 
 
 class _Quiet(list[Any]):
-    """A list that does not show what is in it.
+    """A list whose text does not hold its values.
 
-    The driver builds the text of its debug log, with all parameters, for every statement, logged or not: a tenth of the
-    cost of a batch, and data where none belongs.
+    The driver makes the text of its debug log, with all parameters, for every statement, even when nothing is logged: a
+    tenth of the cost of a batch, and data that no log may hold.
     """
 
     def __repr__(self) -> str:

@@ -82,7 +82,7 @@ RETURN row.partition, offset, epoch
 
 // advance_visible //
 // Publish the visible position: readers may rely on all that was committed. A transaction of its own, since one is not
-// applied at once: the moved `position` may be seen before the entities that were written with it. Whoever gets the
+// applied at once: the moved `position` may be seen before the entities that were written with it. The transaction that gets the
 // checkpoint's write lock comes after the one who moved it, and everything of that one is there.
 UNWIND $partitions AS partition
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: partition})

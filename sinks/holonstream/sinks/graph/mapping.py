@@ -10,8 +10,8 @@ A row is ``{"t": type, "p": properties}``, for a relationship also ``"s"`` and `
   bits) is JSON text under its name, and ``_json`` lists these names;
 - an own property whose name Neo4j cannot hold (empty, with a NUL, longer than MAX_NAME) goes into the JSON object
   ``_odd``;
-- ``_digest`` is made of all the rest, type and ends too. While a transaction is being applied, Neo4j shows some
-  properties of before and some of after: of such a row the digest does not fit (`is_whole`).
+- ``_digest`` is made of all the rest, type and ends too. While a transaction is being applied, Neo4j shows some old and
+  some new properties: the digest does not fit such a row (`is_whole`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INSTANTS = ("_createdAt", "_lastModified", "_effectiveStart", "_effectiveEnd")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _encode = msgspec.json.encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
-_decode = msgspec.json.decode  # not schemas.jsontext: what is stored must come back as it is, 1.0 as 1.0
+_decode = msgspec.json.decode  # not schemas.jsontext: a stored value must come back exactly, 1.0 as 1.0
 
 
 def holon_row(holon: Holon) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _split(p: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _digest(p: dict[str, Any], *rest: str) -> int:
-    # Not against ill will: what tells a mixture of two rows from either.
+    # Not for security: it only distinguishes a mixture of two rows from either.
     return crc32(_encode_sorted((rest, p)))
 
 

@@ -1,7 +1,7 @@
-"""What the graph needs before a sink may write: constraints, indexes, and a checkpoint node per partition.
+"""What the graph needs before a sink may write: constraints, indexes, and a checkpoint per partition.
 
-`initialise` makes them, once, from the command line; a sink only checks, so that a wrong address or a forgotten init is
-an error at the start and never a graph without constraints.
+`holonstream init` makes them (`initialise`). A sink only checks that they are there, so that a wrong address or a
+forgotten init is an error at the start, and never a graph without constraints.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: s
 
 
 async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
-    """The number of partitions that have a checkpoint.
+    """Check that the graph is ready; returns the number of partitions that have a checkpoint.
 
     Raises NotInitialised, naming what is missing; GraphUnavailable.
     """

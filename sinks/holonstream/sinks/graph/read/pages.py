@@ -1,4 +1,4 @@
-"""Pages of states: what Neo4j's prefilter lets pass, decided by the filter itself, by id.
+"""Pages of states by id: Neo4j applies the prefilter, Python the filter itself.
 
 Neo4j compares stored text by code point, but stored text with a parameter by UTF-16 unit: ids with characters beyond
 U+D800 would be paged over. `floor` is a text that sorts before the page in both orders; Python drops what precedes it.
@@ -17,7 +17,7 @@ NO_LIMIT = 2**62
 
 
 class Fetched(NamedTuple, Generic[S]):
-    """What a query gave: how many rows, and the states that are in them (fewer, when some went meanwhile)."""
+    """The answer to a query: how many rows, and the states in them (fewer, when some were deleted meanwhile)."""
 
     rows: int
     states: Collection[S]

@@ -16,7 +16,7 @@ from holonstream.sinks.store import Pattern, PatternMatch, RelationshipPattern, 
 
 
 def is_known(catalogue: Catalogue, pattern: Pattern) -> bool:
-    """Whether the catalogue knows every type of the pattern; otherwise nothing can match."""
+    """Whether the catalogue knows every type of the pattern. If not, nothing can match."""
     return all(h.type is None or h.type in catalogue.holon_types for h in pattern.holons) and all(
         r.type is None or r.type in catalogue.relationship_types for r in pattern.relationships
     )
@@ -60,8 +60,7 @@ def match_of(
 ) -> PatternMatch | None:
     """The match that a row holds, given the entities in it by id.
 
-    None when Neo4j's prefilter let pass what does not match, or when an entity has changed meanwhile so that it no
-    longer does.
+    None when only the prefilter let the row pass, or when an entity has changed meanwhile and does not match any more.
     """
     aliases = pattern.aliases()
     bound = {alias: holons.get(values[1]["_id"]) for alias, values in zip(aliases, row, strict=False)}

@@ -1,7 +1,7 @@
-"""What Neo4j can decide of a filter, as parameters: pure.
+"""The part of a filter that Neo4j can decide, as parameters: pure.
 
 A prefilter never leaves out what the filter lets pass; `matches` and `properties_match` of `sinks.store` then decide in
-Python. Cypher alone could not: it takes 1 for 1.0 (as we do), JSON text for a string, and cannot look into JSON text.
+Python. Cypher alone could not: it takes 1 for 1.0 (as we do), JSON text for a string, and cannot read JSON text.
 """
 
 from __future__ import annotations

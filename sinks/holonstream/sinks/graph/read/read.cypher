@@ -29,7 +29,7 @@ RETURN collect([a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effec
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}])
 
 // holons_locked //
-// The nodes of some ids, each read under its write lock: whoever was writing it is done.
+// The nodes of some ids, each read under its write lock: its last writer is done.
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})
 USING INDEX SEEK n:Holon(_id)
@@ -39,7 +39,7 @@ REMOVE n._lock
 RETURN labels(n), n {.*, _id: id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
 
 // relationships_locked //
-// Relationships of one type, each read under its write lock and those of its ends: whoever was writing them is done.
+// Relationships of one type, each read under its write lock and those of its ends: their last writers are done.
 UNWIND $ids AS id
 MATCH (a)-[r__RELATIONSHIP_TYPE__ {_id: id}]->(b)
 USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)

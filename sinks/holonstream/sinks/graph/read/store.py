@@ -32,7 +32,7 @@ class Neo4jGraphStore(SemanticGraphStore):
         self._partitions = await schema.check(self._connection, self._catalogue, self._topic)
 
     async def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
         await self._connection.close()
 
     async def checkpoints(self) -> list[Checkpoint]:

@@ -1,1 +1,1 @@
-"""What operators do while workers run: compare, repair, redrive, rebuild."""
+"""Recovery, while workers run: redrive, repair, rebuild, and the reads that `holonstream verify` compares."""

@@ -1,10 +1,10 @@
 """A graph that is rebuilt: what must go, what is set aside, and a mark by which an interrupted replay goes on.
 
-The mark ``(:HolonstreamReplay {topic, suffix, state, began})`` says which replay makes this graph. ``state`` is
+The node ``(:HolonstreamReplay {topic, suffix, state, began})`` says which replay makes this graph. ``state`` is
 
-- ``wiping``: nothing of the old graph may be trusted; the checkpoints went first, so no worker can write;
-- ``following``: workers fill it from its checkpoints on; an interrupted replay goes on there;
-- ``done``: a replay beside another graph has caught up. (One in place takes its mark away.)
+- ``wiping``: nothing of the old graph may be trusted; the checkpoints were deleted first, so no worker can write;
+- ``following``: workers fill it from its checkpoints on, where an interrupted replay continues;
+- ``done``: a replay beside another graph has caught up. (A replay in place deletes its mark.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ State = Literal["wiping", "following", "done"]
 
 
 class SharedGraph(HolonstreamError):
-    """Several pipelines write one database: a replay would wipe what belongs to others."""
+    """Several pipelines write one database: a replay would delete what belongs to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def delete_mark(connection: GraphConnection, topic: str) -> None:
 
 
 async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
-    """Empty the graph but for constraints, in batches; may be repeated. Leaves it marked as being wiped.
+    """Delete all but constraints and indexes, in batches; may be repeated. Leaves the graph marked as being wiped.
 
     Raises GraphUnavailable: it may be half empty then.
     """
@@ -86,18 +86,18 @@ async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
 
 
 async def decisions_before(connection: GraphConnection, topic: str) -> list[DiscardedEvent]:
-    """The decisions that the graph had before it was wiped. Raises GraphUnavailable."""
+    """The discarded events of the graph before it was wiped. Raises GraphUnavailable."""
     rows = await connection.execute(text("replay_decisions_before"), topic=topic)
     return [DiscardedEvent(*row) for row in rows]
 
 
 async def forget_decisions_before(connection: GraphConnection, topic: str) -> None:
-    """Those that were needed have been taken over. Raises GraphUnavailable."""
+    """Delete them, once those that are needed have been taken over. Raises GraphUnavailable."""
     await connection.execute(text("replay_decisions_forget"), topic=topic)
 
 
 async def take_over(redriver: Redriver, decisions: list[DiscardedEvent]) -> int:
-    """Leave out again what an operator decided to leave out of the graph before; how many events that were.
+    """Discard again the events that were discarded in the graph before; returns how many.
 
     Only where the rebuilt graph has parked the same event: one that applies by now needs no decision.
     """

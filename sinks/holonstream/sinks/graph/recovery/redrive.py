@@ -38,9 +38,9 @@ Streams that Neo4j refuses when they are written together are redriven one by on
 event is found by halves (`sinks.graph.write.bisect`): each half is written and the stream parked at its end.
 
 A *discarded* event is folded like an event without effect: version and position move, so that the next one is no hole.
-The decision is recorded in the same transaction (`sinks.graph.parking`), and whoever compares the graph with the log
-(verify) leaves that event out. Decisions belong to the graph: a rebuilt one starts without them, and a replay takes
-over those that it needs (`ops.replay`).
+The decision is recorded in the same transaction (`sinks.graph.parking`), and `holonstream verify` leaves that event
+out. Decisions belong to the graph: a rebuilt one starts without them, and a replay takes over those that it needs
+(`ops.replay`).
 """
 
 from __future__ import annotations

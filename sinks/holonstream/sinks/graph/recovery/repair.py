@@ -9,12 +9,12 @@ A repair is one transaction per partition:
 1. *raise the epoch*, under the checkpoint's lock. A worker's transaction came before: then this one sees what it wrote.
    Or it comes after: then its claim finds the epoch raised, so it writes nothing, drops its cached states and writes
    its batch once more over what the repair has left. So no cached state outlives a repair;
-2. fold the streams up to the checkpoint's position: the caller's part, as sinks know no log;
+2. fold the streams up to the checkpoint's position: the caller does it, since sinks do not read the log;
 3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
    is a node, and goes when it is a relationship.
 
 The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. The cache
-keeps nothing of a damaged holon (`sinks.graph.read.whole`), so nothing of it has to be changed.
+never holds a damaged holon (`sinks.graph.read.whole`), so it needs no repair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the graph should hold of an entity and what it holds, in one form: pure.
+"""An entity as the graph should hold it and as it does, in one form that can be compared: pure.
 
 A row is a JSON object. Of a holon: ``labels`` (sorted) and ``properties``; of a relationship: ``type``, ``source``,
 ``target`` and ``properties``. Properties have their stored names (`sinks.graph.mapping`). What is stored as JSON text
@@ -22,7 +22,7 @@ from holonstream.sinks.graph.mapping import INSTANTS, holon_row, is_whole, relat
 Row = dict[str, Any]
 
 BOOKKEEPING = frozenset({"properties._version", "properties._position", "properties._lastModified"})
-"""Fields that every event changes: they tell least about where a difference began."""
+"""Fields that every event changes: they say least about where a difference began."""
 
 DIGEST = "properties._digest"
 _PLAIN = frozenset({str, int, float, bool})
@@ -41,8 +41,7 @@ class Difference:
 def text(row: Row | None) -> bytes:
     """The canonical text of a row: equal for equal rows and for no others (1, 1.0 and true are different).
 
-    This is what a digest would be made of. Rows are compared as soon as both are there and none is kept, so a digest
-    would save nothing.
+    Rows are compared as soon as both are there, and none is kept, so a digest of the text would save nothing.
     """
     return _encode(row)
 
@@ -110,7 +109,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as a person reads it, on one line."""
+    """A value for people, on one line."""
     return "absent" if value is ABSENT else msgspec.json.encode(value).decode()
 
 

@@ -1,1 +1,1 @@
-"""Writing: what a worker does with the batches of its partitions."""
+"""Writing: a worker's batches become states in Neo4j."""

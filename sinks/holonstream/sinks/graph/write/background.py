@@ -1,4 +1,4 @@
-"""What makes room for a batch: work beside its fold, and no garbage collector in between."""
+"""Faster batches: requests that run while the next group is folded, and no garbage collection meanwhile."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Tasks that end with the block: waited for when it raises (their errors are lost), cancelled when it is."""
+    """Tasks that end with the ``async with``: awaited when it raises (their errors are lost), cancelled when it is."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[T]] = []
 
     async def start(self, work: Coroutine[Any, Any, T]) -> None:
-        """Start a piece of work, and let it send its request before going on."""
+        """Start a task, and let it send its request before this returns."""
         self._tasks.append(asyncio.create_task(work))
         await asyncio.sleep(0)
 
     async def then(self, work: Coroutine[Any, Any, T]) -> None:
-        """Start a piece of work once the one before is done. Raises what that one raised."""
+        """Start a task once the one before is done. Raises what that one raised."""
         try:
             if self._tasks:
                 await self.result()
@@ -34,11 +34,11 @@ class Background(Generic[T]):
         await self.start(work)
 
     async def result(self) -> T:
-        """The result of the work started last. Raises what it raised."""
+        """The result of the task started last. Raises what it raised."""
         return await self._tasks[-1]
 
     async def all(self) -> None:
-        """Wait for all of it. Raises what the last one raised."""
+        """Wait for all tasks. Raises what the last one raised."""
         if self._tasks:
             await self.result()
 
@@ -56,8 +56,8 @@ class Background(Generic[T]):
 def collection_paused() -> Iterator[None]:
     """No garbage collection in the block, which must not await.
 
-    Decoding makes thousands of objects that all stay until the batch is written and hold no cycles: the collector would
-    look at them again and again, for half of the time that decoding takes.
+    Decoding makes thousands of objects that stay until the batch is written and hold no cycles. The collector would
+    visit them again and again, which takes half as long as the decoding itself.
     """
     if not gc.isenabled():
         yield

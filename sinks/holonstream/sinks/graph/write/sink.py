@@ -133,12 +133,12 @@ class GraphSink:
         await schema.check(self._connection, self._catalogue, self._topic)
 
     async def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
         self._partitions.clear()
         await self._connection.close()
 
     async def ping(self) -> None:
-        """Find out whether the graph answers. Raises GraphUnavailable, GraphRefused."""
+        """Check that the graph answers. Raises GraphUnavailable, GraphRefused."""
         await self._connection.ping()
 
     @property
@@ -158,7 +158,7 @@ class GraphSink:
         return held.offset
 
     def revoke(self, topic: str, partition: int) -> None:
-        """Give a partition back: drop what is remembered of it."""
+        """Give a partition back: forget what is remembered of it."""
         self._partitions.pop((topic, partition), None)
 
     async def write(self, batch: Batch) -> WriteResult:
@@ -183,7 +183,7 @@ class GraphSink:
             return await write_in_halves(batches, refused, self._write_batches, self._park_guilty)
 
     async def _park_guilty(self, batch: Batch, refused: Exception) -> WriteResult:
-        """Park the stream of a batch's only record, which was refused, unless the record is not the reason."""
+        """Park the stream of a batch's only record, if that is what Neo4j refuses; else raise the refusal."""
         if not batch.records:
             raise refused
         await canary(self._connection, self._catalogue, self._topic)
