@@ -17,7 +17,7 @@ SHARED = "urn:holonstream:schema:vocabulary#/$defs/"
 
 
 def diff(old: Any, new: Any) -> list[tuple[str, str]]:
-    return [(finding.verdict, finding.pointer) for finding in differences(old, new)]
+    return [(found.verdict, found.pointer) for found in differences(old, new)]
 
 
 @pytest.mark.parametrize("type_", sorted(catalogue().types))
@@ -50,6 +50,11 @@ def test_a_schema_is_compatible_with_itself(type_: str) -> None:
         ({"items": {"type": "integer"}}, {"items": {"type": "number"}}),
         ({"pattern": "^a", "minLength": 2}, {"pattern": "^a"}),
         (False, {"type": "string"}),
+        ({"type": "integer", "multipleOf": 4}, {"multipleOf": 2}),
+        ({"enum": ["é"]}, {"maxLength": 1}),
+        ({"minimum": 2**70}, {"minimum": 2**70 - 1}),
+        ({"if": {"type": "null"}, "else": {"minLength": 2}}, {"if": {"type": "null"}, "else": {"minLength": 1}}),
+        ({"type": "null"}, {"not": {"type": "object", "properties": {"a": {"const": 1}}}}),
         ({"type": "string"}, True),
     ],
 )  # fmt: skip
@@ -62,8 +67,8 @@ def test_compatible(old: Any, new: Any) -> None:
     [
         ({}, {"required": ["a"]}, "/properties/f/required"),
         ({}, {"type": "string"}, "/properties/f/type"),
-        ({"type": "number"}, {"type": "integer"}, "/properties/f/type"),
-        ({"enum": [0, False]}, {"enum": [0]}, "/properties/f"),
+        ({"type": "number"}, {"type": "integer"}, "/properties/f"),
+        ({"enum": [0, False]}, {"enum": [0]}, "/properties/f/enum"),
         ({"type": "string"}, {"enum": ["a"]}, "/properties/f/enum"),
         ({"type": "string"}, {"minLength": 1}, "/properties/f/minLength"),
         ({"maximum": 5}, {"maximum": 4}, "/properties/f/maximum"),
@@ -74,13 +79,16 @@ def test_compatible(old: Any, new: Any) -> None:
         (
             {"properties": {"a": {}}},
             {"additionalProperties": {"type": "null"}},
-            "/properties/f/additionalProperties/type",
+            "/properties/f",
         ),
         ({}, {"properties": {"a/b": {"type": "null"}}}, "/properties/f/properties/a~1b/type"),
         ({"type": "null"}, False, "/properties/f"),
-        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "string"}, "/properties/f"),
-        ({}, {"pattern": "^a"}, "/properties/f"),
-        ({}, {"$ref": f"{SHARED}patch"}, "/properties/f"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "string"}, "/properties/f/type"),
+        ({}, {"pattern": "^a"}, "/properties/f/pattern"),
+        ({}, {"$ref": f"{SHARED}patch"}, "/properties/f/if"),
+        ({"contains": {"type": "null"}, "minContains": 0}, {"contains": {"type": "null"}}, "/properties/f/contains"),
+        ({}, {"allOf": [{}, {"maxLength": 3}]}, "/properties/f/allOf/1/maxLength"),
+        ({"required": ["a"]}, {"required": ["a", "b"]}, "/properties/f/required"),
     ],
 )
 def test_incompatible(old: Any, new: Any, pointer: str) -> None:
@@ -91,15 +99,15 @@ def test_incompatible(old: Any, new: Any, pointer: str) -> None:
     ("old", "new", "pointer"),
     [
         ({"type": "string", "pattern": "^ab"}, {"type": "string", "pattern": "^a"}, "/properties/f/pattern"),
-        ({"type": "integer", "multipleOf": 4}, {"multipleOf": 2}, "/properties/f/multipleOf"),
+        ({"pattern": "^[0-9]$"}, {"pattern": "^\\d$"}, "/properties/f/pattern"),
+        ({}, {"patternProperties": {"^x": {"type": "null"}}}, "/properties/f/patternProperties/^x/type"),
+        ({"$ref": "urn:unknown"}, {"$ref": "urn:unknown", "title": "t"}, "/properties/f/$ref"),
         ({"prefixItems": [{}, {}], "items": {"type": "null"}}, {"items": {"type": "null"}}, "/properties/f/items"),
-        ({"contains": {"type": "null"}, "minContains": 0}, {"contains": {"type": "null"}}, "/properties/f/contains"),
     ],
 )
 def test_what_cannot_be_decided_is_said(old: Any, new: Any, pointer: str) -> None:
     found = diff({"properties": {"f": old}}, {"properties": {"f": new}})
-    assert ("undecided", pointer) in found or ("incompatible", "/properties/f") in found
-    assert found
+    assert found == [("undecided", pointer)] or found == [("incompatible", "/properties/f")]
 
 
 def test_references_within_a_schema_are_followed() -> None:
@@ -126,8 +134,8 @@ def test_a_change_of_the_vocabulary_counts() -> None:
         "$defs": {**shapes, "relationshipType": {"enum": ["USES"]}},
     }
     found = differences(schema, schema, new_shared=narrower)
-    assert {finding.pointer for finding in found} == {"/properties/relationshipType"}
-    assert len(found) == 40
+    assert [(f.verdict, f.pointer) for f in found] == [("incompatible", "/properties/relationshipType/enum")]
+    assert found[0].reason.startswith("no longer accepts 'CONTAINS', 'HAS', ")
     assert differences(schema, schema, old_shared=narrower, new_shared=narrower) == []
 
 
@@ -211,7 +219,7 @@ VALUES = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(schemas(), schemas(), st.sets(st.sampled_from(NAMES), min_size=3))
 def test_compatible_means_that_nothing_is_refused(old: Any, other: Any, changed: set[str]) -> None:
     """Sound for any two schemas, mostly related ones, since these are what a change makes."""

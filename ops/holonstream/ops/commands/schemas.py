@@ -15,7 +15,7 @@ from holonstream.schemas.errors import BadData
 from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document, shipped_events, vocabulary
 
 if TYPE_CHECKING:
-    from holonstream.schemas.tooling.compatibility import Finding
+    from holonstream.schemas.tooling.compatibility import Difference
 
 PAGES = ("catalogue.md", "asyncapi.yaml")
 
@@ -86,7 +86,7 @@ def diff_command(old: Path, new: Path) -> None:
     click.echo("compatible")
 
 
-def _differences(old: Path, new: Path) -> Iterator[tuple[str, Finding]]:
+def _differences(old: Path, new: Path) -> Iterator[tuple[str, Difference]]:
     from holonstream.schemas.tooling.compatibility import differences, removed
 
     if old.is_dir() != new.is_dir():

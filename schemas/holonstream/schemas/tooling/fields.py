@@ -54,7 +54,8 @@ def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) ->
     declared: dict[str, Mapping[str, Any]] = {}
     for source in (schema, _referred(schema, vocabulary)):
         for name, subschema in source.get("properties", {}).items():
-            declared.setdefault(name, {**_referred(subschema, vocabulary), **subschema})
+            own = subschema if isinstance(subschema, Mapping) else {}  # true or false
+            declared.setdefault(name, {**_referred(own, vocabulary), **own})
     return [
         PayloadField(
             name=name,
