@@ -1,7 +1,8 @@
-# holonstream. `make help` lists the targets; README.md says more.
+# holonstream. `make help` lists the targets; README.md and CONTRIBUTING.md say more.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+PYTEST := $(BIN)/pytest --durations 15
 DATA ?=
 SEED ?=
 SEEDS ?=
@@ -10,10 +11,10 @@ RATE ?=
 VARIANT ?=
 JSON ?=
 
-.PHONY: help setup demo test lint fmt bench scaling chaos checkov up down clean
+.PHONY: help setup demo check test test-real test-languages chaos-ci lint fmt bench scaling chaos checkov up down clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	@echo "setup: Python environment in $(VENV)"
@@ -29,8 +30,25 @@ setup: $(BIN)/.ready ## Make the Python environment
 demo: setup ## Start everything, run a history through it, ask questions, stop everything (DATA=folder of congress files)
 	@$(BIN)/holonstream demo $(if $(DATA),--data $(DATA))
 
-test: setup ## All tests, on real servers that it starts and stops
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pytest
+check: lint ## Format, lint, types and unit tests; no servers, under a minute
+	@$(BIN)/pytest -q tests/unit
+
+test: lint ## All that and the tests on real servers, which it starts and stops
+	@$(PYTEST)
+
+test-real: setup ## Acceptance tests on the congress files: DATA=folder
+	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }
+	@$(PYTEST) tests/real --congress $(DATA)
+
+test-languages: setup ## Tests with programs in Node, Go and Java, which must be installed
+	@$(PYTEST) tests/languages
+
+chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
+	@$(PYTEST) tests/chaos/test_chaos.py
+
+chaos: setup ## Load and faults for longer, against an oracle: SEED=n DURATION=seconds, or an hour over six seeds
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
 
 lint: setup ## Format, lint and type check
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
@@ -41,14 +59,10 @@ fmt: setup ## Format the code
 bench: setup ## Measure every path against its bare client, on servers of its own
 	@$(BIN)/python -m benchmarks all
 
-chaos: setup ## Run the pipeline under load and faults against an oracle: SEED=n DURATION=seconds, or an hour over six seeds
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
-
-scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group moves by itself
+scaling: setup ## Double the graph workers, then the cache workers, under load, and show that each group scales by itself
 	@$(BIN)/python -m benchmarks scaling --strict
 
-checkov: ## Look for mistakes in terraform/, with checkov in an environment of its own
+checkov: ## Search terraform/ for mistakes, with checkov in an environment of its own
 	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --disable-pip-version-check --quiet checkov==3.3.30; }
 	@.checkov/bin/checkov -d terraform --framework terraform --download-external-modules false --skip-download --compact --quiet
 
