@@ -11,27 +11,27 @@ from holonstream.client import Event, SyncClient
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
-from tests.acceptance.conftest import CONGRESS, Pipeline
+from tests.fix_pipeline import Pipeline
 from tests.support.waiting import wait_until
 
 NOTE = Event(
-    type="PersonModified",
+    type="OrganizationRealigned",
     occurred_at="2026-11-25T08:00:00Z",
     actor="test",
-    subjects=("C000127",),
+    subjects=("unit/skerrow",),
     payload={"diff": {"note": "before"}},
     source_system="test",
 )
 
 
 def test_a_pipeline_with_more_partitions_takes_over_while_events_come(
-    pipeline: Pipeline, other_graph: str, tmp_path: Path
+    pipeline: Pipeline, other_graph: str, small_organisation: Path, tmp_path: Path
 ) -> None:
     pipeline.start("relay", "graph", "cache")
-    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
+    events = json.loads(small_organisation.read_text())
     first, rest = tmp_path / "first.json", tmp_path / "rest.json"
-    first.write_text(json.dumps(congress[: len(congress) // 2]))
-    rest.write_text(json.dumps(congress[len(congress) // 2 :]))
+    first.write_text(json.dumps(events[: len(events) // 2]))
+    rest.write_text(json.dumps(events[len(events) // 2 :]))
     pipeline.run("import", str(first))
     with SyncClient.from_settings(Settings.of(pipeline.environment)) as old:
         (before,) = old.append([NOTE])
@@ -58,18 +58,17 @@ def test_a_pipeline_with_more_partitions_takes_over_while_events_come(
             assert wide.run("export", "graph", "--json").stdout == pipeline.run("export", "graph", "--json").stdout
             with SyncClient.from_settings(Settings.of(environment)) as new:
                 for client_ in (old, new):
-                    holon = client_.get_holon("C000127", at_least=before.token)
+                    holon = client_.get_holon("unit/skerrow", at_least=before.token)
                     assert holon is not None
                     assert holon.properties["note"] == "before"
 
 
 def test_partitions_that_are_added_to_the_live_topic_stop_the_workers_before_anything_is_out_of_order(
-    pipeline: Pipeline, tmp_path: Path
+    pipeline: Pipeline, small_organisation: Path, tmp_path: Path
 ) -> None:
     pipeline.start("relay", "graph")
     events = tmp_path / "events.json"
-    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
-    events.write_text(json.dumps(congress[:500]))
+    events.write_text(json.dumps(json.loads(small_organisation.read_text())[:500]))
     pipeline.run("import", str(events))
     pipeline.wait_until_caught_up("graph")
 

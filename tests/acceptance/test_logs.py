@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from holonstream.ops.processes import Processes
-from tests.acceptance.conftest import Pipeline
-from tests.acceptance.test_replay import envelope
+from tests.fix_pipeline import Pipeline
+from tests.support.poison import envelope
 from tests.support.waiting import wait_until
 from tests.support.worker_group import Log, Workers
 

@@ -17,10 +17,10 @@ from holonstream.local import ports
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.schemas.metrics import METRICS
-from tests.acceptance.conftest import Pipeline
-from tests.acceptance.test_replay import POISON, Envelope, envelope
+from tests.fix_pipeline import Pipeline
 from tests.support.event_log import append, person
 from tests.support.event_log import envelope as log_envelope
+from tests.support.poison import POISON, Envelope, envelope
 from tests.support.scraping import Scrape, Target, scrape
 from tests.support.waiting import wait_until
 

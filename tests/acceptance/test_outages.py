@@ -22,7 +22,7 @@ from holonstream import local
 from holonstream.ops.kafka import client
 from holonstream.ops.replay.group import members
 from holonstream.ops.settings import Settings
-from tests.acceptance.conftest import Pipeline
+from tests.fix_pipeline import Pipeline
 from tests.support.waiting import wait_until
 
 OUTAGE = float(os.environ.get("HOLONSTREAM_TEST_OUTAGE", "20"))  # seconds

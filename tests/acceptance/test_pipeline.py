@@ -1,4 +1,4 @@
-"""The whole path with real processes: the congress data, the example cases, kills in the middle, and bad input."""
+"""The whole path with real processes: the organisation, the reference cases, kills in the middle, and bad input."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ import psycopg
 import pytest
 
 from holonstream.ops.processes import Processes
-from tests.acceptance.conftest import CONGRESS, EXAMPLES, Pipeline, offsets
+from tests.fix_pipeline import CASES, Pipeline, offsets
 from tests.support.event_log import append, envelope
 from tests.support.waiting import wait_until
 
 
-def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
-    pipeline: Pipeline, tmp_path: Path
+def test_the_organisation_arrives_whole_though_every_process_is_killed_on_the_way(
+    pipeline: Pipeline, organisation: Path
 ) -> None:
-    events = tmp_path / "congress.json"
-    events.write_text(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
-    total = len(json.loads(events.read_text()))
+    total = len(json.loads(organisation.read_text()))
     pipeline.environment["HOLONSTREAM_RELAY_BATCH"] = "500"  # many transactions, so that the kill falls among them
     pipeline.environment["HOLONSTREAM_BATCH_EVENTS"] = "30"
     pipeline.start("relay", "relay-standby", "graph", "graph-2", "cache")
-    pipeline.run("import", str(events))
+    pipeline.run("import", str(organisation))
 
     pipeline.wait_until_relayed(1)
     pipeline.processes.kill("relay")
@@ -50,21 +48,20 @@ def test_the_congress_arrives_whole_though_every_process_is_killed_on_the_way(
         versions[event.stream] = event.version
 
     graph = pipeline.run("export", "graph", "--json").stdout
-    assert graph == pipeline.run("fold", str(events)).stdout
+    assert graph == pipeline.run("fold", str(organisation)).stdout
     assert graph == pipeline.run("export", "log", "--json").stdout
     state = json.loads(graph)
-    assert sum(holon["type"] == "Person" for holon in state["holons"]) == 537
-    assert sum(r["type"] == "OCCUPIES" for r in state["relationships"]) == 2_792
-    assert sum(r["id"].startswith("place/") for r in state["relationships"]) == 3_879
+    assert len(state["holons"]) > 1_000
+    assert len(state["relationships"]) > 2_500
 
 
-@pytest.mark.parametrize("case", sorted(file.name for file in EXAMPLES.glob("*.json")))
+@pytest.mark.parametrize("case", sorted(file.name for file in CASES.glob("*.json")))
 def test_an_example_case_comes_out_as_expected(pipeline: Pipeline, case: str) -> None:
     pipeline.start("relay", "graph")
-    pipeline.run("import", str(EXAMPLES / case))
+    pipeline.run("import", str(CASES / case))
     pipeline.wait_until_caught_up("graph")
-    expected = json.loads((EXAMPLES / case).read_text())["expected"]
-    for state in (pipeline.json("export", "graph", "--json"), pipeline.json("fold", str(EXAMPLES / case))):
+    expected = json.loads((CASES / case).read_text())["expected"]
+    for state in (pipeline.json("export", "graph", "--json"), pipeline.json("fold", str(CASES / case))):
         for kind in ("holons", "relationships"):
             found = {entity["id"]: entity for entity in state[kind]}
             wanted = {entity["id"]: entity for entity in expected[kind]}
@@ -143,29 +140,27 @@ def test_a_trace_is_kept_from_the_append_to_the_record_the_dead_letter_and_the_l
     assert pipeline.json("dead-letters", "show", "holon/m")["event"]["traceparent"] == trace(1)
 
 
-@pytest.mark.parametrize(
-    ("events", "said"),
-    [
-        ([ENVELOPE, {**ENVELOPE, "type": "PersonPromoted"}], "Unknown event type: 'PersonPromoted'"),
-        ([ENVELOPE, {**ENVELOPE, "subjects": []}], "Missing subject"),
-        ([ENVELOPE, {**ENVELOPE, "occurredAt": "yesterday"}], "Not an instant: 'yesterday'"),
-        ([ENVELOPE, {**ENVELOPE, "id": "17"}], "not a UUID"),
-        ([ENVELOPE, {**ENVELOPE, "payload": {"holonType": "Robot"}}], "Robot"),
-        ("[{]", "Invalid JSON"),
-        ({"facts": []}, "no key 'events'"),
-    ],
-)
-def test_a_bad_file_is_refused_whole_with_one_line(
-    pipeline: Pipeline, tmp_path: Path, events: object, said: str
-) -> None:
+BAD: list[tuple[object, str]] = [
+    ([ENVELOPE, {**ENVELOPE, "type": "PersonPromoted"}], "Unknown event type: 'PersonPromoted'"),
+    ([ENVELOPE, {**ENVELOPE, "subjects": []}], "Missing subject"),
+    ([ENVELOPE, {**ENVELOPE, "occurredAt": "yesterday"}], "Not an instant: 'yesterday'"),
+    ([ENVELOPE, {**ENVELOPE, "id": "17"}], "not a UUID"),
+    ([ENVELOPE, {**ENVELOPE, "payload": {"holonType": "Robot"}}], "Robot"),
+    ("[{]", "Invalid JSON"),
+    ({"facts": []}, "no key 'events'"),
+]
+
+
+def test_a_bad_file_is_refused_whole_with_one_line(pipeline: Pipeline, tmp_path: Path) -> None:
     file = tmp_path / "bad.json"
-    file.write_text(events if isinstance(events, str) else json.dumps(events))
-    for command in ("import", "fold"):
-        failed = pipeline.run(command, str(file), code=1)
-        assert failed.stdout == ""
-        (line,) = failed.stderr.splitlines()
-        assert line.startswith("error: ")
-        assert said in line
+    for events, said in BAD:
+        file.write_text(events if isinstance(events, str) else json.dumps(events))
+        for command in ("import", "fold"):
+            failed = pipeline.run(command, str(file), code=1)
+            assert failed.stdout == ""
+            (line,) = failed.stderr.splitlines()
+            assert line.startswith("error: ")
+            assert said in line
     assert pipeline.json("status", "--json")["log"]["head"] == 0
 
 

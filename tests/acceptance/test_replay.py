@@ -18,31 +18,10 @@ from holonstream.ops.settings import Settings
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from tests.acceptance.conftest import CONGRESS, Pipeline, offsets
+from tests.fix_pipeline import Pipeline, offsets
 from tests.integration.test_redrive import NEWER
+from tests.support.poison import POISON, Envelope, envelope
 from tests.support.waiting import wait_until
-
-Envelope = dict[str, Any]
-
-
-def envelope(type: str, *subjects: str, **payload: Any) -> Envelope:
-    return {
-        "type": type,
-        "occurredAt": "2024-03-01T08:00:00.000Z",
-        "actor": "test",
-        "subjects": list(subjects),
-        "payload": payload,
-        "sourceSystem": "test",
-    }
-
-
-POISON = [
-    envelope("OrganizationCreated", "poor", holonType="MeasureDefinition"),
-    envelope("OrganizationRealigned", "poor", properties={"measurements": "no list"}),
-    envelope("MeasureEmitted", "poor", "x", value=1, measureId="k"),  # version 3 cannot be applied
-    envelope("OrganizationRealigned", "poor", properties={"measurements": []}),
-    envelope("MeasureEmitted", "poor", "x", value=2, measureId="k"),
-]
 
 
 def bring(pipeline: Pipeline, folder: Path, events: list[Envelope]) -> None:
@@ -70,11 +49,10 @@ def test_progress_shows_the_recent_rate_and_the_time_left() -> None:
 
 
 def test_a_graph_is_made_beside_the_live_one_though_interrupted_and_while_workers_come_and_go(
-    pipeline: Pipeline, other_graph: str, tmp_path: Path
+    pipeline: Pipeline, other_graph: str, small_organisation: Path, tmp_path: Path
 ) -> None:
     pipeline.start("relay", "graph")
-    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
-    bring(pipeline, tmp_path, congress + POISON)
+    bring(pipeline, tmp_path, json.loads(small_organisation.read_text()) + POISON)
     pipeline.wait_until_caught_up("graph")
     assert [mark["version"] for mark in pipeline.json("dead-letters", "list", "--json")] == [3]
     pipeline.run("dead-letters", "discard", "holon/poor", "--version", "3", "--note", "no such unit")
@@ -148,10 +126,11 @@ def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_gr
     assert "holds 1 nodes that no replay made" in refused
 
 
-def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(
+    pipeline: Pipeline, small_organisation: Path, tmp_path: Path
+) -> None:
     pipeline.start("relay", "graph")
-    congress = json.loads(pipeline.run("dataset", "congress", str(CONGRESS)).stdout)
-    bring(pipeline, tmp_path, congress[:2_000] + POISON)
+    bring(pipeline, tmp_path, json.loads(small_organisation.read_text()) + POISON)
     pipeline.wait_until_caught_up("graph")
     pipeline.run("dead-letters", "discard", "holon/poor", "--version", "3")
     live = pipeline.run("export", "graph", "--json").stdout

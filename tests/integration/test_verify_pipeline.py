@@ -16,11 +16,9 @@ from holonstream.ops.settings import Settings
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.sinks.cache.store import CachedGraphStore
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from tests.acceptance.conftest import Pipeline, pipeline
 from tests.conformance.graph_store import CATALOGUE, event, started
+from tests.fix_pipeline import Pipeline
 from tests.support.waiting import wait_until
-
-__all__ = ["pipeline"]
 
 PEOPLE = 40
 

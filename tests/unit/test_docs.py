@@ -42,7 +42,7 @@ def test_commands_that_a_document_names_exist(document: Path) -> None:
 def test_settings_that_are_named_anywhere_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.__struct_fields__}
     known |= {f"{PREFIX}{name.upper()}_FILE" for name in Settings.secrets()}
-    others = {PREFIX + name for name in ("LOCAL_DIR", "CACHE_DIR", "TEST_STACK_DIR", "TEST_SHARED")}
+    others = {PREFIX + name for name in ("LOCAL_DIR", "CACHE_DIR", "TEST_STACK_DIR")}
     for file in [*DOCS, ROOT / "docker-compose.yml", *(ROOT / "local").rglob("*.py")]:
         for name in re.findall(rf"{PREFIX}[A-Z0-9_]+", file.read_text()):
             assert name in known | others, f"{file.name} names {name}"

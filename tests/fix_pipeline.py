@@ -1,4 +1,4 @@
-"""A pipeline of real processes, in a namespace and a graph of the test's own."""
+"""Fixtures: a pipeline of real processes, in a namespace and a graph of its own, and events to run through it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from holonstream import local
 from holonstream.local.temporary import temporary_stack
+from holonstream.ops.commands.init import initialise
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
@@ -28,9 +29,8 @@ from holonstream.sinks.graph.driver import GraphConnection
 from tests.fix_stack import unlink_keys
 from tests.support.waiting import wait_until
 
-SHARED = Path(os.environ.get("HOLONSTREAM_TEST_SHARED", Path(__file__).parents[3] / "shared"))
-CONGRESS = SHARED / "data" / "congress"
-EXAMPLES = SHARED / "examples"
+CASES = Path(__file__).parent / "cases"
+"""Sequences of events with the states that they must lead to, as the reference implementation computed them"""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Pipeline:
         wait_until(lambda: self._caught_up(groups), f"{groups} caught up", deadline, every=0.1)
 
     def _caught_up(self, groups: tuple[str, ...]) -> bool:
-        """What `holonstream status` says, asked in this process: a command for each look costs the most of a test."""
+        """What `holonstream status` says, asked in this process: a command for each poll would take most of a test."""
         self.processes.check()
         settings = Settings.of(self.environment)
         with self._topic() as topic:
@@ -153,13 +153,13 @@ def pipeline(
         "PYTHONWARNINGS": "default",
     }
     with Processes(environment, tmp_path / "logs") as processes:
+        initialise(Settings.of(environment))
         made = Pipeline(environment, processes)
-        made.run("init")
         yield made
     unlink_keys(redis_url, f"{made.namespace}:")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def second_neo4j(stack: local.Stack) -> Iterator[str]:
     """The address of another server, for a graph beside the live one."""
     if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
@@ -169,6 +169,25 @@ def second_neo4j(stack: local.Stack) -> Iterator[str]:
     else:
         with temporary_stack(services=["neo4j"], progress=print) as temporary:
             yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
+
+
+@pytest.fixture(scope="session")
+def organisation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the events of the made-up organisation, as docs/queries.md has them."""
+    return _events(tmp_path_factory, "organisation.json")
+
+
+@pytest.fixture(scope="session")
+def small_organisation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a small one, with some 3,000 events."""
+    return _events(tmp_path_factory, "small.json", "--persons", "40")
+
+
+def _events(folders: pytest.TempPathFactory, name: str, *arguments: str) -> Path:
+    file = folders.mktemp("events") / name
+    command = [sys.executable, "-m", "holonstream", "dataset", "organisation", *arguments]
+    file.write_bytes(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return file
 
 
 @pytest.fixture
