@@ -21,6 +21,10 @@ class TransactionConflict(LogUnavailable):
     """Two transactions got in each other's way (serialization failure or deadlock): roll back, and repeat all of it."""
 
 
+class NotPrimary(LogUnavailable):
+    """The PostgreSQL server is in recovery: a standby, which shows neither all commits nor who is still writing."""
+
+
 class KafkaUnavailable(Unavailable):
     """Kafka cannot be reached or asks to try again."""
 
@@ -31,6 +35,14 @@ class NotPermitted(HolonstreamError):
 
 class AppendOnly(HolonstreamError):
     """Somebody tried to change or remove an event."""
+
+
+class SequenceBehind(HolonstreamError):
+    """The log holds positions that its sequence has not drawn: rows were restored or replicated without the sequence.
+
+    Nothing may be appended until `holonstream init` has raised the sequence: what is drawn now falls among old
+    positions, which the relay has passed. Events appended in between must be looked for by hand.
+    """
 
 
 class WrongExpectedVersion(BadData):

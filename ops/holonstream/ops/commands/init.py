@@ -15,7 +15,8 @@ def init(settings: Settings) -> None:
     """Make what the pipeline needs in each server.
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
-    repeated: run it again after an upgrade and when event types were added.
+    repeated: run it again after an upgrade, when event types were added, and when the log's rows were brought from
+    another server (it raises a position sequence that is behind its log).
     """
     initialise(settings)
 
@@ -25,11 +26,13 @@ def initialise(settings: Settings) -> None:
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics
-    from holonstream.producers.log.schema import apply_schema
+    from holonstream.producers.log.schema import apply_schema, repair_sequence
 
     known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)
     click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
+    if (position := repair_sequence(settings.log_dsn)) is not None:
+        click.echo(f"log: the position sequence was behind the log, and goes on from {position:,}", err=True)
     partitions = make_topics(settings)
     click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)
     asyncio.run(wiring.initialise_graph(settings, known, partitions))

@@ -14,6 +14,8 @@ from holonstream.producers.errors import (
     EventTooLarge,
     LogUnavailable,
     NotPermitted,
+    NotPrimary,
+    SequenceBehind,
     TransactionConflict,
     WrongExpectedVersion,
 )
@@ -21,13 +23,17 @@ from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, NotInitialised, UnknownEventType
 from holonstream.schemas.statements import parse_statements, read_text
 
-# A session that has silently gone must be noticed within seconds: the leader lock is released with it.
-KEEPALIVE: dict[str, Any] = {
+# What every session is opened with. One that has silently gone must be noticed within seconds: the leader lock is
+# released with it.
+SESSION: dict[str, Any] = {
     "keepalives_idle": 5,  # seconds
     "keepalives_interval": 2,  # seconds
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
     "connect_timeout": 5,  # seconds
+    # A server in recovery shows neither the locks of those who append nor all that they committed. Of several hosts in
+    # a connection string the primary is taken.
+    "target_session_attrs": "primary",
 }
 # Classes of SQLSTATE: no connection, rolled back, no resources, not in the right state, an operator intervenes, I/O.
 UNAVAILABLE = frozenset({"08", "40", "53", "55", "57", "58"})
@@ -60,7 +66,7 @@ def query(name: str) -> LiteralString:
 def connect(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:
     """A connection in autocommit mode. Raises LogUnavailable."""
     with driver_errors():
-        return psycopg.connect(dsn, autocommit=True, application_name=application_name, **KEEPALIVE, **options)
+        return psycopg.connect(dsn, autocommit=True, application_name=application_name, **SESSION, **options)
 
 
 @contextmanager
@@ -106,6 +112,12 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return AppendOnly(message)
         case "HS007":
             return BadData(message)
+        case "HS008":
+            return NotPrimary(f"PostgreSQL unavailable: {message}: connect to the primary")
+        case "HS009":
+            return SequenceBehind(f"{message}: run `holonstream init`, which raises it")
+        case "23505" if constraint == "events_pkey":
+            return SequenceBehind(f"Position sequence behind the log: {detail} run `holonstream init`")
         case "22P02" | "22P05" | "22021" | "22003" | "54000":  # what jsonb cannot hold: \u0000, lone surrogates
             return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")
         case "3F000" | "42P01" | "42883":

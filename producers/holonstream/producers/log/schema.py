@@ -35,6 +35,21 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     return outdated
 
 
+def repair_sequence(dsn: str) -> int | None:
+    """Raise a position sequence that is behind its log; the position that it goes on from, None when it was not behind.
+
+    Logical replication and partial dumps bring a log's rows without its sequence. Waits for open appends.
+    Raises LogUnavailable, NotInitialised, NotPermitted.
+    """
+    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        behind = connection.execute(query("sequence_behind")).fetchone()
+        if behind is None or not behind[0]:
+            return None
+        connection.execute(query("lock_events"))
+        raised = connection.execute(query("raise_sequence")).fetchone()
+        return None if raised is None else int(raised[0])
+
+
 def event_types(catalogue: Catalogue) -> str:
     """The catalogue's types in all their versions, as load_event_types takes them."""
     return jsontext.encode(

@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import KEEPALIVE, NO_LIMIT, driver_errors, query
+from holonstream.producers.log.postgres import NO_LIMIT, SESSION, driver_errors, query
 from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
@@ -89,7 +89,7 @@ class PostgresEventStore:
         self._on_append = on_append
         self._pool = ConnectionPool(
             dsn,
-            kwargs={"autocommit": True, "application_name": "holonstream-store", **KEEPALIVE},
+            kwargs={"autocommit": True, "application_name": "holonstream-store", **SESSION},
             min_size=0,
             max_size=max_connections,
             timeout=timeout,
@@ -188,7 +188,9 @@ class PostgresEventStore:
     def head(self) -> int:
         """See `EventStore.head`."""
         with driver_errors(), self._pool.connection() as connection:
-            return read_frontier(connection, after=NO_LIMIT).head
+            row = connection.execute(query("last_position")).fetchone()
+            assert row is not None
+            return int(row[0])
 
     def _stream(self, name: str, arguments: dict[str, Any], *, gap_free: bool = False) -> Iterator[RecordedEvent]:
         """The events that a statement gives, one row in memory at a time; `gap_free` ends them at the frontier."""

@@ -2,7 +2,7 @@
 --
 -- Errors, by SQLSTATE: HS001 unknown event type, HS002 invalid event, HS003 wrong expected version, HS004 event id
 -- conflict (also 23505 on events_id_key, when two transactions append one id to two streams at once), HS005 event too
--- large, HS006 append-only. DETAIL is a JSON object with the error's values.
+-- large, HS006 append-only, HS009 position sequence behind the log. DETAIL is a JSON object with the error's values.
 
 -- An event on its way in: what the caller gave, and the stream that follows from it.
 DO $$
@@ -179,27 +179,58 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
--- Takes the frontier lock, once a transaction.
+-- Takes the frontier lock, in every call that writes.
 --
 -- The lock's key says L, the last position drawn before it was taken: everything that this transaction writes lies
 -- above L, and the relay goes no further than the smallest L that is held. So the order matters: read L, take the
 -- lock, and only then draw. With the lock after the draw, the relay could look in between and pass us by.
--- The setting remembers the lock. Both are undone together by ROLLBACK TO a savepoint set before; it names the
--- transaction, so that a value left by anybody else never counts.
+--
+-- The setting remembers the transaction and its L, so that a second call takes the first one's lock again instead of a
+-- second lock. A session may write the setting itself, so it is not believed: whatever it says, a lock is taken, at L or
+-- below. A forged, too low L holds the frontier until the transaction ends, as any open append does. Lock and setting
+-- are undone together by ROLLBACK TO a savepoint set before.
 CREATE OR REPLACE FUNCTION holonstream.hold_frontier() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     transaction_id text := pg_current_xact_id()::text;
+    marker         text := current_setting('holonstream.holds_frontier', true);
+    marked         text := split_part(marker, ' ', 2);
     last_position  bigint;
 BEGIN
-    IF current_setting('holonstream.holds_frontier', true) IS DISTINCT FROM transaction_id THEN
-        SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last_position FROM holonstream.events_position s;
-        PERFORM pg_advisory_xact_lock_shared((18515::bigint << 48) | last_position);  -- 18515: 'HS'
-        PERFORM set_config('holonstream.holds_frontier', transaction_id, true);
-        -- Otherwise others, the relay among them, would see a commit that a crash can still take back.
-        IF current_setting('synchronous_commit') = 'off' THEN
-            PERFORM set_config('synchronous_commit', 'on', true);
-        END IF;
+    IF split_part(marker, ' ', 1) = transaction_id AND marked ~ '^[0-9]{1,15}$' THEN
+        SELECT least(marked::bigint, CASE WHEN s.is_called THEN s.last_value ELSE 0 END) INTO last_position
+        FROM holonstream.events_position AS s;
+    ELSE
+        last_position := holonstream.last_position();
     END IF;
+    PERFORM pg_advisory_xact_lock_shared((18515::bigint << 48) | last_position);  -- 18515: 'HS'
+    PERFORM set_config('holonstream.holds_frontier', transaction_id || ' ' || last_position, true);
+    -- Otherwise others, the relay among them, would see a commit that a crash can still take back.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+
+-- The last position drawn. Raises HS009 when the log holds a higher one: logical replication and partial dumps bring the
+-- rows without the sequence, and what is drawn from it then falls between old positions, which the relay has passed.
+--
+-- What is in the log was drawn before it was written, so the log is read first. A serializable transaction does not
+-- read it: every appender would then conflict with every other. There the relay, which checks too, notices.
+CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    written bigint := 0;
+    drawn   bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'serializable' THEN
+        SELECT coalesce(max(e.position), 0) INTO written FROM holonstream.events AS e;
+    END IF;
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO drawn FROM holonstream.events_position AS s;
+    IF written > drawn THEN
+        RAISE EXCEPTION 'Position sequence behind the log: it has drawn %, the log holds position %', drawn, written
+            USING ERRCODE = 'HS009', DETAIL = jsonb_build_object('drawn', drawn, 'written', written),
+                  HINT = 'holonstream init raises the sequence.';
+    END IF;
+    RETURN drawn;
 END
 $$;
 

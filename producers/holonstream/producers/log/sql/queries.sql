@@ -63,6 +63,10 @@ SELECT DISTINCT s.stream FROM unnest(%(positions)s::bigint[]) AS p(position) CRO
 -- Up to where the log is gap-free. What is read up to it must be read by a later statement, in a new snapshot.
 SELECT head, frontier FROM holonstream.frontier(%(after)s::bigint);
 
+-- last_position --
+-- The last position drawn, whether committed or not; 0 before the first.
+SELECT holonstream.last_position();
+
 -- frontier_holder --
 -- The transaction that holds the frontier lowest, and of those at one position the oldest.
 SELECT l.held, l.pid, a.application_name, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
@@ -96,6 +100,19 @@ SELECT pg_advisory_xact_lock(%(key)s);
 -- applied_schema --
 -- The digest of the schema files last applied, NULL before the first time.
 SELECT obj_description(to_regnamespace('holonstream'), 'pg_namespace');
+
+-- sequence_behind --
+-- Whether the log holds a position that the sequence has not drawn.
+SELECT (SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e)
+       > (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM holonstream.events_position AS s);
+
+-- lock_events --
+-- Keep appends out until the transaction ends.
+LOCK TABLE holonstream.events IN SHARE ROW EXCLUSIVE MODE;
+
+-- raise_sequence --
+-- Make the sequence go on beyond the log; the position that it then stands at.
+SELECT setval('holonstream.events_position', (SELECT max(e.position) FROM holonstream.events AS e));
 
 -- note_schema --
 -- Remember that digest.

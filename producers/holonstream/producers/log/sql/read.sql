@@ -38,10 +38,20 @@ $$;
 -- before the first statement; at the second the lock is held, and the frontier stays at or below its L, or released,
 -- and then the transaction has ended. In one statement the locks could be read first. `after`: when nothing was drawn
 -- beyond it the locks, which cost more, are not looked at.
+--
+-- Raises HS008 on a server in recovery, which knows the primary's sequence in advance and its locks not at all; HS009
+-- when the log holds, or `after` says that it held, a position that the sequence has not drawn yet.
 CREATE OR REPLACE FUNCTION holonstream.frontier("after" bigint DEFAULT -1, OUT head bigint, OUT frontier bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO head FROM holonstream.events_position AS s;
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'Not the primary: this server is in recovery' USING ERRCODE = 'HS008';
+    END IF;
+    head := holonstream.last_position();
+    IF head < "after" THEN
+        RAISE EXCEPTION 'Position sequence behind: it has drawn %, position % was drawn before', head, "after"
+            USING ERRCODE = 'HS009', DETAIL = jsonb_build_object('drawn', head, 'written', "after");
+    END IF;
     frontier := head;
     IF head > "after" THEN
         SELECT least(head, min(h.held)) INTO frontier FROM holonstream.frontier_locks AS h;

@@ -33,5 +33,5 @@ GRANT USAGE ON SCHEMA holonstream TO holonstream_writer, holonstream_reader;
 GRANT EXECUTE ON FUNCTION holonstream.append_events(jsonb, jsonb) TO holonstream_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA holonstream TO holonstream_reader;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA holonstream TO holonstream_reader;
-GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.cloud_event(holonstream.events),
+GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.last_position(), holonstream.cloud_event(holonstream.events),
     holonstream.instant_text(timestamptz) TO holonstream_reader;

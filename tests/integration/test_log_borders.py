@@ -1,0 +1,169 @@
+"""What comes from outside and is not believed: a session's own markers, a sequence without its log, a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from holonstream.producers.errors import LogUnavailable, NotPrimary, SequenceBehind
+from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.postgres import connect
+from holonstream.producers.log.schema import apply_schema, repair_sequence
+from holonstream.producers.log.store import PostgresEventStore
+from holonstream.schemas.catalogue import Catalogue
+from tests.support.event_log import append, envelope, person
+from tests.support.standby import Standby, standby_of
+
+CATALOGUE = Catalogue.load()
+
+FORGE = "SELECT set_config('holonstream.holds_frontier', {}, true)"
+
+
+@pytest.fixture
+def dsn(postgres_dsn: str) -> str:
+    apply_schema(postgres_dsn, CATALOGUE)
+    return postgres_dsn
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "pg_current_xact_id()::text",
+        "pg_current_xact_id() || ' 999999999'",
+        "pg_current_xact_id() || ' 999999999999999'",
+        "pg_current_xact_id() || ' -1'",
+        "pg_current_xact_id() || ' 1; x'",
+        "'99 99'",
+    ],
+)
+def test_a_writer_that_forges_its_marker_holds_the_frontier_all_the_same(dsn: str, marker: str) -> None:
+    with (
+        psycopg.connect(dsn) as forger,
+        psycopg.connect(dsn, autocommit=True) as other,
+        connect(dsn, "relay") as relay,
+    ):
+        append(other, [envelope("before")])
+        forger.execute("SET SESSION AUTHORIZATION DEFAULT")
+        forger.execute(FORGE.format(marker))
+        (appended,) = append(forger, [envelope("forged")])
+        append(other, [envelope("after")])
+        assert read_frontier(relay).frontier < appended[3]
+        forger.commit()
+        assert read_frontier(relay).frontier == appended[3] + 1
+
+
+def test_a_marker_forged_between_two_appends_of_a_transaction_frees_nothing(dsn: str) -> None:
+    with (
+        psycopg.connect(dsn) as forger,
+        psycopg.connect(dsn, autocommit=True) as other,
+        connect(dsn, "relay") as relay,
+    ):
+        (first,) = append(forger, [envelope("first")])
+        append(other, [envelope(f"other-{n}") for n in range(10)])
+        forger.execute(FORGE.format("pg_current_xact_id() || ' 11'"))
+        append(forger, [envelope("second")])
+        assert read_frontier(relay).frontier < first[3]
+
+
+def behind(dsn: str) -> None:
+    """Twenty events, and a sequence as logical replication leaves it."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        append(owner, [envelope(f"p-{n}") for n in range(20)])
+        owner.execute("SELECT setval('holonstream.events_position', 1, false)")
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_an_append_refuses_a_sequence_behind_its_log(dsn: str, isolation: str) -> None:
+    behind(dsn)
+    with psycopg.connect(dsn) as service:
+        service.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+        with pytest.raises(psycopg.Error, match="has drawn 0, the log holds position 20") as refused:
+            append(service, [envelope("new")])
+        assert refused.value.sqlstate == "HS009"
+    with PostgresEventStore(dsn, CATALOGUE) as store, pytest.raises(SequenceBehind, match="holonstream init"):
+        store.append([person("new")])
+
+
+def test_a_serializable_append_that_meets_an_old_position_says_so_too(dsn: str) -> None:
+    behind(dsn)
+    with psycopg.connect(dsn) as service, PostgresEventStore(dsn, CATALOGUE) as store:
+        service.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        with pytest.raises(SequenceBehind, match="holonstream init"):
+            store.append([person("new")], connection=service)
+
+
+def test_a_serializable_append_does_not_read_the_end_of_the_log(dsn: str) -> None:
+    """It would conflict with every other one."""
+    with psycopg.connect(dsn) as service:
+        service.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        append(service, [envelope("a")])
+        locked = "SELECT DISTINCT relation::regclass::text FROM pg_locks WHERE mode = 'SIReadLock'"
+        assert "holonstream.events_pkey" not in {name for (name,) in service.execute(locked)}
+
+
+def test_readers_refuse_a_sequence_behind_the_log_or_behind_their_own_position(dsn: str) -> None:
+    behind(dsn)
+    with connect(dsn, "relay") as relay:
+        for position in (-1, 0, 20):
+            with pytest.raises(SequenceBehind):
+                read_frontier(relay, after=position)
+    with PostgresEventStore(dsn, CATALOGUE) as store, pytest.raises(SequenceBehind):
+        list(store.get_events())
+
+
+def test_init_raises_a_sequence_that_is_behind_and_nothing_else(dsn: str) -> None:
+    assert repair_sequence(dsn) is None
+    behind(dsn)
+    assert repair_sequence(dsn) == 20
+    assert repair_sequence(dsn) is None
+    with PostgresEventStore(dsn, CATALOGUE) as store:
+        assert store.append([person("new")])[0].position == 21
+        assert [event.position for event in store.get_events(after=19)] == [20, 21]
+
+
+def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a serializable transaction drew below the log must be below the repaired sequence as well."""
+    behind(dsn)
+    with psycopg.connect(dsn) as service:
+        service.execute("LOCK TABLE holonstream.events IN ROW EXCLUSIVE MODE")  # as an append holds it
+        monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=100ms")
+        with pytest.raises(LogUnavailable, match="lock timeout"):
+            repair_sequence(dsn)
+
+
+@pytest.fixture
+def standby(dsn: str) -> Iterator[Standby]:
+    with standby_of(dsn) as made:
+        yield made
+
+
+def test_a_replica_is_refused_and_the_primary_found_behind_it(dsn: str, standby: Standby) -> None:
+    database = str(conninfo_to_dict(dsn)["dbname"])
+    with psycopg.connect(dsn, autocommit=True) as primary:
+        append(primary, [envelope("a")])
+    standby.wait_until_caught_up()
+    replica = standby.dsn(database)
+    with pytest.raises(LogUnavailable, match=r"hot standby|primary"):
+        connect(replica, "relay")
+
+    # Whatever let the session in: a pooler, or an option of the connection string.
+    with psycopg.connect(replica, autocommit=True) as session, pytest.raises(NotPrimary, match="recovery"):
+        read_frontier(session)
+
+    port = conninfo_to_dict(dsn)["port"]
+    both = f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:{port}/{database}"
+    with connect(both, "relay") as session:
+        assert _in_recovery(session) is False
+    with PostgresEventStore(both, CATALOGUE) as store:
+        store.append([person("b")])
+        assert len(list(store.get_events())) == 2
+
+
+def _in_recovery(session: psycopg.Connection[Any]) -> bool:
+    row = session.execute("SELECT pg_is_in_recovery()").fetchone()
+    assert row is not None
+    return bool(row[0])
