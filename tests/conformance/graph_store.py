@@ -24,6 +24,7 @@ from holonstream.schemas.token import Token
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.requests import ask, ids, pattern
 from holonstream.sinks.store import HolonFilter, PatternMatch, RelationshipFilter, SemanticGraphStore
+from holonstream.testing import MemoryEventStore, MemoryGraphStore
 
 P = ParamSpec("P")
 EXAMPLES = Path(__file__).parents[1] / "cases"
@@ -70,6 +71,18 @@ def ended(name: str, end: str | None = None) -> Event:
 def log_of(*events: Event) -> list[RecordedEvent]:
     """The events as a log would have them."""
     return list(recorded(CATALOGUE, events))
+
+
+class RecordedLog(MemoryEventStore):
+    """A log that holds these events, as `log_of` gives them."""
+
+    def __init__(self, events: Sequence[RecordedEvent]) -> None:
+        super().__init__(CATALOGUE)
+        self._events = list(events)
+
+
+def memory_graph(events: Sequence[RecordedEvent]) -> MemoryGraphStore:
+    return MemoryGraphStore(RecordedLog(events), CATALOGUE)
 
 
 def states_of(events: Sequence[RecordedEvent]) -> dict[str, State]:

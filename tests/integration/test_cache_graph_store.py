@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.event import Event
 from holonstream.sinks.cache import CachedGraphStore, InvalidationSink, connect
-from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.store import HolonRead, SemanticGraphStore
-from tests.conformance.graph_store import GraphStoreContract, in_loop, log_of, person, states_of
+from holonstream.testing import MemoryGraphStore
+from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, RecordedLog, in_loop, log_of, person, states_of
 from tests.integration.cache_kit import TOPIC, Record, batch_of, own_redis, record, url_of
 
 NAMESPACE = "contract-test"
@@ -42,7 +42,7 @@ class TestCachedGraphStore(GraphStoreContract):
     @asynccontextmanager
     async def holding(self, *events: Event) -> AsyncIterator[SemanticGraphStore]:
         log = log_of(*events)
-        graph = ReadableMemoryGraph(states_of(log).values(), log[-1].position)
+        graph = ReadableMemoryGraph(RecordedLog(log), CATALOGUE)
         graph.position = log[-1].position
         async with Redis.from_url(url_of(self.server)) as redis:
             await redis.flushall()

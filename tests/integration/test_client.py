@@ -39,18 +39,22 @@ from holonstream.schemas.event import parse_events
 from holonstream.schemas.projection import fold, modifications
 from holonstream.schemas.state import HOLON
 from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
-from holonstream.sinks.memory import MemoryGraphStore
+from holonstream.testing import MemoryEventStore, MemoryGraphStore
 from tests.support.event_log import person
 
 CATALOGUE = Catalogue.load()
 CASES = Path(__file__).parents[1] / "cases"
 
 
+def empty_graph() -> MemoryGraphStore:
+    return MemoryGraphStore(MemoryEventStore(CATALOGUE), CATALOGUE)
+
+
 @asynccontextmanager
 async def over(dsn: str) -> AsyncIterator[Client]:
     """A client over the log, and a graph that stays empty."""
     with PostgresEventStore(dsn, CATALOGUE) as log:
-        yield Client(MemoryGraphStore(), log, CATALOGUE, deadline=0)
+        yield Client(empty_graph(), log, CATALOGUE, deadline=0)
 
 
 @pytest.fixture
@@ -295,7 +299,7 @@ class Stuck(MemoryGraphStore):
     """Never answers, and tells when it is asked."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MemoryEventStore(CATALOGUE), CATALOGUE)
         self.asked, self.cancelled = threading.Event(), threading.Event()
 
     async def get_holon(self, *_: Any, **__: Any) -> None:

@@ -11,9 +11,8 @@ from holonstream.client import Client, SyncClient
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.event import Event
 from holonstream.schemas.state import State
-from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.store import SemanticGraphStore
-from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, log_of, states_of
+from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, log_of, memory_graph
 
 NOBODY = "postgresql://postgres@127.0.0.1:9/none"  # the contract never asks the log
 
@@ -22,7 +21,7 @@ NOBODY = "postgresql://postgres@127.0.0.1:9/none"  # the contract never asks the
 async def client_of(*events: Event) -> AsyncIterator[Client]:
     recorded = log_of(*events)
     with PostgresEventStore(NOBODY, CATALOGUE) as log:
-        yield Client(MemoryGraphStore(states_of(recorded).values(), recorded[-1].position), log, CATALOGUE)
+        yield Client(memory_graph(recorded), log, CATALOGUE)
 
 
 class FromALoop:

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from holonstream.schemas.event import Event
 from holonstream.schemas.state import State
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.requests import ask
 from holonstream.sinks.store import SemanticGraphStore, equal
-from tests.conformance.graph_store import CATALOGUE, event, log_of, person, started, states_of
+from tests.conformance.graph_store import CATALOGUE, event, log_of, memory_graph, person, started, states_of
 from tests.integration.graph_kit import TOPIC, feed, graph, ready, sink
 
 HOLONS = ["a", "b", "c", "d", "\uffff", "\U00010000"]
@@ -119,7 +118,7 @@ async def history(uri: str, log: list[Event], size: int, cached: int, asked: lis
         found = await graph(connection)
         assert found == states
         assert all(_same_types(found[stream], state) for stream, state in states.items())
-        store, memory = Neo4jGraphStore(connection, CATALOGUE, TOPIC), MemoryGraphStore(states.values())
+        store, memory = Neo4jGraphStore(connection, CATALOGUE, TOPIC), memory_graph(recorded)
         await same(store, memory, asked)
         start, types, direction, depth, limit = walk
         assert await store.traverse(start, types, direction, max_depth=depth, limit=limit) == await memory.traverse(

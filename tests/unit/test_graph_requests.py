@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from holonstream.schemas.errors import BadData
-from holonstream.sinks.memory import MemoryGraphStore
 from holonstream.sinks.requests import ask, holon_filter, ids, pattern, relationship_filter
 from holonstream.sinks.store import HolonFilter, RelationshipFilter
-from tests.conformance.graph_store import in_loop, log_of, person, started, states_of
+from tests.conformance.graph_store import in_loop, log_of, memory_graph, person, started
 
 
 def test_filters_read_the_catalogues_names() -> None:
@@ -48,8 +47,7 @@ def test_what_is_no_pattern_is_refused() -> None:
 
 @in_loop
 async def test_every_method_answers() -> None:
-    log = log_of(person("a"), person("b"), started("r", "a", "b"))
-    store = MemoryGraphStore(states_of(log).values(), 3)
+    store = memory_graph(log_of(person("a"), person("b"), started("r", "a", "b")))
     for method, args, answer in (
         ("getHolon", ["a"], ["a"]),
         ("getHolon", ["x"], []),

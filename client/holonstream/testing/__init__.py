@@ -14,11 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holonstream.testing.memory_graph import MemoryGraphStore
     from holonstream.testing.memory_log import MemoryEventStore
 
-__all__ = ["MemoryEventStore"]
+__all__ = ["MemoryEventStore", "MemoryGraphStore"]
 
-_MODULES = {"MemoryEventStore": "holonstream.testing.memory_log"}
+_MODULES = {
+    "MemoryEventStore": "holonstream.testing.memory_log",
+    "MemoryGraphStore": "holonstream.testing.memory_graph",
+}
 
 
 def __getattr__(name: str) -> Any:
