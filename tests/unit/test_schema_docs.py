@@ -13,13 +13,12 @@ import yaml
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
 from holonstream.schemas.tooling.asyncapi import asyncapi, asyncapi_page
-from holonstream.schemas.tooling.catalogue_page import catalogue_page
+from holonstream.schemas.tooling.catalogue_page import catalogue_page, effect
 from holonstream.schemas.tooling.check import check
 from holonstream.schemas.tooling.jsonschemas import Checker, meta_schema
 from holonstream.schemas.tooling.layout import pretty
 from holonstream.schemas.tooling.layout import yaml as to_yaml
 from holonstream.schemas.tooling.skeleton import file_name, next_version, skeleton
-from holonstream.schemas.tooling.wording import effect
 from tests.unit.schema_support import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"

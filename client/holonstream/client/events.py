@@ -86,9 +86,9 @@ class AssetFailure(TypedEvent, frozen=True, kw_only=True):
     """An asset failed.
 
     subject: Id of the asset.
-    system_id: The asset; not read.
-    status: State of it; "failed" when left out.
-    details: More about it; not read.
+    system_id: The asset. Has no effect.
+    status: Its status; "failed" when left out.
+    details: Details. Has no effect.
     failure_code: What failed.
     """
 
@@ -108,12 +108,12 @@ class AssetMaintenance(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the asset.
     system_id: The asset.
-    status: State of it.
+    status: Its status.
     configuration: How it is set up.
-    details: More about it.
+    details: Details.
     type: Kind of maintenance; a holon type takes the place of Asset when the asset is not known yet.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "AssetMaintenance"
@@ -135,9 +135,9 @@ class AssetUpgrade(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the asset.
     new_specs: The patch: each key replaces a property whole, null is stored.
-    system_id: The asset; not read.
-    status: State of it; not read.
-    details: More about it; not read.
+    system_id: The asset. Has no effect.
+    status: Its status. Has no effect.
+    details: Details. Has no effect.
     """
 
     TYPE: ClassVar[str] = "AssetUpgrade"
@@ -158,8 +158,8 @@ class AssignmentCorrected(TypedEvent, frozen=True, kw_only=True):
     source: Id of the source.
     target: Id of the target.
     corrections: Laid over the properties, null is stored. Ends, type and dates cannot be corrected.
-    correction_reason: Why; not read.
-    original_payload: What was said before; not read.
+    correction_reason: Why. Has no effect.
+    original_payload: What was said before. Has no effect.
     """
 
     TYPE: ClassVar[str] = "AssignmentCorrected"
@@ -181,7 +181,7 @@ class AssignmentEnded(TypedEvent, frozen=True, kw_only=True):
     source: Id of the source.
     target: Id of the target.
     end_date: When; occurredAt when left out.
-    reason: Why; not read.
+    reason: Why. Has no effect.
     """
 
     TYPE: ClassVar[str] = "AssignmentEnded"
@@ -202,11 +202,11 @@ class AssignmentStarted(TypedEvent, frozen=True, kw_only=True):
     target: Id of the target.
     relationship_id: Identity of the relationship.
     relationship_type: The types of relationship.
-    person_id: The person; not read, the subjects are the ends.
-    position_id: The position; not read, the subjects are the ends.
-    role: Role; not read, `properties` says it.
-    rank: Grade; not read, `properties` says it.
-    person_name: Name; not read, `properties` says it.
+    person_id: The person. Has no effect: the subjects are the ends.
+    position_id: The position. Has no effect: the subjects are the ends.
+    role: Role. Has no effect: `properties` says it.
+    rank: Grade. Has no effect: `properties` says it.
+    person_name: Name. Has no effect: `properties` says it.
     properties: Properties of the relationship.
     authority_level: authoritative (when left out), derived or inferred.
     confidence_score: How sure the source is, customarily 0 to 1; kept as it is.
@@ -231,7 +231,7 @@ class AssignmentStarted(TypedEvent, frozen=True, kw_only=True):
 
 
 class CalendarEventCancelled(TypedEvent, frozen=True, kw_only=True):
-    """A calendar entry was given up. Not part of the graph.
+    """A calendar entry was cancelled. Not part of the graph.
 
     subject: Id of the calendar entry.
     reason: Why.
@@ -293,9 +293,9 @@ class ClauseExtracted(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the document.
     clause: Id of the clause.
     clause_id: The clause.
-    source_document_id: The document; not read.
-    text: Its words.
-    location: Where it stands.
+    source_document_id: The document. Has no effect.
+    text: The text.
+    location: Place in the document.
     """
 
     TYPE: ClassVar[str] = "ClauseExtracted"
@@ -316,7 +316,7 @@ class ConstraintViolation(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the violating holon.
     rule_id: The rule.
     violation_details: How.
-    severity: How bad it is.
+    severity: Severity.
     """
 
     TYPE: ClassVar[str] = "ConstraintViolation"
@@ -340,7 +340,7 @@ class DocumentCreated(TypedEvent, frozen=True, kw_only=True):
     content: Content.
     version: Version of the document.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "DocumentCreated"
@@ -363,11 +363,11 @@ class DocumentIssued(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the document.
     title: Title.
-    status: State of it.
+    status: Its status.
     document_type: Kind of document.
     content: Content.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "DocumentIssued"
@@ -392,7 +392,7 @@ class DocumentPublished(TypedEvent, frozen=True, kw_only=True):
     published_at: When.
     approver_id: Who approved it.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "DocumentPublished"
@@ -412,7 +412,7 @@ class DocumentRescinded(TypedEvent, frozen=True, kw_only=True):
     """A document is no longer in force.
 
     subject: Id of the document.
-    reason: Why; not read.
+    reason: Why. Has no effect.
     """
 
     TYPE: ClassVar[str] = "DocumentRescinded"
@@ -427,7 +427,7 @@ class DocumentUpdated(TypedEvent, frozen=True, kw_only=True):
     """A document changed.
 
     subject: Id of the document.
-    changes: What changed, in words; not read, the patch says it.
+    changes: What changed, in words. Has no effect: the patch says it.
     properties: The patch: each key replaces a property whole, null is stored.
     updates: The patch, when `properties` is left out.
     diff: The patch, when `properties` and `updates` are left out.
@@ -450,14 +450,14 @@ class InitiativeCreated(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the initiative.
     initiative_id: The initiative.
     name: Name.
-    owner_id: Who answers for it.
-    status: State of it.
-    stage: Stage of it.
-    description: More about it.
+    owner_id: Who is responsible.
+    status: Its status.
+    stage: Its stage.
+    description: Details.
     start_date: From when.
     target_end_date: Until when.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "InitiativeCreated"
@@ -481,11 +481,11 @@ class InitiativeStageChange(TypedEvent, frozen=True, kw_only=True):
     """An initiative reached another stage.
 
     subject: Id of the initiative.
-    status: State of it.
-    stage: Stage of it.
-    new_stage: The new stage; not read when the initiative is known, `stage` says it.
+    status: Its status.
+    stage: Its stage.
+    new_stage: The new stage. Has no effect on a known initiative: `stage` says it.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "InitiativeStageChange"
@@ -508,11 +508,11 @@ class KeyResultDefined(TypedEvent, frozen=True, kw_only=True):
     kr_id: The key result.
     objective_id: Its objective.
     statement: What is to be reached.
-    target: Figure to reach.
-    baseline: Figure at the start.
-    owner_id: Who answers for it.
+    target: Target value.
+    baseline: Value at the start.
+    owner_id: Who is responsible.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "KeyResultDefined"
@@ -538,7 +538,7 @@ class LOECreated(TypedEvent, frozen=True, kw_only=True):
     name: Name.
     lead_id: Who leads it.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "LOECreated"
@@ -556,7 +556,7 @@ class LOEReframed(TypedEvent, frozen=True, kw_only=True):
     """A line of effort changed.
 
     subject: Id of the line of effort.
-    new_name: The new name; not read, the patch says what changes.
+    new_name: The new name. Has no effect: the patch says what changes.
     properties: The patch: each key replaces a property whole, null is stored.
     updates: The patch, when `properties` is left out.
     diff: The patch, when `properties` and `updates` are left out.
@@ -581,8 +581,8 @@ class LensEvaluated(TypedEvent, frozen=True, kw_only=True):
     value: What was measured; kept as it is.
     measure_id: The measure.
     measure_definition_id: The measure, when `measureId` is left out.
-    lens_id: The lens; not read.
-    result: What came of it; not read.
+    lens_id: The lens. Has no effect.
+    result: The outcome. Has no effect.
     """
 
     TYPE: ClassVar[str] = "LensEvaluated"
@@ -607,8 +607,8 @@ class MeasureEmitted(TypedEvent, frozen=True, kw_only=True):
     value: What was measured; kept as it is.
     measure_id: The measure.
     measure_definition_id: The measure, when `measureId` is left out.
-    metric_id: The metric; not read.
-    unit: Unit of the value; not read.
+    metric_id: The metric. Has no effect.
+    unit: Unit of the value. Has no effect.
     """
 
     TYPE: ClassVar[str] = "MeasureEmitted"
@@ -629,11 +629,11 @@ class MissionApproved(TypedEvent, frozen=True, kw_only=True):
     """A mission was approved.
 
     subject: Id of the mission.
-    mission_state: State of the mission.
+    mission_state: Status of the mission.
     approver_id: By whom.
     approval_date: When.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "MissionApproved"
@@ -652,8 +652,8 @@ class MissionCompleted(TypedEvent, frozen=True, kw_only=True):
     """A mission came to its end.
 
     subject: Id of the mission.
-    completion_status: success, failure or partial; not read, the property becomes "completed".
-    summary: What came of it; not read.
+    completion_status: success, failure or partial. Has no effect: the property becomes "completed".
+    summary: The outcome. Has no effect.
     """
 
     TYPE: ClassVar[str] = "MissionCompleted"
@@ -669,8 +669,8 @@ class MissionDebriefed(TypedEvent, frozen=True, kw_only=True):
     """A mission was debriefed.
 
     subject: Id of the mission.
-    report_id: The report; not read.
-    attendees: Who took part; not read.
+    report_id: The report. Has no effect.
+    attendees: Who took part. Has no effect.
     """
 
     TYPE: ClassVar[str] = "MissionDebriefed"
@@ -686,10 +686,10 @@ class MissionLaunched(TypedEvent, frozen=True, kw_only=True):
     """A mission began.
 
     subject: Id of the mission.
-    mission_state: State of the mission.
+    mission_state: Status of the mission.
     launch_time: When.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "MissionLaunched"
@@ -709,7 +709,7 @@ class MissionPhaseTransition(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the mission.
     phase: The new phase.
     to_phase: The new phase, when `phase` is left out.
-    from_phase: The phase before; not read.
+    from_phase: The phase before. Has no effect.
     """
 
     TYPE: ClassVar[str] = "MissionPhaseTransition"
@@ -726,12 +726,12 @@ class MissionPlanned(TypedEvent, frozen=True, kw_only=True):
     """A mission was planned.
 
     subject: Id of the mission.
-    mission_state: State of the mission.
+    mission_state: Status of the mission.
     name: Name.
     commander_id: Its commander.
     objectives: What it is to reach.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "MissionPlanned"
@@ -751,7 +751,7 @@ class ObjectiveClosed(TypedEvent, frozen=True, kw_only=True):
     """An objective is no longer pursued.
 
     subject: Id of the objective.
-    result: What came of it; not read.
+    result: The outcome. Has no effect.
     """
 
     TYPE: ClassVar[str] = "ObjectiveClosed"
@@ -768,13 +768,13 @@ class ObjectiveCreated(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the objective.
     objective_id: The objective.
     statement: What is to be reached.
-    owner_id: Who answers for it.
+    owner_id: Who is responsible.
     time_horizon: Until when.
-    narrative: More about it.
-    level: Level of direction.
-    status: State of it.
+    narrative: Details.
+    level: Level, such as strategic.
+    status: Its status.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "ObjectiveCreated"
@@ -797,8 +797,8 @@ class ObjectiveRescoped(TypedEvent, frozen=True, kw_only=True):
     """An objective changed.
 
     subject: Id of the objective.
-    new_statement: What is to be reached; not read, the patch says what changes.
-    new_time_horizon: Until when; not read, the patch says what changes.
+    new_statement: What is to be reached. Has no effect: the patch says what changes.
+    new_time_horizon: Until when. Has no effect: the patch says what changes.
     properties: The patch: each key replaces a property whole, null is stored.
     updates: The patch, when `properties` is left out.
     diff: The patch, when `properties` and `updates` are left out.
@@ -826,10 +826,10 @@ class ObligationDefined(TypedEvent, frozen=True, kw_only=True):
     responsible_role: Who is to do it.
     frequency: How often.
     recurrence_rule: When, as a rule.
-    first_due_date: When first.
+    first_due_date: First due date.
     window_days: Days of grace.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "ObligationDefined"
@@ -859,7 +859,7 @@ class OrganizationCreated(TypedEvent, frozen=True, kw_only=True):
     uic: Unit identification code.
     mission_statement: What it is for.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "OrganizationCreated"
@@ -880,9 +880,9 @@ class OrganizationDeactivated(TypedEvent, frozen=True, kw_only=True):
     """An organization ceased to act.
 
     subject: Id of the organization.
-    organization_id: The organization; not read.
+    organization_id: The organization. Has no effect.
     reason: Why.
-    deactivation_date: When; not read.
+    deactivation_date: When. Has no effect.
     """
 
     TYPE: ClassVar[str] = "OrganizationDeactivated"
@@ -900,10 +900,10 @@ class OrganizationRealigned(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the organization.
     new_parent: Id of the new parent.
-    organization_id: The organization; not read.
-    new_parent_id: The new parent; not read, the patch says what changes.
-    effective_date: From when; not read.
-    authorization_document: Authority for the change; not read.
+    organization_id: The organization. Has no effect.
+    new_parent_id: The new parent. Has no effect: the patch says what changes.
+    effective_date: From when. Has no effect.
+    authorization_document: Authority for the change. Has no effect.
     properties: The patch: each key replaces a property whole, null is stored.
     updates: The patch, when `properties` is left out.
     diff: The patch, when `properties` and `updates` are left out.
@@ -930,10 +930,10 @@ class PersonCreated(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the person.
     name: Full name.
     rank: Grade.
-    email: Mail address.
+    email: E-mail address.
     identifiers: Identifiers by scheme.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "PersonCreated"
@@ -979,7 +979,7 @@ class PositionCreated(TypedEvent, frozen=True, kw_only=True):
     billet_type: Kind of billet.
     criticality: How critical it is.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "PositionCreated"
@@ -1002,7 +1002,7 @@ class PositionDeactivated(TypedEvent, frozen=True, kw_only=True):
     """A position ceased to exist.
 
     subject: Id of the position.
-    position_id: The position; not read.
+    position_id: The position. Has no effect.
     reason: Why.
     """
 
@@ -1019,9 +1019,9 @@ class PositionModified(TypedEvent, frozen=True, kw_only=True):
     """Facts about a position changed.
 
     subject: Id of the position.
-    position_id: The position; not read.
-    title: The new title; not read, the patch says what changes.
-    org_id: The new organization; not read, the patch says what changes.
+    position_id: The position. Has no effect.
+    title: The new title. Has no effect: the patch says what changes.
+    org_id: The new organization. Has no effect: the patch says what changes.
     updates: The patch, customarily in this field.
     properties: The patch: each key replaces a property whole, null is stored.
     diff: The patch, when `properties` and `updates` are left out.
@@ -1044,7 +1044,7 @@ class ProcessArchived(TypedEvent, frozen=True, kw_only=True):
     """A process is no longer in use.
 
     subject: Id of the process.
-    reason: Why; not read.
+    reason: Why. Has no effect.
     """
 
     TYPE: ClassVar[str] = "ProcessArchived"
@@ -1064,7 +1064,7 @@ class ProcessDefined(TypedEvent, frozen=True, kw_only=True):
     description: What it does.
     steps: Its steps.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "ProcessDefined"
@@ -1105,9 +1105,9 @@ class QualificationAwarded(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the holder.
     qualification: Id of the qualification.
     qualification_id: Key of the entry: a text, or the JSON text of a number or true.
-    person_id: The holder; not read.
-    awarded_date: When; not read.
-    expiration_date: Until when; not read.
+    person_id: The holder. Has no effect.
+    awarded_date: When. Has no effect.
+    expiration_date: Until when. Has no effect.
     """
 
     TYPE: ClassVar[str] = "QualificationAwarded"
@@ -1130,7 +1130,7 @@ class QualificationDefined(TypedEvent, frozen=True, kw_only=True):
     code: Short code.
     prerequisites: Qualifications that it needs.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "QualificationDefined"
@@ -1168,7 +1168,7 @@ class QualificationRenewed(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the holder.
     qualification: Id of the qualification.
     qualification_id: Key of the entry: a text, or the JSON text of a number or true.
-    new_expiration_date: Until when; not read.
+    new_expiration_date: Until when. Has no effect.
     """
 
     TYPE: ClassVar[str] = "QualificationRenewed"
@@ -1187,8 +1187,8 @@ class QualificationRevoked(TypedEvent, frozen=True, kw_only=True):
     subject: Id of the holder.
     qualification: Id of the qualification.
     qualification_id: Key of the entry: a text, or the JSON text of a number or true.
-    reason: Why; not read.
-    revoked_by: By whom; not read.
+    reason: Why. Has no effect.
+    revoked_by: By whom. Has no effect.
     """
 
     TYPE: ClassVar[str] = "QualificationRevoked"
@@ -1207,11 +1207,11 @@ class SystemDeployed(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the system.
     system_id: The system.
-    status: State of it.
+    status: Its status.
     configuration: How it is set up.
-    details: More about it.
+    details: Details.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "SystemDeployed"
@@ -1231,9 +1231,9 @@ class SystemDeprecated(TypedEvent, frozen=True, kw_only=True):
     """A system is no longer to be used.
 
     subject: Id of the system.
-    system_id: The system; not read.
-    status: State of it; "deprecated" when left out.
-    details: More about it; not read.
+    system_id: The system. Has no effect.
+    status: Its status; "deprecated" when left out.
+    details: Details. Has no effect.
     """
 
     TYPE: ClassVar[str] = "SystemDeprecated"
@@ -1250,10 +1250,10 @@ class SystemOutage(TypedEvent, frozen=True, kw_only=True):
     """A system failed to serve.
 
     subject: Id of the system.
-    system_id: The system; not read.
-    status: State of it; "outage" when left out.
-    details: More about it; not read.
-    severity: How bad it is.
+    system_id: The system. Has no effect.
+    status: Its status; "outage" when left out.
+    details: Details. Has no effect.
+    severity: Severity.
     estimated_resolution: When it is expected to serve again.
     """
 
@@ -1274,12 +1274,12 @@ class SystemUpdated(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the system.
     system_id: The system.
-    status: State of it.
+    status: Its status.
     configuration: How it is set up.
-    details: More about it.
+    details: Details.
     version: The version.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "SystemUpdated"
@@ -1301,11 +1301,11 @@ class TaskAssigned(TypedEvent, frozen=True, kw_only=True):
 
     subject: Id of the task.
     assignee: Id of the assignee.
-    status: State of it.
-    stage: Stage of it.
+    status: Its status.
+    stage: Its stage.
     assignee_id: Who is to do it.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskAssigned"
@@ -1325,11 +1325,11 @@ class TaskBlocked(TypedEvent, frozen=True, kw_only=True):
     """A task cannot go on.
 
     subject: Id of the task.
-    status: State of it.
-    stage: Stage of it.
+    status: Its status.
+    stage: Its stage.
     reason: Why.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskBlocked"
@@ -1345,14 +1345,14 @@ class TaskBlocked(TypedEvent, frozen=True, kw_only=True):
 
 
 class TaskCancelled(TypedEvent, frozen=True, kw_only=True):
-    """A task was given up.
+    """A task was cancelled.
 
     subject: Id of the task.
-    status: State of it.
-    stage: Stage of it.
+    status: Its status.
+    stage: Its stage.
     reason: Why.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskCancelled"
@@ -1371,11 +1371,11 @@ class TaskCompleted(TypedEvent, frozen=True, kw_only=True):
     """A task was done.
 
     subject: Id of the task.
-    status: State of it.
-    stage: Stage of it.
-    outcome: What came of it.
+    status: Its status.
+    stage: Its stage.
+    outcome: The outcome.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskCompleted"
@@ -1394,8 +1394,8 @@ class TaskCreated(TypedEvent, frozen=True, kw_only=True):
     """A task was set.
 
     subject: Id of the task.
-    status: State of it.
-    stage: Stage of it.
+    status: Its status.
+    stage: Its stage.
     task_id: The task.
     title: Title.
     description: What is to be done.
@@ -1404,7 +1404,7 @@ class TaskCreated(TypedEvent, frozen=True, kw_only=True):
     due_date: Until when.
     type: Kind of task; a holon type takes the place of Task.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskCreated"
@@ -1429,11 +1429,11 @@ class TaskStarted(TypedEvent, frozen=True, kw_only=True):
     """Work on a task began.
 
     subject: Id of the task.
-    status: State of it.
-    stage: Stage of it.
+    status: Its status.
+    stage: Its stage.
     start_time: When.
     holon_type: Type of the holon; when left out, a flat `type` that is a holon type counts.
-    properties: Laid over the other fields.
+    properties: Properties, which take precedence over the other fields.
     """
 
     TYPE: ClassVar[str] = "TaskStarted"

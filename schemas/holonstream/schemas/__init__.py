@@ -1,4 +1,4 @@
 """What crosses a boundary: events, tokens, the catalogue of event types, and the fold from events to states.
 
-Pure: no server, nothing of ours is imported.
+Pure: talks to no server, and imports no other part of holonstream.
 """

@@ -2,8 +2,8 @@
 
 A file ``events/<Type>.v<version>.json`` is a JSON Schema (2020-12) of the payload with fields of ours: ``x-projection``
 says what the event does (`schemas.operation`), from version 2 on ``x-upcast`` says how a payload of the version before
-becomes one of this (`schemas.upcast`), and ``$id`` is what records carry as ``dataschema``. Nothing else in holonstream
-knows an event type by name.
+becomes one of this (`schemas.upcast`), and ``$id`` is what records carry as ``dataschema``. No code names an event
+type, except ``client.events``, which is generated.
 
 Old versions stay: an event is validated by the version that it names, and lifted to the newest before it is folded.
 """
@@ -139,7 +139,7 @@ class Catalogue:
         return event_type.stream(event)
 
     def upcast(self, event: RecordedEvent) -> RecordedEvent:
-        """The event in the newest version of its type; the very event when it is that already.
+        """The event in the newest version of its type; the same object when it has that version.
 
         Raises UnknownEventType when the catalogue lacks the type, or the version that the event names.
         """
@@ -178,7 +178,7 @@ def _event_type(document: dict[str, Any], registry: Any) -> EventType:
 
 
 def _check_types(event_type: EventType, holon_types: Collection[str]) -> None:
-    """The graph has labels and indexes for the catalogue's types only."""
+    """The graph has labels and indexes for the catalogue's types only. Raises InvalidCatalogue."""
     for operation in event_type.operations:
         created = operation.otherwise if isinstance(operation, SetPresent) else operation
         if isinstance(created, CreateHolon) and created.type not in holon_types:
@@ -186,7 +186,7 @@ def _check_types(event_type: EventType, holon_types: Collection[str]) -> None:
 
 
 def _check_versions(versions: Mapping[int, EventType]) -> None:
-    """Every old event must have a way to the newest version, and stay in its stream."""
+    """Every old event must have a way to the newest version and stay in its stream. Raises InvalidCatalogue."""
     newest = versions[max(versions)]
     if sorted(versions) != list(range(1, newest.version + 1)):
         raise InvalidCatalogue(f"{newest.name} has versions {sorted(versions)}: from 1 on, none may be missing")

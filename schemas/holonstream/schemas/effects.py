@@ -1,4 +1,4 @@
-"""What one operation of ``x-projection`` does to the state of an entity (domain catalogue, section 3.2).
+"""What one operation of ``x-projection`` does to the state of an entity (docs/domain.md, Operations).
 
 Pure: neither the state nor the payload is ever changed; new states share what did not change with the old.
 """
@@ -21,13 +21,13 @@ from holonstream.schemas.operation import (
     CreateHolon,
     CreateRelationship,
     EndRelationship,
-    Envelope,
+    EnvelopeField,
     Expression,
     FirstPresent,
     Object,
     Operation,
     PatchHolon,
-    Payload,
+    PayloadField,
     PutInMap,
     SetPresent,
     SetProperty,
@@ -37,17 +37,17 @@ from holonstream.schemas.operation import (
 from holonstream.schemas.state import Holon, Relationship, State
 
 Report = Callable[[str], None]
-"""Takes one line about an event that was applied in part."""
+"""Called with a line of text about an event that was applied in part."""
 
 
 def silent(line: str) -> None:
-    """A report that nobody reads."""
+    """Ignore the line."""
 
 
 def perform(
     catalogue: Catalogue, operation: Operation, state: State | None, event: RecordedEvent, report: Report
 ) -> State | None:
-    """The state after one operation; lastModified, version and position are set only when it creates.
+    """The state after one operation. Only a new state has lastModified, version and position of the event.
 
     Raises CannotApply, naming the event and its stream.
     """
@@ -219,9 +219,9 @@ def _evaluate(expression: Expression, event: RecordedEvent) -> Any:
     match expression:
         case Const(value):
             return value
-        case Envelope(field):
+        case EnvelopeField(field):
             return {"id": event.id, "type": event.type, "occurredAt": event.occurred_at}[field]
-        case Payload(field):
+        case PayloadField(field):
             return event.payload.get(field, ABSENT)
         case FirstPresent(fields, otherwise):
             value = _first_present(event.payload, fields)

@@ -11,7 +11,7 @@
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
 Everything else that is raised is a bug: a worker stops before it acknowledges.
-Packages hang their own errors below these, so that a loop decides by type, never by text.
+Packages derive their own errors from these, so that callers decide by type, never by text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HolonstreamError(Exception):
 
 
 class BadData(HolonstreamError):
-    """The input is wrong; trying again cannot help."""
+    """The input is wrong; a retry cannot help."""
 
 
 class InvalidEvent(BadData):
@@ -53,10 +53,10 @@ class InvalidCatalogue(HolonstreamError):
 
 
 class Unavailable(HolonstreamError):
-    """A server cannot be reached or asks to try again."""
+    """A server cannot be reached, or asks for a retry."""
 
     too_much = False
-    """whether it was asked for more than it can do at once: less may be done"""
+    """whether the request was too large, so that a smaller one may succeed"""
 
 
 class NotInitialised(HolonstreamError):

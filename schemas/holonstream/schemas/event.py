@@ -15,7 +15,7 @@ from holonstream.schemas.errors import BadData, InvalidEvent
 
 
 class ValidityWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When the fact holds; both ends belong to it, an absent end is open."""
+    """When the fact holds. Both ends belong to it; an absent end is open."""
 
     start: str | None = None
     end: str | None = None

@@ -1,4 +1,4 @@
-"""What a log line may say of an error: enough to act on, and nothing that an event carries."""
+"""What a log line says about an error: enough to act on, and nothing that an event contains."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from holonstream.schemas.errors import BadData, HolonstreamError
 
-FRAMES = 4  # innermost places of an error that are told
+FRAMES = 4  # innermost places in the code that are named
 
 
 def incident(error: BaseException) -> dict[str, str]:
     """`cause`, the error's class, and `reason`.
 
-    Errors of ours about servers, streams and positions are told in full. Those about data (BadData) name values, and
-    nobody knows what the text of a bug holds: of these the places in the code are told.
+    Errors of ours about servers, streams and positions give their text. Errors about data (BadData) quote values, and
+    the text of a bug may hold anything: for these the reason is the places in the code.
     """
-    tells = isinstance(error, HolonstreamError | TimeoutError) and not isinstance(error, BadData)
-    return {"cause": type(error).__name__, "reason": str(error) if tells and str(error) else places(error)}
+    has_safe_text = isinstance(error, HolonstreamError | TimeoutError) and not isinstance(error, BadData)
+    return {"cause": type(error).__name__, "reason": str(error) if has_safe_text and str(error) else places(error)}
 
 
 def places(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""JSON text to values and back, the same values wherever a text went through.
+"""JSON text to values and back: the same values, whichever store the text went through.
 
 PostgreSQL's jsonb keeps a number by its value and not by its spelling (1e3 comes back as 1000), so a number that is
 whole becomes an int of any size, whatever its spelling, and every other one the nearest float.

@@ -1,7 +1,7 @@
-"""What an event does to its entity: the closed vocabulary of ``x-projection`` (domain catalogue, section 3.2).
+"""What an event does to its entity: the closed vocabulary of ``x-projection`` (docs/domain.md, Operations).
 
-An event type's rule is a list of operations, read once from its JSON Schema into these values; `schemas.projection`
-interprets them. Operations read the payload through expressions, a vocabulary as closed.
+An event type's rule is a list of operations. `schemas.rules` reads it once from the JSON Schema, `schemas.effects`
+carries it out. Operations read the event through expressions, which are a closed vocabulary too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ABSENT: Final = _Absent()
 
 
 def present(value: Any) -> bool:
-    """Not absent, null, false, zero or the empty string; an empty object or array is present."""
+    """Whether a value is none of: absent, null, false, 0, the empty string. Empty objects and arrays are present."""
     return not (
         value is ABSENT or value is None or value is False or value == "" or (value == 0 and value is not False)
     )
@@ -38,14 +38,14 @@ class Const:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class EnvelopeField:
     """A field of the envelope: ``id``, ``type`` or ``occurredAt``."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
-class Payload:
+class PayloadField:
     """A field of the payload as it is, null too; absent when the payload lacks it."""
 
     field: str
@@ -66,14 +66,14 @@ class Object:
     members: tuple[tuple[str, Expression], ...]
 
 
-Expression = Const | Envelope | Payload | FirstPresent | Object
+Expression = Const | EnvelopeField | PayloadField | FirstPresent | Object
 
 # --- operations ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class CreateHolon:
-    """Make the holon, or replace it whole; `type` holds unless the payload names another."""
+    """Make the holon, or replace it whole. The payload may name another type than `type`."""
 
     type: str
 
@@ -94,7 +94,7 @@ class SetStatus:
 
 @dataclass(frozen=True, slots=True)
 class SetPresent:
-    """Copy the present ones of `keys` from the payload; a missing holon is created when `otherwise` says so."""
+    """Copy those of `keys` that are present in the payload. `otherwise` creates a holon that does not exist."""
 
     keys: tuple[str, ...]
     otherwise: CreateHolon | None
@@ -102,7 +102,7 @@ class SetPresent:
 
 @dataclass(frozen=True, slots=True)
 class SetProperty:
-    """Set one property; nothing happens when the value is absent, or none of payload fields `if_present` is present."""
+    """Set one property. Nothing happens without a value, or when no payload field of `if_present` is present."""
 
     property: str
     value: Expression
@@ -123,7 +123,7 @@ class PutInMap:
 
 @dataclass(frozen=True, slots=True)
 class AppendToList:
-    """Append an entry to a list property; an absent one leaves the list as it is, or empty."""
+    """Append an entry to a list property. Without a value only the list is made, if it does not exist."""
 
     property: str
     value: Expression

@@ -1,5 +1,5 @@
 """Which partition holds a stream: Kafka's own murmur2 partitioner, as Java clients, aiokafka and librdkafka's
-``murmur2`` compute it. A reader needs it to know which checkpoint answers for a consistency token.
+``murmur2`` compute it. Readers need it to find the checkpoint that a consistency token is compared with.
 """
 
 from __future__ import annotations

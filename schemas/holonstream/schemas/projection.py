@@ -1,18 +1,17 @@
 """The fold: ``apply(catalogue, state, event) -> state``, pure and deterministic for a given log.
 
-The graph sink, `verify`, as-of reads and ``holonstream fold`` all use this one function. It follows the domain
-catalogue, section 3, with "ours" where the reference is broken:
+The graph sink, `verify`, as-of reads and ``holonstream fold`` all use this one function (docs/domain.md, Fold):
 
 - events are folded in the order of the log's positions;
-- an event outside its validityWindow has no effect; the window is held against the event's own occurredAt, or against
-  the asked instant in an as-of fold, where later events have no effect either;
+- an event outside its validityWindow has no effect. The window is compared with the event's own occurredAt, or in an
+  as-of fold with the asked instant; there, later events have no effect either;
 - an event of an older schema version is lifted to the newest first;
-- an event for an entity that is not there, and that does not create it, has no effect;
+- an event for an entity that does not exist has no effect, unless it creates the entity;
 - an event of a type that the catalogue does not know has no effect;
-- an event that reaches its entity moves lastModified, even when it changes nothing else;
-- an event that the state has seen (its version says so) has no effect, so a replay of any suffix changes nothing.
+- an event that reaches its entity sets lastModified, even when it changes nothing else;
+- an event that the state has seen (the state's version is not below its own) has no effect.
 
-Inputs are values: neither states nor payloads are ever changed, new states share what did not change with the old.
+Pure: neither states nor payloads are changed. New states share with the old ones what did not change.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ def apply(
 ) -> State | None:
     """The state of an entity after one more event of its stream; `state` is left as it was.
 
-    `at` is the asked instant (ISO-8601) of an as-of fold. `report` is told what was left out of an event that applies
-    in part.
+    `at` is the asked instant (ISO-8601) of an as-of fold. `report` is called with what was left out of an event that
+    was applied in part.
     Raises CannotApply, naming the event and its stream, when the event does not fit the state, or has a schema version
     newer than the catalogue.
     """
@@ -54,7 +53,7 @@ def apply(
     if state is None:
         return None
     if state.position == event.position:
-        return state  # just created: it has all of what follows
+        return state  # just created, with what follows
     last_modified = event.occurred_at if operations else state.last_modified
     return replace(state, last_modified=last_modified, version=event.version, position=event.position)
 
@@ -82,7 +81,7 @@ def fold(
 def recorded(
     catalogue: Catalogue, events: Iterable[AnyEvent], *, recorded_at: str | None = None
 ) -> Iterator[RecordedEvent]:
-    """Events as a log that took them in this order would keep them, without a log: positions count from 1.
+    """Events as a log would keep them that took them in this order, without a log. Positions count from 1.
 
     Raises UnknownEventType or InvalidEvent as the log would.
     """
@@ -115,7 +114,7 @@ def modifications(
 ) -> dict[str, tuple[str, ...]]:
     """The ids of the events that reached each entity, by stream, from its last create on, in log order.
 
-    States do not hold these lists, which grow without bound: the log has them.
+    States do not hold these lists, because they grow without bound.
     """
     states: dict[str, State] = {}
     reached: dict[str, list[str]] = {}
@@ -136,7 +135,7 @@ def _seen(state: State | None, event: RecordedEvent) -> bool:
 
 
 def _operations(catalogue: Catalogue, event: RecordedEvent, at: str | None) -> tuple[Operation, ...]:
-    """What the event does to its entity: nothing when it is unknown, not valid, or later than the asked instant."""
+    """What the event does to its entity: nothing when its type is unknown, it is not valid, or later than `at`."""
     event_type = catalogue.types.get(event.type)
     if event_type is None:
         return ()

@@ -13,13 +13,13 @@ from holonstream.schemas.operation import (
     CreateHolon,
     CreateRelationship,
     EndRelationship,
-    Envelope,
+    EnvelopeField,
     Expression,
     FirstPresent,
     Object,
     Operation,
     PatchHolon,
-    Payload,
+    PayloadField,
     PutInMap,
     SetPresent,
     SetProperty,
@@ -70,9 +70,9 @@ def _expression(rule: Mapping[str, Any]) -> Expression:
         case {"const": value}:
             return Const(value)
         case {"envelope": "id" | "type" | "occurredAt" as field}:
-            return Envelope(field)
+            return EnvelopeField(field)
         case {"payload": field}:
-            return Payload(field)
+            return PayloadField(field)
         case {"firstPresent": fields, **rest}:
             return FirstPresent(tuple(fields), _expression(rest["otherwise"]) if "otherwise" in rest else None)
         case {"object": members}:

@@ -1,6 +1,6 @@
-"""The two kinds of entity (domain catalogue, sections 1.2 and 1.3), as the fold makes them and readers get them.
+"""The two kinds of entity (docs/domain.md, State), as the fold makes them and readers get them.
 
-States are values: nobody changes one in place, neither its properties. Instants are canonical text.
+States are values: neither they nor their properties are ever changed in place. Instants are canonical text.
 ``version`` and ``position`` are those of the last event of the entity's stream, effect or not.
 """
 
@@ -32,7 +32,7 @@ class Holon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relationship:
-    """An edge; its ends need not exist as holons. ``effective_end`` is None while it is open."""
+    """An edge. Its ends need not exist as holons. ``effective_end`` is None while it is open."""
 
     id: str
     type: str

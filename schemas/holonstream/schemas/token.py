@@ -23,7 +23,7 @@ class Token:
     positions: Mapping[str, int] = field(default_factory=dict)
 
     def merge(self, *others: Token) -> Token:
-        """The token that asks for everything that any of them asks for."""
+        """The token that requires whatever any of them requires."""
         merged = dict(self.positions)
         for other in others:
             for stream, position in other.positions.items():

@@ -1,7 +1,7 @@
 """Lifting a payload from one schema version to the next: the closed vocabulary of ``x-upcast``, and its meaning.
 
 Steps work on top-level fields, in order. A step whose field is absent does nothing, unless it sets one. Pure: the
-payload given stays as it was.
+payload given is not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`field` goes into the object field `under`, which is made when not present; it stays when that is no object."""
+    """`field` goes into the object field `under`, which is made when not present. It stays where it is when `under` is
+    no object."""
 
     field: str
     under: str

@@ -1,7 +1,7 @@
 """``docs/asyncapi.yaml``: the topic of events as an AsyncAPI 3.0 document, made from the schemas.
 
-AsyncAPI's own schema language follows an older draft, in which what stands beside ``$ref`` is not looked at: there it
-becomes ``allOf``. Names that schemas share become components.
+AsyncAPI's schema language follows an older draft, which ignores what stands beside ``$ref``: such schemas are written
+with ``allOf``. Shapes of the vocabulary become components.
 """
 
 from __future__ import annotations

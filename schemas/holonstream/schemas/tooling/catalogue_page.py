@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from holonstream.schemas.catalogue import Catalogue, EventType
+from holonstream.schemas.operation import (
+    AppendToList,
+    Const,
+    CorrectRelationship,
+    CreateHolon,
+    CreateRelationship,
+    EndRelationship,
+    EnvelopeField,
+    Expression,
+    FirstPresent,
+    Object,
+    Operation,
+    PatchHolon,
+    PayloadField,
+    PutInMap,
+    SetPresent,
+    SetProperty,
+    SetStatus,
+)
 from holonstream.schemas.state import HOLON, RELATIONSHIP
 from holonstream.schemas.tooling.fields import declared_fields, fields_read
 from holonstream.schemas.tooling.layout import pretty
-from holonstream.schemas.tooling.wording import effect, missing
 
 HEAD = """\
 <!-- Made by `holonstream schemas docs` from schemas/events; change it there. -->
 
 # Event catalogue
 
-{count} event types. Payloads are open objects: only fields marked *required* must be there, unknown ones are allowed,
-and the type of a field is what it customarily holds (*always*: customarily given), not enforced except where the effect
-needs a shape. *Present* means: not absent, not null, not false, not 0, not the empty string. An event changes its first
-subject or, for relationships, the one that `relationshipId` names; an event for what is not there, unless it creates
-it, has no effect. How the fold works in general: `schemas/projection.py`.
+{count} event types. Payloads are open: only fields marked *required* must be there, and other fields are allowed. The
+type of a field is what producers customarily put in (*always*: they customarily give the field). It is enforced only
+where the effect needs it. *Present* means: not absent, not null, not false, not 0, not the empty string. An event
+changes its first subject or, for relationships, the one that `relationshipId` names. If that does not exist, the event
+has no effect, unless it creates it. The rules: docs/domain.md of holonstream.
 
-| Event | Changes | What happened | Entity not there |
+| Event | Changes | What happened | If the entity does not exist |
 |---|---|---|---|
 """
 
@@ -58,7 +78,7 @@ def _section(catalogue: Catalogue, event_type: EventType) -> Iterator[str]:
     names = [name if number < needed else f"({name})" for number, name in enumerate(event_type.subjects)]
     yield f"- Subjects: {', '.join(names)}"
     if not event_type.operations:
-        yield "- Effect: none; the event is in the log only."
+        yield "- Effect: none; the event is kept in the log."
     for operation in event_type.operations:
         yield f"- Effect: {effect(operation)}"
     identity = f"`{schema['$id']}`"
@@ -66,7 +86,7 @@ def _section(catalogue: Catalogue, event_type: EventType) -> Iterator[str]:
     yield f"- Schema: {identity}" + (f"; lifted to it: {', '.join(old)}" if old else "")
     if fields := declared_fields(schema, catalogue.vocabulary):
         yield ""
-        yield "| Field | Customarily | Given | Read | |"
+        yield "| Field | Type | Given | Has an effect | Meaning |"
         yield "|---|---|---|---|---|"
         read = fields_read(event_type.operations)
         for field in fields:
@@ -77,3 +97,83 @@ def _section(catalogue: Catalogue, event_type: EventType) -> Iterator[str]:
     yield "```json"
     yield pretty(schema["examples"][0], width=100)
     yield "```"
+
+
+def effect(operation: Operation) -> str:
+    """A sentence or two of Markdown."""
+    match operation:
+        case CreateHolon():
+            return f"Creates the holon, or replaces it whole: {_creation(operation)}."
+        case PatchHolon(sources):
+            patch = f"the first present of {_names(sources)}" if len(sources) > 1 else _names(sources)
+            return f"Lays {patch} over the properties: each key replaced whole, null stored, nothing removed."
+        case SetStatus(status):
+            return f"Sets the holon's status to `{status}`; properties and relationships stay."
+        case SetPresent(keys, otherwise):
+            text = (
+                f"Copies those of {_names(keys)} that are present in the payload to the properties, and nothing else."
+            )
+            return (
+                text if otherwise is None else f"{text} A holon that does not exist is created: {_creation(otherwise)}."
+            )
+        case SetProperty(name, value, if_present):
+            text = f"Sets the property `{name}` to {_value(value)}."
+            return text if not if_present else f"{text[:-1]}, when one of {_names(if_present)} is present."
+        case PutInMap(name, key, value):
+            text = f"In the map `{name}`, replaces the entry that `{key}` names by {_value(value)}"
+            return f"{text}; without a key only the map is made."
+        case AppendToList(name, value):
+            return f"Appends {_value(value)} to the list `{name}`."
+        case CreateRelationship():
+            return (
+                "Creates the relationship `relationshipId`, or replaces it whole and open again, from the first "
+                "subject to the second, effective from occurredAt on; its properties are those of `properties` alone."
+            )
+        case EndRelationship():
+            return (
+                "Sets the end of the relationship `relationshipId` to `endDate`, or to occurredAt; overwrites an end."
+            )
+        case CorrectRelationship():
+            return (
+                "Lays `corrections` over the properties of the relationship `relationshipId`: each key replaced whole, "
+                "null stored."
+            )
+        case _:
+            assert_never(operation)
+
+
+def missing(operations: Iterable[Operation]) -> str:
+    """What happens when the entity is not there."""
+    for operation in operations:
+        match operation:
+            case CreateHolon() | CreateRelationship() | SetPresent(otherwise=CreateHolon()):
+                return "created"
+    return "no effect"
+
+
+def _creation(operation: CreateHolon) -> str:
+    return (
+        f"its type is `{operation.type}`, unless `holonType`, or a `type` that is a holon type, names another; every "
+        "other field becomes a property, and those of `properties` take precedence"
+    )
+
+
+def _value(expression: Expression) -> str:
+    match expression:
+        case Const(value):
+            return f"`{json.dumps(value, ensure_ascii=False)}`"
+        case EnvelopeField(field):
+            return {"occurredAt": "occurredAt", "id": "the event's id", "type": "the event's type"}[field]
+        case PayloadField(field):
+            return f"`{field}`"
+        case FirstPresent(fields, otherwise):
+            last = f", else {_value(otherwise)}" if otherwise is not None else ""
+            return (_names(fields) if len(fields) == 1 else f"the first present of {_names(fields)}") + last
+        case Object(members):
+            return "{" + ", ".join(f"{key}: {_value(member)}" for key, member in members) + "}"
+        case _:
+            assert_never(expression)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

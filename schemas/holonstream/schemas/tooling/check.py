@@ -1,4 +1,4 @@
-"""``schemas check``: is every file of event schemas what it must be, and does the log still fit them?"""
+"""``schemas check``: faults in files of event schemas, and events of the log that the schemas would refuse."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from holonstream.schemas.wire import DATASCHEMA_PREFIX
 
 INSTANT = "2024-03-01T08:00:00.000Z"
 PROBES: Sequence[Any] = ([1], {"a": 1}, "x", 5, 0.5, True, None)
-"""Values that a field is tried with: what the schema lets through must fold."""
+"""Values that each field is tried with: what the schema accepts must fold."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a file, at a JSON pointer; the empty pointer is the whole file."""
+class SchemaFault:
+    """What is wrong with a file, at a JSON pointer. The empty pointer is the whole file."""
 
     file: str
     pointer: str
@@ -41,13 +41,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An event of the log that the schemas of today would refuse."""
+    """An event of the log that these schemas would refuse."""
 
     event: RecordedEvent
     reason: str
 
 
-def check(*folders: Traversable) -> list[Fault]:
+def check(*folders: Traversable) -> list[SchemaFault]:
     """The faults of all event schemas that `Catalogue.load` would read. Empty when all is well.
 
     Raises InvalidCatalogue when a folder or a domain's catalogue.json cannot be used.
@@ -56,21 +56,21 @@ def check(*folders: Traversable) -> list[Fault]:
     return check_texts(files, vocabulary(*folders))
 
 
-def check_texts(files: Iterable[tuple[str, str]], shared: dict[str, Any] | None = None) -> list[Fault]:
+def check_texts(files: Iterable[tuple[str, str]], shared: dict[str, Any] | None = None) -> list[SchemaFault]:
     """As `check`, for files given as path and text; `shared` is their vocabulary, by default the one that ships."""
     checker = Checker(shared)
-    faults: list[Fault] = []
+    faults: list[SchemaFault] = []
     documents: dict[str, dict[str, Any]] = {}
     for file, text in files:
         try:
             document = json.loads(text, parse_float=jsontext.number, parse_constant=_refuse_constant)
         except ValueError as error:
-            faults.append(Fault(file, "", f"not JSON: {error}"))
+            faults.append(SchemaFault(file, "", f"not JSON: {error}"))
             continue
         if not isinstance(document, dict):
-            faults.append(Fault(file, "", f"not a JSON object but {type(document).__name__}"))
+            faults.append(SchemaFault(file, "", f"not a JSON object but {type(document).__name__}"))
             continue
-        found = [Fault(file, *fault) for fault in dict.fromkeys(_document_faults(checker, file, document))]
+        found = [SchemaFault(file, *fault) for fault in dict.fromkeys(_document_faults(checker, file, document))]
         faults += found
         if not found:
             documents[file] = document
@@ -81,7 +81,7 @@ def check_texts(files: Iterable[tuple[str, str]], shared: dict[str, Any] | None 
 
 
 def refused(catalogue: Catalogue, events: Iterable[RecordedEvent]) -> Iterator[Refusal]:
-    """The stored events that would be refused today, in order: by the version they name, or lifted to the newest."""
+    """The events that the catalogue would refuse, in the version that they name or lifted to the newest, in order."""
     for event in events:
         try:
             event_type = catalogue.get(event.type, event.schema_version)
@@ -122,45 +122,45 @@ def _document_faults(checker: Checker, file: str, document: dict[str, Any]) -> I
                 yield f"/x-upcast/{number}", "relationshipId names the stream of the event and must stay as it is"
 
 
-def _version_faults(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
-    """Faults between the files: versions that are missing, doubled or cannot be lifted."""
+def _version_faults(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[SchemaFault]:
+    """Faults between files: versions that are missing, that exist twice, or that nothing lifts."""
     by_name: dict[str, dict[int, str]] = {}
     for file, document in documents.items():
         name, _, digits = str(document["$id"]).removeprefix(DATASCHEMA_PREFIX).rpartition(":")
         versions = by_name.setdefault(name, {})
         if other := versions.get(int(digits)):
-            yield Fault(file, "/$id", f"{document['$id']!r} is also the $id of {other}")
+            yield SchemaFault(file, "/$id", f"{document['$id']!r} is also the $id of {other}")
         versions[int(digits)] = file
     for versions in by_name.values():
         for version, file in sorted(versions.items()):
             document = documents[file]
             if version == 1:
                 if "x-upcast" in document:
-                    yield Fault(file, "/x-upcast", "a first version has nothing to lift")
+                    yield SchemaFault(file, "/x-upcast", "a first version has nothing to lift")
                 continue
             if "x-upcast" not in document:
-                yield Fault(file, "", f"'x-upcast' is missing: how does a payload of version {version - 1} become one?")
+                yield SchemaFault(file, "", f"'x-upcast' is missing: how is a payload of version {version - 1} lifted?")
             if version - 1 not in versions:
-                yield Fault(file, "/$id", f"version {version - 1} is missing: old versions stay")
+                yield SchemaFault(file, "/$id", f"version {version - 1} is missing: old versions stay")
             elif documents[versions[version - 1]]["x-projection"]["stream"] != document["x-projection"]["stream"]:
-                yield Fault(file, "/x-projection/stream", f"is not that of version {version - 1}")
+                yield SchemaFault(file, "/x-projection/stream", f"is not that of version {version - 1}")
 
 
-def _fold_faults(documents: Mapping[str, dict[str, Any]], shared: dict[str, Any] | None) -> Iterator[Fault]:
-    """Faults that show when events are validated and folded as they will be."""
+def _fold_faults(documents: Mapping[str, dict[str, Any]], shared: dict[str, Any] | None) -> Iterator[SchemaFault]:
+    """Faults that show when example events are validated and folded."""
     try:
         catalogue = Catalogue(documents.values(), shared)
         for file, document in documents.items():
             name, _, version = document["$id"].removeprefix(DATASCHEMA_PREFIX).rpartition(":")
             event_type = catalogue.get(name, int(version))
-            yield from (Fault(file, *fault) for fault in _example_faults(catalogue, event_type))
+            yield from (SchemaFault(file, *fault) for fault in _example_faults(catalogue, event_type))
             if event_type.version > 1:
                 before = catalogue.get(name, event_type.version - 1)
-                yield from (Fault(file, *fault) for fault in _lift_faults(before, event_type))
+                yield from (SchemaFault(file, *fault) for fault in _lift_faults(before, event_type))
             if event_type is catalogue.get(name):
-                yield from (Fault(file, *fault) for fault in _probe_faults(catalogue, event_type))
+                yield from (SchemaFault(file, *fault) for fault in _probe_faults(catalogue, event_type))
     except (HolonstreamError, jsonschema_rs.ValidationError) as error:
-        yield Fault("catalogue", "", str(error))
+        yield SchemaFault("catalogue", "", str(error))
 
 
 def _example_faults(catalogue: Catalogue, event_type: EventType) -> Iterator[tuple[str, str]]:
@@ -179,18 +179,18 @@ def _lift_faults(before: EventType, event_type: EventType) -> Iterator[tuple[str
 
 
 def _probe_faults(catalogue: Catalogue, event_type: EventType) -> Iterator[tuple[str, str]]:
-    """Fields whose schema lets through what the fold cannot take: such an event would be parked, not refused."""
+    """Fields whose schema accepts what the fold cannot apply: such an event would park its stream."""
     example = event_type.schema["examples"][0]
     for field in sorted(fields_read(event_type.operations)):
         for value in PROBES:
             payload = {**example, field: value}
             if event_type.validator.is_valid(payload) and (reason := _why_not(catalogue, event_type, payload)):
-                yield pointer(["properties", field]), f"lets {value!r} through, which cannot be folded: {reason}"
+                yield pointer(["properties", field]), f"accepts {value!r}, which cannot be folded: {reason}"
                 break
 
 
 def _why_not(catalogue: Catalogue, event_type: EventType, payload: dict[str, Any]) -> str | None:
-    """Why a payload cannot become an event that folds, onto nothing and onto a plain entity; None when it can."""
+    """Why an event with this payload cannot be folded, onto nothing or onto a plain entity; None when it can."""
     subjects = tuple(f"{subject.replace(' ', '-')}-1" for subject in event_type.subjects)
     try:
         event_type.check(payload, None)

@@ -13,13 +13,13 @@ from holonstream.schemas.operation import (
     CreateHolon,
     CreateRelationship,
     EndRelationship,
-    Envelope,
+    EnvelopeField,
     Expression,
     FirstPresent,
     Object,
     Operation,
     PatchHolon,
-    Payload,
+    PayloadField,
     PutInMap,
     SetPresent,
     SetProperty,
@@ -28,7 +28,7 @@ from holonstream.schemas.operation import (
 
 
 @dataclass(frozen=True, slots=True)
-class PayloadField:
+class DeclaredField:
     """A declared payload field."""
 
     name: str
@@ -44,11 +44,11 @@ class PayloadField:
 
 
 def fields_read(operations: Iterable[Operation]) -> frozenset[str]:
-    """The payload fields that operations look at by name."""
+    """The payload fields that operations read by name."""
     return frozenset(name for operation in operations for name in _read(operation))
 
 
-def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> list[PayloadField]:
+def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> list[DeclaredField]:
     """The fields that a schema declares, its own first and then those of the shape that it refers to."""
     required = schema.get("required", ())
     declared: dict[str, Mapping[str, Any]] = {}
@@ -57,7 +57,7 @@ def declared_fields(schema: Mapping[str, Any], vocabulary: Mapping[str, Any]) ->
             own = subschema if isinstance(subschema, Mapping) else {}  # true or false
             declared.setdefault(name, {**_referred(own, vocabulary), **own})
     return [
-        PayloadField(
+        DeclaredField(
             name=name,
             description=subschema.get("description", ""),
             type=subschema.get("x-type") or _type(subschema),
@@ -108,9 +108,9 @@ def _read(operation: Operation) -> Iterable[str]:
 
 def _sources(expression: Expression) -> tuple[str, ...]:
     match expression:
-        case Const() | Envelope():
+        case Const() | EnvelopeField():
             return ()
-        case Payload(field):
+        case PayloadField(field):
             return (field,)
         case FirstPresent(fields, otherwise):
             return (*fields, *(_sources(otherwise) if otherwise else ()))

@@ -1,6 +1,6 @@
 """JSON Schema for tooling: the ``jsonschema`` library, wrapped in one place.
 
-Slow and exact about where a fault is; the hot path uses ``jsonschema-rs`` (`schemas.catalogue`).
+It is slow, and exact about where a fault is. Appends use ``jsonschema-rs`` (`schemas.catalogue`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Checker:
     """Checks values against schemas that refer to the vocabulary and to our meta-schemas."""
 
     def __init__(self, shared: Mapping[str, Any] | None = None) -> None:
-        """`shared` takes the place of the vocabulary that ships."""
+        """`shared` is the vocabulary, by default the one that ships."""
         documents = [shared or vocabulary(), *(meta_schema(name) for name in ("projection", "upcast", "event-type"))]
         resources_ = [(document["$id"], DRAFT202012.create_resource(document)) for document in documents]
         self._registry: Registry[Any] = Registry().with_resources(resources_)
 
     def faults(self, value: Any, schema: Mapping[str, Any] | bool) -> Iterator[tuple[str, str]]:
-        """What the schema says against a value: JSON pointer into the value, and message."""
+        """What is wrong with a value: JSON pointer into the value, and message."""
         validator = jsonschema.Draft202012Validator(schema, registry=self._registry)
         try:
             for error in validator.iter_errors(value):

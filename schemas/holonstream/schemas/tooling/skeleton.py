@@ -75,7 +75,7 @@ def skeleton(name: str, stream: str = HOLON, creates: str | None = None) -> str:
 
 
 def next_version(catalogue: Catalogue, name: str) -> tuple[int, str]:
-    """Number and file of a new version of a type: as the newest, lifted without a change. Raises UnknownEventType."""
+    """Number and text of a new version of a type, the same as the newest. Raises UnknownEventType."""
     newest = catalogue.get(name)
     schema = {**newest.schema, "$id": dataschema(name, newest.version + 1), "x-upcast": []}
     return newest.version + 1, pretty(schema) + "\n"

@@ -17,7 +17,7 @@ from typing import Any
 from holonstream.schemas.catalogue import Catalogue, EventType
 from holonstream.schemas.event import TypedEvent, camel_case
 from holonstream.schemas.state import HOLON
-from holonstream.schemas.tooling.fields import PayloadField, declared_fields
+from holonstream.schemas.tooling.fields import DeclaredField, declared_fields
 
 HEAD = '''\
 # Made by `holonstream schemas types` from the schemas; change it there.
@@ -118,14 +118,14 @@ def _subjects(event_type: EventType) -> Iterator[_Attribute]:
         yield _Attribute(name, f"Id of the {subject}.", *_annotation("str", required))
 
 
-def _attribute(name: str, field: PayloadField) -> _Attribute:
+def _attribute(name: str, field: DeclaredField) -> _Attribute:
     if "const" in field.schema and field.required:
         value = _text(field.schema["const"])
         return _Attribute(name, field.description, f"Literal[{value}]", value)
     return _Attribute(name, field.description, *_annotation(_type(field), field.required))
 
 
-def _type(field: PayloadField) -> str:
+def _type(field: DeclaredField) -> str:
     for reference in (field.schema, field.schema.get("else", {})):
         for alias, name in ALIASES.items():
             if reference.get("$ref", "").endswith(f"/{name}"):
