@@ -19,9 +19,10 @@ from benchmarks.figures import Figure
 from holonstream.ops.settings import Settings
 from holonstream.schemas.state import Holon
 from holonstream.sinks.base import Batch
-from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
-from holonstream.sinks.cache.driver import Script
+from holonstream.sinks.cache.driver import Script, connect
 from holonstream.sinks.cache.entry import Keys, position_text, slot_of
+from holonstream.sinks.cache.reader import HolonCache
+from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.store import HolonRead
 
 NAMESPACE = "bench"

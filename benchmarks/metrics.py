@@ -33,7 +33,7 @@ from holonstream.ops.observe.server import MetricsServer
 from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import Settings
 from holonstream.sinks.base import Batch, WriteResult
-from holonstream.sinks.cache import connect
+from holonstream.sinks.cache.driver import connect
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise

@@ -15,7 +15,7 @@ from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members
 from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.settings import Settings
-from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from tests.fix_pipeline import Pipeline, offsets

@@ -38,7 +38,7 @@ from holonstream.schemas.state import (
     stream_of,
 )
 from holonstream.sinks.cache.entry import Keys, slot_of
-from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import HolonPattern, Pattern, RelationshipPattern

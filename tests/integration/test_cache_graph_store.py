@@ -10,7 +10,9 @@ from redis.asyncio import Redis
 
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.event import Event
-from holonstream.sinks.cache import CachedGraphStore, InvalidationSink, connect
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.reader import CachedGraphStore
+from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.store import HolonRead, SemanticGraphStore
 from holonstream.testing import MemoryGraphStore
 from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, RecordedLog, in_loop, log_of, person, states_of

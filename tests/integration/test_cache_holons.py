@@ -13,7 +13,9 @@ from redis.asyncio import Redis
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.errors import InvalidToken
 from holonstream.schemas.token import Token
-from holonstream.sinks.cache import HolonCache, InvalidationSink, connect
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.reader import HolonCache
+from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
 from holonstream.sinks.store import HolonRead
 from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, holon, in_loop, own_redis, url_of

@@ -11,9 +11,10 @@ import pytest
 from redis.asyncio import Redis
 
 from holonstream.local.redis_server import RedisServer
-from holonstream.sinks.cache import HolonCache, InvalidationSink, UnsafeRedis, connect
-from holonstream.sinks.cache.driver import Script
+from holonstream.sinks.cache.driver import Script, UnsafeRedis, connect
 from holonstream.sinks.cache.entry import encode_value, position_text, slot_of
+from holonstream.sinks.cache.reader import HolonCache
+from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.errors import CacheUnavailable
 from tests.integration.cache_kit import TOPIC, MemoryGraph, Record, batch_of, holon, in_loop, own_redis, record, url_of
 
@@ -400,10 +401,9 @@ async def test_a_full_redis_is_unavailable_and_takes_the_batch_later(server: Red
 
 @in_loop
 async def test_a_script_in_error_is_a_bug_and_not_an_outage(server: RedisServer) -> None:
-    async with opened(server) as (sink, redis):
-        await redis.set(f"{NAMESPACE}:watermarks:0", "someone else's")
-        with pytest.raises(Exception, match="WRONGTYPE") as bug:
-            await sink.write(batch_of(("holon/p-1", 5)))
+    async with opened(server) as (sink, _):
+        with pytest.raises(Exception, match="script") as bug:
+            await sink._invalidate([(["watermarks", "holon"], [])])  # a call without arguments
         assert not isinstance(bug.value, CacheUnavailable)
 
 

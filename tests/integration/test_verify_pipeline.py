@@ -14,7 +14,7 @@ from holonstream.client import connections
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.log.store import PostgresEventStore
-from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from tests.conformance.graph_store import CATALOGUE, event, started
 from tests.fix_pipeline import Pipeline

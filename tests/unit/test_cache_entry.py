@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holonstream.schemas.state import Holon
-from holonstream.sinks.cache.entry import SLOTS, decode_value, encode_value, position_of, position_text, slot_of
+from holonstream.sinks.cache.entry import HEADER, SLOTS, decode_value, encode_value, position_of, position_text, slot_of
 
 json_values = st.recursive(
     st.none()
@@ -40,15 +41,29 @@ holons = st.builds(
 @given(holons)
 def test_a_holon_comes_back_as_it_went_in(holon: Holon) -> None:
     entry = encode_value(holon)
-    back = decode_value(entry)
+    back = decode_value(entry, holon.id)
     assert back == holon
     assert repr(back) == repr(holon), "1 and 1.0 and True are equal, but not the same value"
     assert position_of(entry) == holon.position
 
 
 def test_an_entry_of_another_release_is_no_holon() -> None:
-    assert decode_value(b'V00000000000000000007{"id":"p-1","kind":"Person"}') is None
-    assert decode_value(b"V00000000000000000007") is None
+    assert decode_value(b'V00000000000000000007{"id":"p-1","kind":"Person"}', "p-1") is None
+    assert decode_value(b"V00000000000000000007", "p-1") is None
+    assert decode_value(b"V00000000000000000007" + b"[" * 100_000, "p-1") is None
+
+
+@given(holons, st.binary())
+def test_an_entry_of_another_holon_or_with_another_position_is_no_holon(holon: Holon, garbage: bytes) -> None:
+    entry = encode_value(holon)
+    assert decode_value(entry, holon.id + "x") is None
+    assert decode_value(b"V%020d" % (holon.position - 1) + entry[HEADER:], holon.id) is None
+    assert decode_value(garbage, holon.id) is None
+
+
+@pytest.mark.parametrize("entry", [b"", b"V", b"garbage", b"T123", b"T" + 20 * b"x", b"T" + 20 * b"9", b"\xff" * 40])
+def test_what_is_no_entry_stands_nowhere(entry: bytes) -> None:
+    assert position_of(entry) is None
 
 
 def test_positions_compare_as_text_beyond_what_a_double_holds() -> None:

@@ -18,7 +18,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import AnyEvent, RecordedEvent
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
 from holonstream.schemas.token import Token
-from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.freshness import DEADLINE
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import GraphReads, SemanticGraphStore

@@ -21,7 +21,7 @@ from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.event import Event
 from holonstream.schemas.projection import fold
 from holonstream.schemas.state import State
-from holonstream.sinks.cache.store import CachedGraphStore
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
 T = TypeVar("T")

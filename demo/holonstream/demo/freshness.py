@@ -122,7 +122,7 @@ def _on_topic(consumer: Consumer) -> Visible:
 def _in_cache(redis: Redis, keys: Keys) -> Visible:
     async def visible(pending: Sequence[Sent]) -> set[int]:
         entries = await redis.mget([keys.holon + event.stream.partition("/")[2] for event in pending])
-        known = [position_of(entry) if isinstance(entry, bytes) else 0 for entry in entries]
+        known = [position_of(entry) or 0 if isinstance(entry, bytes) else 0 for entry in entries]
         return {event.position for event, reached in zip(pending, known, strict=True) if reached >= event.position}
 
     return visible

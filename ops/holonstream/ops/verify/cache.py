@@ -44,7 +44,7 @@ from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.sinks.cache.driver import redis_errors
-from holonstream.sinks.cache.entry import HEADER, Keys, decode_value, position_of, slot_of
+from holonstream.sinks.cache.entry import Keys, decode_value, is_value, position_of, slot_of
 from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.recovery.elements import GraphReader, Omission
@@ -189,15 +189,14 @@ class CacheVerifier:
         head: int,
     ) -> CacheFinding:
         """Classify one entry. Reads the log."""
-        kind, digits = entry[:1], entry[1:HEADER]
-        if kind not in (b"V", b"T") or len(digits) != HEADER - 1 or not digits.isdigit():
-            return CacheFinding("foreign", key)
         position = position_of(entry)
+        if position is None:
+            return CacheFinding("foreign", key)
         graph = None if row is None else row["properties"].get("_position")
         if position > head:
             return CacheFinding("ahead", key, cached=position, log=head, graph=graph)
-        cached = decode_value(entry) if kind == b"V" else None
-        if kind == b"V" and (cached is None or cached.id != holon_id or cached.position != position):
+        cached = decode_value(entry, holon_id) if is_value(entry) else None
+        if cached is None and is_value(entry):
             return CacheFinding("foreign", key, cached=position)
         view = self._read(holon_id, position, omission)
         finding = CacheFinding("equal", key, cached=position, log=view.last, graph=graph, acknowledged=acknowledged)

@@ -63,21 +63,3 @@ refuses a Redis that persists, and after a failover, or after the log was restor
 Before 0.2 the watermarks were ``<namespace>:fence:<partition>``. Readers of that version trust the key, and nothing
 raises its slots any more: a worker deletes it when it takes the partition, and without it they fill nothing.
 """
-
-from __future__ import annotations
-
-from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.cache.driver import UnsafeRedis, connect
-from holonstream.sinks.cache.holons import HolonCache, HolonReader
-from holonstream.sinks.cache.sink import InvalidationSink
-from holonstream.sinks.cache.store import CachedGraphStore
-
-__all__ = [
-    "CacheCounters",
-    "CachedGraphStore",
-    "HolonCache",
-    "HolonReader",
-    "InvalidationSink",
-    "UnsafeRedis",
-    "connect",
-]

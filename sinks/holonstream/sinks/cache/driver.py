@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from redis import exceptions
@@ -22,8 +22,11 @@ from holonstream.sinks.errors import CacheUnavailable
 log = structlog.get_logger(__name__)
 
 _POLICY = "volatile-ttl"
-# Replies by which a reachable Redis says "not now".
-_TRANSIENT = ("OOM", "LOADING", "READONLY", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS")
+# Replies by which a reachable Redis says "not now", or "not with these rights": an operator can change that.
+_TRANSIENT = (
+    "OOM", "LOADING", "READONLY", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF",
+    "NOPERM", "NOAUTH", "WRONGPASS",
+)  # fmt: skip
 
 
 class UnsafeRedis(NotInitialised):
@@ -33,7 +36,7 @@ class UnsafeRedis(NotInitialised):
 def connect(
     url: str, *, timeout: float, connections: int = 32, password: str | None = None, ca: Path | None = None
 ) -> Redis:
-    """A client that tries once: `timeout`, in seconds, bounds connecting and every reply.
+    """A client that does not retry: `timeout`, in seconds, bounds connecting and every reply.
 
     `password` is for a `url` that has none. `ca` is the file of authorities trusted instead of the system's, for
     ``rediss://``.
@@ -59,7 +62,7 @@ def connect(
 
 @contextmanager
 def redis_errors(doing: str) -> Iterator[None]:
-    """Turn what means "try again" into CacheUnavailable; everything else is a bug and passes."""
+    """Turn what may pass into CacheUnavailable; everything else is a bug and passes."""
     try:
         yield
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
@@ -68,6 +71,16 @@ def redis_errors(doing: str) -> Iterator[None]:
         if _code(error) not in _TRANSIENT:
             raise
         raise CacheUnavailable(f"Redis refuses while {doing}: {_code(error)} {error}") from error
+
+
+@contextmanager
+def reader_errors(doing: str) -> Iterator[None]:
+    """Turn every error of Redis into CacheUnavailable: whatever it is, a reader can ask the graph instead."""
+    try:
+        with redis_errors(doing):
+            yield
+    except exceptions.RedisError as error:
+        raise CacheUnavailable(f"Redis fails while {doing}: {error}") from error
 
 
 def _code(error: exceptions.RedisError) -> str:
@@ -79,11 +92,22 @@ Call = tuple[list[str], list[str | int]]
 """A script's keys and arguments."""
 
 
+async def get(client: Redis, key: str) -> bytes | None:
+    """The string at a key; None when there is none, or something of another type."""
+    try:
+        return cast("bytes | None", await client.get(key))
+    except exceptions.ResponseError as error:
+        if _code(error) != "WRONGTYPE":
+            raise
+        return None
+
+
 class Script:
-    """A Lua script of the folder ``lua/``."""
+    """A Lua script of the folder ``lua/``, which begins with ``common.lua``."""
 
     def __init__(self, name: str) -> None:
-        self.text = (resources.files("holonstream.sinks.cache") / "lua" / f"{name}.lua").read_text()
+        folder = resources.files("holonstream.sinks.cache") / "lua"
+        self.text = (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
         self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Redis, keys: list[str], *args: str | bytes | int) -> Any:
@@ -118,8 +142,8 @@ async def check_server(client: Redis, *, allow_persistent: bool) -> None:
             settings: dict[str, str] = {}
             for name in ("save", "appendonly", "maxmemory", "maxmemory-policy"):
                 settings |= {_text(k): _text(v) for k, v in (await client.config_get(name)).items()}
-        except (exceptions.NoPermissionError, exceptions.ResponseError) as error:
-            if _code(error) in _TRANSIENT:
+        except exceptions.ResponseError as error:
+            if _code(error) in _TRANSIENT and not isinstance(error, exceptions.NoPermissionError):
                 raise
             log.warning("cache.settings.unchecked", reason=str(error), wanted=f"no persistence, {_POLICY}")
             return

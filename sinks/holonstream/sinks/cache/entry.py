@@ -12,8 +12,8 @@ import msgspec
 
 from holonstream.schemas.state import HOLON, Holon, stream_of
 
-VALUE = ord("V")
 HEADER = 21  # bytes before the JSON
+LAST_POSITION = 2**63 - 1  # of PostgreSQL's bigint
 SLOTS = 4096  # per partition; about 330 KB of Redis when all are used
 STREAM_PREFIX = stream_of(HOLON, "")
 
@@ -56,14 +56,24 @@ def encode_value(holon: Holon) -> bytes:
     return b"V%020d%b" % (holon.position, _encode(holon))
 
 
-def decode_value(entry: bytes) -> Holon | None:
-    """The holon of a value; None for what another release of holonstream wrote and this one cannot read."""
+def is_value(entry: bytes) -> bool:
+    """Whether an entry claims to be a value; `decode_value` says whether it is one."""
+    return entry[:1] == b"V"
+
+
+def decode_value(entry: bytes, holon_id: str) -> Holon | None:
+    """The holon of a value; None for one of another holon or release, and for what somebody else wrote."""
     try:
-        return _decode(memoryview(entry)[HEADER:])
-    except msgspec.DecodeError:
+        holon = _decode(memoryview(entry)[HEADER:])
+    except (msgspec.DecodeError, RecursionError):
         return None
+    return holon if holon.id == holon_id and holon.position == position_of(entry) else None
 
 
-def position_of(entry: bytes) -> int:
-    """The position at which a value or tombstone stands."""
-    return int(entry[1:HEADER])
+def position_of(entry: bytes) -> int | None:
+    """The position at which a value or tombstone stands; None for what is neither."""
+    digits = entry[1:HEADER]
+    if entry[:1] not in (b"V", b"T") or len(digits) != HEADER - 1 or not digits.isdigit():
+        return None
+    position = int(digits)
+    return position if position <= LAST_POSITION else None

@@ -30,7 +30,7 @@ _floor = Script("floor")
 class InvalidationSink:
     """A `sinks.base.Sink` over Redis; idempotent, so it keeps no checkpoint of its own.
 
-    `redis` is a client made by `sinks.cache.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
+    `redis` is a client of `sinks.cache.driver.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
     what readers give to values. For `grace_period` seconds after a floor was made no fill is accepted; floors are
     checked every `floor_interval` seconds, which should be several times in a grace period. Raises ValueError when
     tombstones would not outlive values.
@@ -65,7 +65,7 @@ class InvalidationSink:
     async def open(self) -> None:
         """Connect and check Redis's settings.
 
-        Raises `sinks.cache.UnsafeRedis` when it persists or evicts by another policy, CacheUnavailable when it is down.
+        Raises UnsafeRedis when it persists or evicts by another policy, CacheUnavailable when it is down.
         """
         if self._floor_task is None:
             await check_server(self._redis, allow_persistent=self._allow_persistent)

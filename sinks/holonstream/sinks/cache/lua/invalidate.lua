@@ -5,32 +5,27 @@
 --   ARGV[3]   n positions of 20 digits, one text
 --   ARGV[4]   n slots of 4 digits, one text   ARGV[5]  grace period, milliseconds
 -- Returns the number of tombstones written.
--- Positions are compared as text of fixed width: Lua's numbers are doubles, exact only to 2^53.
 local watermarks, last, ttl, positions, slot_text = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local count = #KEYS - 1
-
--- The watermarks are lost, and with them an unknown number of tombstones. Some of these may be of this batch, already
--- written before: the floor is its end.
-local floor = redis.call('HGET', watermarks, 'floor')
-if not floor then
-  local time = redis.call('TIME')
-  local fills_from = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
-  floor = last
-  redis.call('HSET', watermarks, 'floor', floor, 'fills_from', fills_from)
-end
 
 local slots = {}
 for i = 1, count do
   slots[i] = string.sub(slot_text, i * 4 - 3, i * 4)
 end
-local before = redis.call('HMGET', watermarks, unpack(slots))
+local floor, _, before = read_watermarks(watermarks, slots)
+if not floor then
+  -- The watermarks are lost, and with them an unknown number of tombstones. Some of these may be of this batch, already
+  -- written before: the floor is its end.
+  floor, before = last, {}
+  make_floor(watermarks, floor, ARGV[5])
+end
 
 local highest, written = {}, 0
 for i = 1, count do
   local slot, position = slots[i], string.sub(positions, i * 20 - 19, i * 20)
   local known = before[i] or floor
-  local present = redis.call('GETRANGE', KEYS[i + 1], 0, 20)
-  if present == '' then
+  local kind, present = read_entry(KEYS[i + 1])
+  if not kind then
     -- The record may come again, and a newer tombstone of this holon may have been evicted since. So the new one stands
     -- at the highest position that is known of the slot.
     local tombstone = position
@@ -38,7 +33,7 @@ for i = 1, count do
     if floor > tombstone then tombstone = floor end
     redis.call('SET', KEYS[i + 1], 'T' .. tombstone, 'EX', ttl)
     written = written + 1
-  elseif string.sub(present, 2) < position then
+  elseif present < position then
     redis.call('SET', KEYS[i + 1], 'T' .. position, 'EX', ttl)
     written = written + 1
   end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Protocol, Self, cast
+from typing import Protocol, Self
 
 import structlog
 from redis.asyncio import Redis
@@ -14,11 +14,19 @@ from holonstream.schemas.incident import incident
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.cache.driver import Script, redis_errors
-from holonstream.sinks.cache.entry import VALUE, Keys, decode_value, encode_value, position_of, position_text, slot_of
+from holonstream.sinks.cache.driver import Script, get, reader_errors
+from holonstream.sinks.cache.entry import (
+    Keys,
+    decode_value,
+    encode_value,
+    is_value,
+    position_of,
+    position_text,
+    slot_of,
+)
 from holonstream.sinks.errors import CacheUnavailable, NotYetVisible
 from holonstream.sinks.freshness import Patience
-from holonstream.sinks.store import HolonRead
+from holonstream.sinks.store import GraphReads, HolonRead, SemanticGraphStore
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +39,18 @@ class HolonReader(Protocol):
     async def read_holon(self, holon_id: str) -> HolonRead: ...
 
 
+class ReadableGraph(HolonReader, Protocol):
+    """A `SemanticGraphStore` that also says how far it had come when it read a holon."""
+
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads: ...
+
+
 class HolonCache:
     """`get_holon` through Redis.
 
-    A cache that is down, slow or empty costs time, never an answer: after the time limit of `redis` (a client made by
-    `sinks.cache.connect`, which the store closes) the graph is asked, and Redis left alone for `retry_after` seconds.
-    `value_ttl` is in whole seconds.
+    A cache that is down, slow, empty or full of others' entries costs time, never an answer. If Redis refuses, or does
+    not answer within the time limit of `redis` (a client of `sinks.cache.driver.connect`, which this store closes), the
+    graph is asked, and Redis is not used for `retry_after` seconds. `value_ttl` is in whole seconds.
     """
 
     def __init__(
@@ -59,7 +73,8 @@ class HolonCache:
         self._value_ttl = value_ttl
         self._retry_after = retry_after
         self._failed_at: float | None = None
-        self._flights: dict[str, asyncio.Task[HolonRead]] = {}
+        self._reads: dict[str, asyncio.Task[HolonRead]] = {}
+        """reads of the graph under way; concurrent misses of one holon share one"""
 
     async def get_holon(
         self, holon_id: str, *, at_least: Token | str | None = None, deadline: float | None = None
@@ -70,21 +85,25 @@ class HolonCache:
         graph to reach the token. Raises NotYetVisible when it passes, GraphUnavailable, InvalidToken.
         """
         wanted = 0 if at_least is None else Token.of(at_least).positions.get(stream_of(HOLON, holon_id), 0)
-        entry = await self._look_up(holon_id)
-        if entry is not None and entry[0] == VALUE:
-            holon = decode_value(entry)
-            if holon is not None and holon.position >= wanted:
+        entry = await self._get_entry(holon_id)
+        if entry is not None and is_value(entry):
+            holon = decode_value(entry, holon_id)
+            if holon is None:
+                await self._delete_entry(holon_id)
+                entry = None
+            elif holon.position >= wanted:
                 self.counters.hits += 1
                 return holon
         self.counters.misses += 1
-        return await self._from_graph(holon_id, wanted, position_of(entry) if entry else 0, Patience(deadline))
+        known = None if entry is None else position_of(entry)
+        return await self._from_graph(holon_id, wanted, known or 0, Patience(deadline))
 
     async def close(self) -> None:
         """Let go of reads under way and of all connections; closing twice is fine."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        reads = list(self._reads.values())
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
         await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -93,27 +112,36 @@ class HolonCache:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _look_up(self, holon_id: str) -> bytes | None:
-        if self._out_of_order():
+    async def _get_entry(self, holon_id: str) -> bytes | None:
+        if self._failed_lately():
             self.counters.bypassed += 1
             return None
         try:
             async with self._free:
-                with redis_errors("looking up a holon"):
-                    return cast("bytes | None", await self._redis.get(self._prefix + holon_id))
+                with reader_errors("reading a holon"):
+                    return await get(self._redis, self._prefix + holon_id)
         except CacheUnavailable as error:
             self._failed(error)
             return None
 
+    async def _delete_entry(self, holon_id: str) -> None:
+        """Delete a value that is not of this holon or release: it would keep fills out. Deleting is always safe."""
+        try:
+            async with self._free:
+                with reader_errors("deleting an entry"):
+                    await self._redis.delete(self._prefix + holon_id)
+        except CacheUnavailable as error:
+            self._failed(error)
+
     async def _from_graph(self, holon_id: str, wanted: int, known: int, patience: Patience) -> Holon | None:
-        flight = self._flights.get(holon_id)
-        if flight is not None:
-            # Its read of the graph began before this one: it may be older than what this reader knows.
-            read = await asyncio.shield(flight)
+        under_way = self._reads.get(holon_id)
+        if under_way is not None:
+            # It began before this one: it may be older than what this reader knows.
+            read = await asyncio.shield(under_way)
             if _reached(read) >= max(wanted, known):
                 return read.holon
         while True:
-            read = await asyncio.shield(self._flights.get(holon_id) or self._take_off(holon_id))
+            read = await asyncio.shield(self._reads.get(holon_id) or self._start_read(holon_id))
             reached = _reached(read)
             if reached >= wanted:
                 return read.holon
@@ -121,28 +149,28 @@ class HolonCache:
                 raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, patience.waited)
             self.counters.waits += 1
 
-    def _take_off(self, holon_id: str) -> asyncio.Task[HolonRead]:
-        flight = asyncio.create_task(self._read_and_fill(holon_id))
-        self._flights[holon_id] = flight
-        # Look at its outcome, also when every reader that waited for it has gone.
-        flight.add_done_callback(_look_at)
-        return flight
+    def _start_read(self, holon_id: str) -> asyncio.Task[HolonRead]:
+        read = asyncio.create_task(self._read_and_fill(holon_id))
+        self._reads[holon_id] = read
+        # Every reader that waited for it may have gone; asyncio would then report its exception as never retrieved.
+        read.add_done_callback(_retrieve_exception)
+        return read
 
     async def _read_and_fill(self, holon_id: str) -> HolonRead:
         try:
             self.counters.graph_reads += 1
             read = await self._graph.read_holon(holon_id)
-            if read.holon is not None and read.is_whole and not self._out_of_order():
-                await self._put(read.holon, read.partition, read.checkpoint_position)
+            if read.holon is not None and read.is_whole and not self._failed_lately():
+                await self._fill(read.holon, read.partition, read.checkpoint_position)
             return read
         finally:
-            # Before it counts as done: whoever finds a flight here afterwards finds one that began later.
-            del self._flights[holon_id]
+            # Before it counts as done: a reader that finds one here afterwards finds one that began later.
+            del self._reads[holon_id]
 
-    async def _put(self, holon: Holon, partition: int, checkpoint: int) -> None:
+    async def _fill(self, holon: Holon, partition: int, checkpoint: int) -> None:
         try:
             async with self._free:
-                with redis_errors("filling a holon"):
+                with reader_errors("filling a holon"):
                     outcome: bytes = await _fill.run(
                         self._redis,
                         [self._prefix + holon.id, self._keys.watermarks(partition)],
@@ -160,7 +188,7 @@ class HolonCache:
         else:
             self.counters.refused[outcome.decode()] += 1
 
-    def _out_of_order(self) -> bool:
+    def _failed_lately(self) -> bool:
         return self._failed_at is not None and monotonic() - self._failed_at < self._retry_after
 
     def _failed(self, error: HolonstreamError) -> None:
@@ -170,11 +198,31 @@ class HolonCache:
         self._failed_at = monotonic()
 
 
+class CachedGraphStore(HolonCache, SemanticGraphStore):
+    """`get_holon` goes through Redis (see `HolonCache`), all else to the graph, which stays its maker's to close."""
+
+    def __init__(
+        self,
+        graph: ReadableGraph,
+        redis: Redis,
+        namespace: str = "holonstream",
+        *,
+        value_ttl: int = 3_600,
+        retry_after: float = 1.0,
+        counters: CacheCounters | None = None,
+    ) -> None:
+        super().__init__(graph, redis, namespace, value_ttl=value_ttl, retry_after=retry_after, counters=counters)
+        self._queried = graph
+
+    async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
+        return await self._queried._fresh(at_least, deadline)
+
+
 def _reached(read: HolonRead) -> int:
     """Every event of the holon up to this position is in what was read."""
     return max(read.holon.position if read.holon else 0, read.checkpoint_position)
 
 
-def _look_at(flight: asyncio.Task[HolonRead]) -> None:
-    if not flight.cancelled():
-        flight.exception()
+def _retrieve_exception(read: asyncio.Task[HolonRead]) -> None:
+    if not read.cancelled():
+        read.exception()

@@ -1,0 +1,160 @@
+"""Entries of others in Redis, and missing rights: readers ask the graph, the worker overwrites or waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from holonstream.local.redis_server import RedisServer
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.entry import encode_value, position_text, slot_of
+from holonstream.sinks.cache.reader import HolonCache
+from holonstream.sinks.cache.sink import InvalidationSink
+from holonstream.sinks.errors import CacheUnavailable
+from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, holon, in_loop, own_redis, url_of
+
+NAMESPACE = "foreign"
+KEY = f"{NAMESPACE}:holon:p-1"
+WATERMARKS = f"{NAMESPACE}:watermarks:0"
+FLOOR = position_text(1)
+Put = Callable[[Redis, str], Awaitable[Any]]
+
+
+def text(value: bytes | str) -> Put:
+    return lambda redis, key: redis.set(key, value)
+
+
+def fields(**values: str) -> Put:
+    return lambda redis, key: redis.hset(key, mapping={name.removeprefix("slot"): v for name, v in values.items()})
+
+
+ENTRIES: dict[str, Put] = {
+    "a list": lambda redis, key: redis.rpush(key, "x"),
+    "a set": lambda redis, key: redis.sadd(key, "x"),
+    "a hash": fields(a="b"),
+    "a sorted set": lambda redis, key: redis.zadd(key, {"x": 1.0}),
+    "a stream": lambda redis, key: redis.xadd(key, {"a": "b"}),
+    "an empty text": text(""),
+    "a short text": text("V12"),
+    "a text": text("some configuration of somebody else"),
+    "no text": text(b"\xff\xfe" * 40),
+    "a value without a position": text(b"V" + 20 * b"x" + b"{}"),
+    "a value that is no JSON": text(b"V%020d{" % 4),
+    "a value beyond its position": text(b"V%020d" % 99 + encode_value(holon("p-1", 4))[21:]),
+    "the value of another holon": text(encode_value(holon("p-2", 4))),
+    "the later value of another holon": text(encode_value(holon("p-2", 99))),
+    "a tombstone without a position": text("T" + 20 * "x"),
+    "a tombstone beyond all positions": text("T" + 20 * "9"),
+    "a tombstone of 21 digits": text("T1" + 20 * "0"),
+}
+HASHES: dict[str, Put] = {
+    "a text": text("someone else's"),
+    "a list": lambda redis, key: redis.rpush(key, "x"),
+    "a set": lambda redis, key: redis.sadd(key, "x"),
+    "a hash of somebody else": fields(a="b"),
+    "a floor that is no position": fields(floor="high", fills_from="0"),
+    "a floor alone": fields(floor=FLOOR),
+    "a beginning that is no time": fields(floor=FLOOR, fills_from="soon"),
+    "a slot that is no position": fields(floor=FLOOR, fills_from="0", **{f"slot{slot_of('p-1')}": "high"}),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with own_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def opened(server: RedisServer) -> AsyncIterator[tuple[InvalidationSink, HolonCache, MemoryGraph, Redis]]:
+    """A sink that has partition 0, and a store over a graph that holds ``p-1`` at position 5, on an empty Redis."""
+    redis, graph = connect(url_of(server), timeout=5), MemoryGraph()
+    graph.apply("p-1", 5)
+    await redis.flushall()
+    sink = InvalidationSink(connect(url_of(server), timeout=5), NAMESPACE, grace_period=0, floor_interval=3600)
+    try:
+        async with HolonCache(graph, connect(url_of(server), timeout=5), NAMESPACE, retry_after=0) as store:
+            await sink.assign(TOPIC, 0, 1)
+            yield sink, store, graph, redis
+    finally:
+        await sink.close()
+        await redis.aclose()
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+@in_loop
+async def test_a_reader_asks_the_graph_and_replaces_what_is_not_ours(server: RedisServer, kind: str) -> None:
+    async with opened(server) as (_, store, graph, redis):
+        await ENTRIES[kind](redis, KEY)
+        for _ in range(3):
+            assert await store.get_holon("p-1") == graph.holons["p-1"]
+        assert await redis.get(KEY) == encode_value(graph.holons["p-1"])
+        assert (store.counters.hits, store.counters.errors) == (2, 0)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ENTRIES if kind != "the later value of another holon"])
+@in_loop
+async def test_the_worker_overwrites_what_is_not_ours(server: RedisServer, kind: str) -> None:
+    async with opened(server) as (sink, _, _, redis):
+        await ENTRIES[kind](redis, KEY)
+        position = 100  # beyond what looks like a value
+        await sink.write(batch_of(("holon/p-1", position)))
+        assert await redis.get(KEY) == b"T%020d" % position
+
+
+@pytest.mark.parametrize("kind", HASHES)
+@in_loop
+async def test_watermarks_that_are_not_ours_count_as_lost(server: RedisServer, kind: str) -> None:
+    async with opened(server) as (sink, store, graph, redis):
+        await redis.delete(WATERMARKS)
+        await HASHES[kind](redis, WATERMARKS)
+        assert await store.get_holon("p-1") == graph.holons["p-1"]
+        assert (store.counters.fills, store.counters.errors) == (0, 0)
+        await sink.write(batch_of(("holon/p-1", 7), ("holon/p-2", 8)))
+        assert await redis.hget(WATERMARKS, "floor") == position_text(8).encode()
+        assert await store.get_holon("p-1") == graph.holons["p-1"]
+        assert store.counters.fills == 0
+        graph.apply("p-1", 9)
+        assert await store.get_holon("p-1") == graph.holons["p-1"]
+        assert store.counters.fills == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HASHES if "slot" not in kind])
+@in_loop
+async def test_a_check_of_floors_makes_watermarks_that_are_not_ours_again(server: RedisServer, kind: str) -> None:
+    async with opened(server) as (sink, _, _, redis):
+        await redis.delete(WATERMARKS)
+        await HASHES[kind](redis, WATERMARKS)
+        await sink.make_floors()
+        assert await redis.hget(WATERMARKS, "floor") == FLOOR.encode()
+
+
+@pytest.mark.parametrize("rights", [["+@all", "-evalsha", "-eval"], ["+@all", "-get"], ["+ping"], ["-@all"]])
+@in_loop
+async def test_without_rights_readers_ask_the_graph_and_the_worker_says_what_it_waits_for(
+    server: RedisServer, rights: list[str]
+) -> None:
+    async with opened(server) as (_, _, graph, redis):
+        await redis.execute_command(  # type: ignore[no-untyped-call]
+            "ACL", "SETUSER", "limited", "reset", "on", ">secret", "~*", *rights
+        )
+        url = url_of(server).replace("redis://", "redis://limited:secret@")
+        async with HolonCache(graph, connect(url, timeout=5), NAMESPACE, retry_after=0) as store:
+            for _ in range(2):
+                assert await store.get_holon("p-1") == graph.holons["p-1"]
+            assert store.counters.hits == 0 or "-get" not in rights
+            assert store.counters.errors > 0
+        sink = InvalidationSink(connect(url, timeout=5), NAMESPACE, floor_interval=3600)
+        try:
+            await sink.open()  # it may not be able to read Redis's settings
+            if "-get" not in rights:
+                with pytest.raises(CacheUnavailable, match="NOPERM"):
+                    await sink.write(batch_of(("holon/p-1", 7)))
+                with pytest.raises(CacheUnavailable, match="NOPERM"):
+                    await sink.assign(TOPIC, 0, 1)
+        finally:
+            await sink.close()
