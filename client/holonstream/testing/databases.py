@@ -1,0 +1,39 @@
+"""Databases for one test each, on a PostgreSQL server that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+CREATE = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+DROP = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+
+
+@contextmanager
+def temporary_database(server: str, *, copy_of: str | None = None) -> Iterator[str]:
+    """The connection string of a new database: empty, or a copy of another one that nobody is connected to.
+
+    It is dropped afterwards, whoever is still connected.
+    """
+    name = f"holonstream_test_{uuid4().hex}"
+    template = "template1" if copy_of is None else str(conninfo_to_dict(copy_of)["dbname"])
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(CREATE.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield with_database(server, name)
+    finally:
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(DROP.format(sql.Identifier(name)))
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The connection string for another database of the server. A URL stays a URL: SQLAlchemy takes nothing else."""
+    if "://" in dsn:
+        return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+    return make_conninfo(dsn, dbname=name)
