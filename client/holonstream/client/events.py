@@ -201,7 +201,7 @@ class AssignmentStarted(TypedEvent, frozen=True, kw_only=True):
     source: Id of the source.
     target: Id of the target.
     relationship_id: Identity of the relationship.
-    relationship_type: The types of relationship.
+    relationship_type: Type of the relationship.
     person_id: The person. Has no effect: the subjects are the ends.
     position_id: The position. Has no effect: the subjects are the ends.
     role: Role. Has no effect: `properties` says it.

@@ -19,7 +19,7 @@ from holonstream.sinks.graph.parking import DiscardedEvent
 from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver
 from holonstream.sinks.graph.statements import text
 
-State = Literal["wiping", "following", "done"]
+Stage = Literal["wiping", "following", "done"]
 
 
 class SharedGraph(HolonstreamError):
@@ -42,7 +42,7 @@ class ReplayMark:
 
     suffix: str
     """of its consumer group; empty when in place"""
-    state: State
+    state: Stage
     began: str
     """instant"""
 
@@ -61,7 +61,7 @@ async def mark(connection: GraphConnection, topic: str) -> ReplayMark | None:
     return ReplayMark(*rows[0]) if rows else None
 
 
-async def set_mark(connection: GraphConnection, topic: str, suffix: str, state: State) -> None:
+async def set_mark(connection: GraphConnection, topic: str, suffix: str, state: Stage) -> None:
     """Note how far the replay is. Raises GraphUnavailable."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     await connection.execute(text("replay_mark_set"), topic=topic, suffix=suffix, state=state, now=now)
