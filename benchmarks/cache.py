@@ -137,8 +137,8 @@ def runs_of_round(number: int) -> list[Batch]:
                 "specversion": "1.0", "id": "0b0e7c2e-6f0e-4a53-9a55-0d8f8c9b1f11", "type": "PersonModified",
                 "source": "hr-system", "subject": stream, "time": "2024-03-01T08:00:00.000Z",
                 "datacontenttype": "application/json", "dataschema": "urn:holonstream:event:PersonModified:1",
-                "sequence": str(first + n), "streamversion": 3, "recordedtime": "2024-03-01T08:00:00.000Z",
-                "actor": "hr-system", "subjects": [stream[6:]], "data": PERSON.properties,
+                "sequence": f"{first + n:019}", "streamversion": "3", "recordedtime": "2024-03-01T08:00:00.000Z",
+                "actor": "hr-system", "subjects": f'["{stream[6:]}"]', "data": PERSON.properties,
             }  # fmt: skip
             records.append(Record(first + n, stream.encode(), msgspec.json.encode(event)))
         batches.append(Batch("bench", 0, records, first + RUN))

@@ -8,10 +8,13 @@ import time
 import uuid
 
 import psycopg
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from msgspec.structs import replace
 
 from benchmarks.figures import Figure
+from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
+from holonstream.ops.topics import make_topics
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas.catalogue import Catalogue
@@ -43,13 +46,13 @@ def fill(dsn: str, events: int) -> None:
 
 def measure(settings: Settings) -> list[Figure]:
     """The best of three drains, single events, and the memory of the process that did it all."""
-    dsn, bootstrap = settings.postgres_dsn.reveal(), settings.kafka_bootstrap
+    dsn = settings.log_dsn
     apply_schema(dsn, Catalogue.load())
     fill(dsn, EVENTS)
     rates: list[float] = []
     waits: list[float] = []
     for _ in range(ROUNDS):
-        rate, waits = drain(dsn, bootstrap)
+        rate, waits = drain(settings)
         rates.append(rate)
     best = max(rates)
     waits.sort()
@@ -69,16 +72,12 @@ def measure(settings: Settings) -> list[Figure]:
     ]
 
 
-def drain(dsn: str, bootstrap: str) -> tuple[float, list[float]]:
-    """Events per second over the whole log, from the leader's first look at it; seconds of single events after it."""
-    namespace = f"bench-{uuid.uuid4().hex[:8]}"
-    topic = f"{namespace}.events"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    wanted = [NewTopic(topic, 12, 1), NewTopic(topic.removesuffix("events") + "dead-letters", 1, 1)]
-    for made in admin.create_topics(wanted).values():
-        made.result(30)
+def drain(settings: Settings) -> tuple[float, list[float]]:
+    """Events per second over the whole log, from the leader's first poll of it; seconds of single events after it."""
+    own = replace(settings, namespace=f"bench-{uuid.uuid4().hex[:8]}")
+    make_topics(own)
     stop = threading.Event()
-    relay = Relay(dsn, bootstrap, namespace=namespace)
+    relay = Relay(own.log_dsn, own.kafka_bootstrap, namespace=own.namespace)
     thread = threading.Thread(target=relay.run, args=[stop])
     thread.start()
     try:
@@ -86,11 +85,13 @@ def drain(dsn: str, bootstrap: str) -> tuple[float, list[float]]:
         start = time.perf_counter()
         assert relay.progress.wait_for(lambda p: p.relayed >= EVENTS or p.state == "stopped", 300), relay.progress.now
         seconds = time.perf_counter() - start
-        return relay.progress.now.relayed / seconds, probe(dsn, relay)
+        return relay.progress.now.relayed / seconds, probe(own.log_dsn, relay)
     finally:
         stop.set()
         thread.join()
-        admin.delete_topics([topic])[topic].result(30)
+        admin = AdminClient(client(own))
+        for deleted in admin.delete_topics([own.topic, own.dead_letter_topic]).values():
+            deleted.result(30)
 
 
 def probe(dsn: str, relay: Relay) -> list[float]:

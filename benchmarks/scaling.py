@@ -212,7 +212,9 @@ def _reach(pipeline: Pipeline, topic: TopicStatus, events: int, *groups: str) ->
 def _check_topic(pipeline: Pipeline, topic: TopicStatus) -> Figure:
     """How many events are on the topic more or less than once."""
     settings = pipeline.settings
-    positions = [wire.decode_place(value).position for value in _values(client(settings), settings.topic, topic.ends())]
+    positions = [
+        wire.decode_position(value).position for value in _values(client(settings), settings.topic, topic.ends())
+    ]
     wrong = abs(len(positions) - pipeline.ledger.count) + len(positions) - len(set(positions))
     return _nothing(f"of {pipeline.ledger.count:,} events not once on the topic", wrong, "events")
 

@@ -69,7 +69,8 @@ def test_poison_is_told_by_its_place_and_cause(
     verbose.start("relay", "relay")
     pipeline.wait_until_caught_up()  # the relay, which would refuse a topic that ends with garbage
     garbage = Producer({"bootstrap.servers": pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]})
-    place = {"subject": "holon/ghost", "sequence": "9", "streamversion": 1, "recordedtime": "2024-03-01T08:00:00.000Z"}
+    place = {"subject": "holon/ghost", "sequence": "9", "streamversion": "1"}
+    place["recordedtime"] = "2024-03-01T08:00:00.000Z"
     for value in (f"no JSON, {MARKER}".encode(), json.dumps({**place, "data": MARKER}).encode()):
         garbage.produce(f"{pipeline.namespace}.events", value, partition=0)
     garbage.flush(30)

@@ -35,9 +35,9 @@ from tests.chaos.violations import Violations
 from tests.chaos.world import PARTITIONS, World
 
 SETTLE = 15.0  # seconds until groups have committed the transaction markers behind the last event
-LOG = (
-    "SELECT id::text, stream, version, position, holonstream.cloud_event(e) FROM holonstream.events e ORDER BY position"
-)
+LOG = """
+SELECT id::text, stream, version, position, holonstream.cloud_event_v2(e) FROM holonstream.events e ORDER BY position
+"""
 
 
 @dataclass

@@ -30,7 +30,7 @@ class _Place(msgspec.Struct, frozen=True):
     id: str
     subject: str
     sequence: str
-    streamversion: int
+    streamversion: str
 
 
 _decode = msgspec.json.Decoder(_Place).decode
@@ -128,11 +128,11 @@ class TopicObserver(Beside):
         where: dict[str, Any] = {"partition": partition, "offset": offset}
         try:
             place = _decode(value or b"")
-            position = int(place.sequence)
+            position, number = int(place.sequence), int(place.streamversion)
         except (msgspec.DecodeError, ValueError) as error:
             self._violations.add("a record is no event", **where, error=str(error), value=repr(value)[:500])
             return
-        where |= {"stream": place.subject, "version": place.streamversion, "position": position}
+        where |= {"stream": place.subject, "version": number, "position": position}
         if (key or b"").decode() != place.subject:
             self._violations.add("a record's key is not its stream", **where, key=repr(key))
         if place.id in self.seen:
@@ -145,11 +145,11 @@ class TopicObserver(Beside):
             self._places[partition][1].append(offset)  # first, since others look for the position meanwhile
             self._places[partition][0].append(position)
         version = self._versions.get(place.subject, 0)
-        if place.streamversion != version + 1:
+        if number != version + 1:
             self._violations.add("a stream out of order", **where, before=version)
         if self._home.setdefault(place.subject, partition) != partition:
             self._violations.add("a stream in two partitions", **where, first=self._home[place.subject])
         self.last_position[partition] = max(position, last)
-        self._versions[place.subject] = max(place.streamversion, version)
+        self._versions[place.subject] = max(number, version)
         self._positions[place.subject].append(position)
-        self.seen[place.id] = Seen(place.subject, place.streamversion, position, digest(value or b""))
+        self.seen[place.id] = Seen(place.subject, number, position, digest(value or b""))

@@ -23,11 +23,11 @@ from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.relay import Relay
 
 BY_POSITION = """
-    SELECT e.position, e.stream, holonstream.cloud_event(e), e.position FROM holonstream.events e
+    SELECT e.position, e.stream, holonstream.cloud_event_v2(e), e.position FROM holonstream.events e
     WHERE e.position > %s ORDER BY e.position
 """
 BY_TRANSACTION = """
-    SELECT e.position, e.stream, holonstream.cloud_event(e), e.xmin::text::bigint FROM holonstream.events e
+    SELECT e.position, e.stream, holonstream.cloud_event_v2(e), e.xmin::text::bigint FROM holonstream.events e
     WHERE e.xmin::text::bigint > %s
       AND e.xmin::text::bigint < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     ORDER BY e.xmin::text::bigint, e.position

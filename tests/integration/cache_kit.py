@@ -63,8 +63,8 @@ class Record:
 def record(stream: str, position: int) -> Record:
     place = {
         "subject": stream,
-        "sequence": str(position),
-        "streamversion": 1,
+        "sequence": f"{position:019}",
+        "streamversion": "1",
         "recordedtime": "2024-03-01T08:00:00.000Z",
     }
     return Record(position, stream.encode(), msgspec.json.encode({**place, "data": {"never": "read"}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,7 +66,7 @@ def nested(levels: int) -> Any:
 
 def test_what_is_nested_as_deep_as_may_be_can_be_read(connection: Connection) -> None:
     append(connection, [envelope(payload={"a": nested(199)}, causalLinks={"a": nested(199)})])
-    row = connection.execute("SELECT holonstream.cloud_event(e) FROM holonstream.events AS e").fetchone()
+    row = connection.execute("SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e").fetchone()
     assert row is not None
     assert decode(row[0].encode()).payload == {"a": nested(199)}
 
@@ -143,9 +144,73 @@ def test_instants_mean_utc_whatever_the_session_says(connection: Connection) -> 
     connection.execute("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'")
     append(connection, [envelope(occurredAt="2024-03-01"), envelope(occurredAt="2024-03-01T08:00:00.1234+02:00")])
     rows = connection.execute(
-        "SELECT holonstream.cloud_event(e)::jsonb ->> 'time' FROM holonstream.events AS e ORDER BY position"
+        "SELECT holonstream.cloud_event_v2(e)::jsonb ->> 'time' FROM holonstream.events AS e ORDER BY position"
     ).fetchall()
     assert rows == [("2024-03-01T00:00:00.000Z",), ("2024-03-01T06:00:00.123400Z",)]
+
+
+SOURCES = {
+    "hr": "hr",
+    "HR-system_2.0~x": "HR-system_2.0~x",
+    "https://hr.example.org:8080/people/": "https://hr.example.org:8080/people/",
+    "urn:example:hr": "urn:example:hr",
+    "my system/é": "my%20system%2F%C3%A9",
+    "50%": "50%25",
+    "a%20b": "a%2520b",
+    "1:2": "1%3A2",
+    "urn:": "urn%3A",
+    "//": "%2F%2F",
+    "http:///x": "http%3A%2F%2F%2Fx",
+    "http://[::1]/": "http%3A%2F%2F%5B%3A%3A1%5D%2F",
+    '"\\\n\x7f€\U0001f600': "%22%5C%0A%7F%E2%82%AC%F0%9F%98%80",
+}
+
+
+@pytest.mark.parametrize("system", SOURCES)
+def test_a_source_is_a_uri_reference_that_decodes_to_the_system(connection: Connection, system: str) -> None:
+    append(connection, [envelope(sourceSystem=system)])
+    row = connection.execute("SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e").fetchone()
+    assert row is not None
+    assert json.loads(row[0])["source"] == SOURCES[system]
+    assert decode(row[0].encode()).source_system == system
+
+
+def test_attributes_are_scalars(connection: Connection) -> None:
+    lists: dict[str, Any] = {
+        "subjects": ["person-1", 'a "b" \\ \n é \x7f'],
+        "validityWindow": {"start": "2024-03-01T08:00:00Z"},
+        "causalLinks": {"causedBy": ['"', "\\", "€"], "n": 1},
+    }
+    append(connection, [envelope(**lists, traceparent="00-1-2-01", sourceDocument="d")])
+    row = connection.execute("SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e").fetchone()
+    assert row is not None
+    record = json.loads(row[0])
+    assert {name for name, value in record.items() if not isinstance(value, str)} == {"data"}
+    assert (record["sequence"], record["streamversion"]) == ("0000000000000000001", "1")
+    for name, value in lists.items():
+        assert json.loads(record[name.lower()]) == value
+    event = decode(row[0].encode())
+    old = connection.execute("SELECT holonstream.cloud_event(e) FROM holonstream.events AS e").fetchone()
+    assert old is not None
+    assert decode(old[0].encode()) == event
+    assert (list(event.subjects), event.causal_links) == (lists["subjects"], lists["causalLinks"])
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"causalLinks": {"a": [""] * 180_000}},
+        {"subjects": ["person-1"] + ["a"] * 150_000},
+        {"validityWindow": {"more": [""] * 180_000}},
+        {"sourceSystem": " " * 300_000},
+        {"sourceSystem": "é" * 150_000},
+    ],
+)
+def test_the_size_of_an_event_is_that_of_its_record(connection: Connection, large: dict[str, Any]) -> None:
+    """Kafka refuses more than a MB: what is taken fits, though quotes are escaped and spaces encoded."""
+    with pytest.raises(psycopg.Error, match="Event too large") as raised:
+        append(connection, [envelope(**large)])
+    assert raised.value.sqlstate == "HS005"
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {}", "TRUNCATE {} CASCADE"])
@@ -205,7 +270,7 @@ def test_a_reader_reads_and_nothing_else(as_role: Any, connection: Connection) -
     reader = as_role("holonstream_reader")
     assert reader.execute("SELECT count(*) FROM holonstream.events").fetchone() == (1,)
     assert frontier_status(reader).frontier == 1
-    assert reader.execute("SELECT holonstream.cloud_event(e) FROM holonstream.events AS e").fetchone() is not None
+    assert reader.execute("SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e").fetchone() is not None
     for statement in WRITES:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute(statement.encode())

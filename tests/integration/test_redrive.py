@@ -223,7 +223,8 @@ async def test_after_the_last_event_is_discarded_the_next_one_is_no_hole(neo4j_u
 async def test_a_mark_of_a_record_that_is_not_of_the_log_is_taken_away(neo4j_uri: str, log: Log) -> None:
     async with ready(neo4j_uri, 1) as connection:
         events = log.append(person("a"), changed("a", 1, n=1))
-        forged = json.dumps({**json.loads(records_of(events)[0].value or b""), "data": 7, "streamversion": 5}).encode()
+        true = json.loads(records_of(events)[0].value or b"")
+        forged = json.dumps({**true, "data": 7, "streamversion": "5"}).encode()
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
         await into.write(Batch(TOPIC, 0, [Record(0, None, forged), *records_of(events, 1)], 3))

@@ -232,13 +232,18 @@ def test_a_transaction_is_bounded_in_bytes(place: Place) -> None:
     place.check_published()
 
 
-def test_the_largest_event_that_is_taken_can_be_published(place: Place) -> None:
+def test_the_largest_events_that_are_taken_can_be_published(place: Place) -> None:
     name = '"' * 995
-    event = person(name, payload={"text": "\x01" * 149_000}, subjects=(name,))
-    (appended,) = place.store.append([event])
+    events = [
+        person(name, payload={"text": "\x01" * 149_000}, subjects=(name,)),
+        person(name, subjects=(name, *["a"] * 125_000)),
+        person(name, causal_links={"a": [""] * 145_000}, subjects=(name,)),
+        person(name, source_system=" " * 220_000, subjects=(name,)),
+    ]
+    appended = place.store.append(events)
     relay = place.relay(compression="none")
     with running(relay):
-        reaches(relay, appended.position)
+        reaches(relay, appended[-1].position)
     place.check_published()
 
 

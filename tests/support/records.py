@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
+from urllib.parse import quote
 
 from holonstream.schemas import jsontext
 from holonstream.schemas.event import RecordedEvent
@@ -31,22 +30,26 @@ def wire_value(event: RecordedEvent) -> bytes:
         "type": event.type,
         "subject": event.stream,
         "time": event.occurred_at,
-        "source": event.source_system,
+        "source": quote(event.source_system, safe=""),
         "dataschema": dataschema(event.type, event.schema_version),
         "datacontenttype": "application/json",
         "data": event.payload,
-        "sequence": str(event.position),
-        "streamversion": event.version,
+        "sequence": f"{event.position:019}",
+        "streamversion": str(event.version),
         "recordedtime": event.recorded_at,
         "actor": event.actor,
-        "subjects": event.subjects,
-        "causallinks": event.causal_links,
+        "subjects": _text(event.subjects),
+        "causallinks": _text(event.causal_links),
     }
     if event.source_document is not None:
         document["sourcedocument"] = event.source_document
     if event.validity_window is not None:
-        document["validitywindow"] = msgspec.to_builtins(event.validity_window)
+        document["validitywindow"] = _text(event.validity_window)
     return jsontext.encode(document)
+
+
+def _text(value: object) -> str:
+    return jsontext.encode(value).decode()
 
 
 def records_of(events: Iterable[RecordedEvent], first_offset: int = 0) -> list[Record]:

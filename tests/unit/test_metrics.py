@@ -63,7 +63,7 @@ def test_a_histogram_counts_with_weights() -> None:
 
 def _aged(seconds: float, now: datetime) -> Record:
     recorded = instant.render(now - timedelta(seconds=seconds))
-    value = f'{{"subject":"holon/a","sequence":"7","streamversion":1,"recordedtime":"{recorded}"}}'
+    value = f'{{"subject":"holon/a","sequence":"7","streamversion":"1","recordedtime":"{recorded}"}}'
     return Record(0, None, value.encode())
 
 

@@ -87,19 +87,20 @@ def test_an_event_on_the_topic_fits_its_schema() -> None:
         "time": "2024-03-01T08:00:00.000Z",
         "datacontenttype": "application/json",
         "dataschema": "urn:holonstream:event:PersonCreated:1",
-        "sequence": "17",
-        "streamversion": 1,
+        "sequence": "0000000000000000017",
+        "streamversion": "1",
         "recordedtime": "2024-03-01T08:00:00.500Z",
         "actor": "per-0",
-        "subjects": ["per-1"],
-        "validitywindow": {"start": "2024-03-01T08:00:00.000Z"},
+        "subjects": '["per-1"]',
+        "validitywindow": '{"start": "2024-03-01T08:00:00.000Z"}',
         "data": {"name": "Ada King"},
     }
     checker, schema = Checker(), meta_schema("cloudevent")
     assert checker.accepts(record, schema)
     for field in schema["required"]:
         assert not checker.accepts({name: value for name, value in record.items() if name != field}, schema)
-    assert not checker.accepts({**record, "sequence": 17}, schema)
+    for name, value in {"sequence": "17", "streamversion": 1, "subjects": ["per-1"], "source": ""}.items():
+        assert not checker.accepts({**record, name: value}, schema), name
 
 
 @pytest.mark.parametrize("stream", ["holon", "relationship"])

@@ -9,7 +9,7 @@ import pytest
 
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import RecordedEvent, ValidityWindow
-from holonstream.schemas.wire import Place, dataschema, decode, decode_place, decode_traceparent
+from holonstream.schemas.wire import EventPosition, dataschema, decode, decode_position, decode_traceparent
 
 RECORD: dict[str, Any] = {
     "specversion": "1.0",
@@ -20,11 +20,11 @@ RECORD: dict[str, Any] = {
     "time": "2024-03-01T08:00:00.000Z",
     "datacontenttype": "application/json",
     "dataschema": "urn:holonstream:event:PersonCreated:3",
-    "sequence": "9007199254740993",
-    "streamversion": 2,
+    "sequence": "0009007199254740993",
+    "streamversion": "2",
     "recordedtime": "2024-03-01T08:00:00.500Z",
     "actor": "per-0",
-    "subjects": ["per-1"],
+    "subjects": '["per-1"]',
     "data": {"n": 1, "big": 2**80, "none": None},
 }
 
@@ -46,17 +46,37 @@ def test_a_record_is_an_event() -> None:
     )
 
 
+MORE = {
+    "sourcedocument": "doc-1",
+    "validitywindow": '{"end": "2024-03-01T09:00:00.000Z"}',
+    "causallinks": '{"causedBy": ["x"], "n": 1.0e0}',
+    "traceparent": "00-1-2-01",
+}
+
+
 def test_what_is_optional() -> None:
-    more = {
-        "sourcedocument": "doc-1",
-        "validitywindow": {"end": "2024-03-01T09:00:00.000Z"},
-        "causallinks": {"causedBy": ["x"]},
-        "traceparent": "00-1-2-01",
-    }
-    event = decode(json.dumps({**RECORD, **more}).encode())
+    event = decode(json.dumps({**RECORD, **MORE}).encode())
     assert event.source_document == "doc-1"
     assert event.validity_window == ValidityWindow(end="2024-03-01T09:00:00.000Z")
-    assert (event.causal_links, event.traceparent) == ({"causedBy": ["x"]}, "00-1-2-01")
+    assert (event.causal_links, event.traceparent) == ({"causedBy": ["x"], "n": 1}, "00-1-2-01")
+    assert type(event.causal_links["n"]) is int
+
+
+def test_the_old_form_says_the_same() -> None:
+    """Lists and objects as they are, a number for the version, no leading zeros."""
+    parsed = {name: json.loads(MORE[name]) for name in ("validitywindow", "causallinks")}
+    old = {"sequence": "9007199254740993", "streamversion": 2, "subjects": ["per-1"]}
+    assert decode(json.dumps({**RECORD, **MORE, **parsed, **old}).encode()) == decode(
+        json.dumps({**RECORD, **MORE}).encode()
+    )
+    assert decode_position(json.dumps({**RECORD, **old}).encode()) == decode_position(json.dumps(RECORD).encode())
+
+
+def test_a_source_is_decoded_in_the_new_form_only() -> None:
+    """In the old form a "%" stands for itself."""
+    source = {"source": "50%25%20of%2Fme"}
+    assert decode(json.dumps({**RECORD, **source}).encode()).source_system == "50% of/me"
+    assert decode(json.dumps({**RECORD, **source, "subjects": ["x"]}).encode()).source_system == "50%25%20of%2Fme"
 
 
 def test_numbers_of_the_payload_have_one_form() -> None:
@@ -73,9 +93,21 @@ def test_numbers_of_the_payload_have_one_form() -> None:
         {"sequence": 5},
         {"dataschema": "urn:holonstream:event:PersonCreated:x"},
         {"data": []},
-        {"streamversion": "1"},
+        {"sequence": str(2**63)},
+        {"sequence": "0"},
+        {"streamversion": "x"},
+        {"streamversion": "9" * 5000},
+        {"streamversion": 1.5},
+        {"streamversion": -1},
         {"subjects": None},
+        {"subjects": "per-1"},
+        {"subjects": "[5]"},
         {"validitywindow": {"start": "2024-03-02", "end": "2024-03-01"}},
+        {"validitywindow": '{"start": "2024-03-02", "end": "2024-03-01"}'},
+        {"validitywindow": "x"},
+        {"causallinks": "[]"},
+        {"causallinks": '{"x": 1e999999}'},
+        {"source": "%ff"},
     ],
 )
 def test_a_faulty_record_is_refused(change: dict[str, Any]) -> None:
@@ -95,18 +127,15 @@ def test_what_is_no_record_is_refused(value: bytes | None) -> None:
     with pytest.raises(InvalidEvent, match="Undecodable record"):
         decode(value)
     with pytest.raises(InvalidEvent, match="Undecodable record"):
-        decode_place(value)
+        decode_position(value)
 
 
-def test_the_place_alone_does_not_look_at_the_rest() -> None:
+def test_the_position_alone_does_not_need_the_rest() -> None:
     text = json.dumps({**RECORD, "data": "broken", "dataschema": 5}).encode()
-    place = decode_place(text)
-    assert place == Place(
-        subject="holon/per-1", sequence="9007199254740993", streamversion=2, recordedtime="2024-03-01T08:00:00.500Z"
-    )
-    assert place.position == 9007199254740993
-    with pytest.raises(InvalidEvent, match="Undecodable record"):
-        decode_place(json.dumps({**RECORD, "sequence": "x"}).encode())
+    assert decode_position(text) == EventPosition("holon/per-1", 2, 9007199254740993, "2024-03-01T08:00:00.500Z")
+    for change in ({"sequence": "x"}, {"sequence": str(2**63)}, {"streamversion": "0"}):
+        with pytest.raises(InvalidEvent, match="Undecodable record"):
+            decode_position(json.dumps({**RECORD, **change}).encode())
 
 
 def test_the_trace_is_told_though_the_rest_is_broken() -> None:

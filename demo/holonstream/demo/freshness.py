@@ -113,7 +113,7 @@ def _on_topic(consumer: Consumer) -> Visible:
     async def visible(pending: Sequence[Sent]) -> set[int]:
         for message in await asyncio.to_thread(consumer.consume, 1000, 0.001):
             if message.error() is None:
-                arrived.add(wire.decode_place(message.value()).position)
+                arrived.add(wire.decode_position(message.value()).position)
         return {event.position for event in pending if event.position in arrived}
 
     return visible

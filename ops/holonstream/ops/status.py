@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from holonstream.ops.kafka import TIMEOUT, answer, answered, describe
 from holonstream.schemas import instant
 from holonstream.schemas.errors import HolonstreamError, InvalidEvent
-from holonstream.schemas.wire import decode_place
+from holonstream.schemas.wire import decode_position
 
 
 class NoTopic(HolonstreamError):
@@ -168,6 +168,6 @@ class TopicStatus:
         if message is None or message.error() is not None:
             return None
         try:
-            return instant.parse(decode_place(message.value()).recordedtime)
+            return instant.parse(decode_position(message.value()).recorded_at)
         except InvalidEvent:
             return None

@@ -128,7 +128,7 @@ def as_event(event: AnyEvent) -> Event:
     return event.event() if isinstance(event, TypedEvent) else event
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """A fact as the log keeps it: an event with its place.
 
     ``stream`` names the one entity that it changes, ``version`` counts 1, 2, 3 ... within the stream, ``position`` is

@@ -15,7 +15,7 @@ from time import monotonic
 from holonstream.ops.observe.health import Observed, first, stale
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.metrics import Histogram, Sample, histogram
-from holonstream.schemas.wire import decode_place
+from holonstream.schemas.wire import decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.write.sink import GraphSink
@@ -144,6 +144,6 @@ def observe_ages(freshness: Histogram, records: Sequence[RawRecord], now: float)
 def _recorded(record: RawRecord) -> float | None:
     try:
         # Not instant.parse, at four times the cost: the relay writes one form, in UTC.
-        return datetime.fromisoformat(decode_place(record.value).recordedtime).timestamp()
+        return datetime.fromisoformat(decode_position(record.value).recorded_at).timestamp()
     except (InvalidEvent, ValueError):
         return None

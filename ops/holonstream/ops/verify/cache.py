@@ -223,7 +223,7 @@ class CacheVerifier:
                 elif view.lacking is None:
                     view.lacking = logged.position
                     with suppress(InvalidEvent):
-                        recorded = instant.parse(wire.decode_place(logged.value).recordedtime)
+                        recorded = instant.parse(wire.decode_position(logged.value).recorded_at)
                         view.age = max((datetime.now(UTC) - recorded).total_seconds(), 0.0)
                 view.last = logged.position
         view.state = entity.state if isinstance(entity.state, Holon) else None

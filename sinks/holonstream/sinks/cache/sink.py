@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.incident import incident
-from holonstream.schemas.wire import decode_place
+from holonstream.schemas.wire import decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
@@ -224,7 +224,7 @@ def _last_position(records: Sequence[RawRecord]) -> int | None:
     """The position of the last record that has one."""
     for record in reversed(records):
         with suppress(InvalidEvent):
-            return decode_place(record.value).position
+            return decode_position(record.value).position
     return None
 
 
@@ -234,10 +234,10 @@ def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int
     undecodable = 0
     for record in records:
         try:
-            place = decode_place(record.value)
+            where = decode_position(record.value)
         except InvalidEvent:
             undecodable += 1
             continue
-        if place.subject.startswith(STREAM_PREFIX):
-            latest[place.subject] = place.position
+        if where.stream.startswith(STREAM_PREFIX):
+            latest[where.stream] = where.position
     return latest, undecodable

@@ -160,9 +160,13 @@ BEGIN
                 coalesce(left(event -> 'payload' ->> 'relationshipId', 80), 'missing'), place
                 USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
         END IF;
-        -- Kafka refuses records over 1 MB, and a record that Kafka refuses would hold up the relay for ever. The wire
-        -- form repeats the stream (a subject or an id of the payload) and adds fixed text: 100 kB are left for it.
-        size := octet_length(event::text);
+        -- Kafka refuses records over 1 MB, and a record that Kafka refuses would hold up the relay for ever. So what the
+        -- wire form adds is counted: a "\" for each quote in lists and objects, which travel as text, and "%20" for a
+        -- space in the source. It also repeats the stream (a subject or an id of the payload) and adds fixed text:
+        -- 100 kB are left for that.
+        size := octet_length(event::text) + octet_length(holonstream.uri_reference(event ->> 'sourceSystem'))
+            + (SELECT coalesce(sum(octet_length(to_json(f.value::text)::text) - octet_length(f.value::text)), 0)
+               FROM jsonb_each(event) AS f WHERE f.key IN ('subjects', 'validityWindow', 'causalLinks'));
         IF size > 900000 THEN
             RAISE EXCEPTION 'Event too large: % has % bytes as JSON text, at most 900000 are taken %', kind.name, size, place
                 USING ERRCODE = 'HS005', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'size', size);
@@ -395,7 +399,8 @@ BEGIN
                                                    array_to_string(e.subjects, ''))) < 1000
                            AND (t.stream_kind = 'holon' OR octet_length(e.payload ->> 'relationshipId') BETWEEN 1 AND 900
                                 AND jsonb_typeof(e.payload -> 'relationshipId') = 'string')
-                           AND (e."validityWindow" IS NULL OR holonstream.is_validity_window(e."validityWindow"))
+                           AND (e."validityWindow" IS NULL OR holonstream.is_validity_window(e."validityWindow")
+                                AND holonstream.is_small(e."validityWindow"))
                            AND (e."causalLinks" IS NULL OR jsonb_typeof(e."causalLinks") = 'object'
                                 AND holonstream.is_small(e."causalLinks")),
                            false) AS valid

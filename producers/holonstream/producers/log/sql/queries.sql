@@ -8,11 +8,11 @@ SELECT id, stream, version, position FROM holonstream.append_events(
 
 -- get_event --
 -- One event by its id.
-SELECT holonstream.cloud_event(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
+SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
 
 -- get_events --
 -- Events by any of the filters, in log order. Planned anew for each set of filters.
-SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
+SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(until)s
   AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
   AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
@@ -24,20 +24,20 @@ LIMIT %(limit)s::bigint;
 
 -- read --
 -- A stretch of the log.
-SELECT holonstream.cloud_event(e) FROM holonstream.events AS e
+SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(until)s
 ORDER BY e.position;
 
 -- read_stream --
 -- A stretch of one stream.
-SELECT e.stream, e.version, e.position, holonstream.cloud_event(e) FROM holonstream.events AS e
+SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.stream = %(stream)s AND e.version > %(after)s AND e.position <= %(until)s
 ORDER BY e.version
 LIMIT %(limit)s::bigint;
 
 -- read_streams --
 -- A stretch of the log in the order of its streams, along the unique index on (stream, version).
-SELECT e.stream, e.version, e.position, holonstream.cloud_event(e) FROM holonstream.events AS e
+SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE (e.stream, e.version) > (%(stream)s::text, %(version)s::bigint) AND e.position <= %(until)s
 ORDER BY e.stream, e.version
 LIMIT %(limit)s;
@@ -76,7 +76,7 @@ LIMIT 1;
 
 -- read_batches --
 -- What the relay publishes: (position, stream, record value) in log order.
-SELECT e.position, e.stream, holonstream.cloud_event(e) FROM holonstream.events AS e
+SELECT e.position, e.stream, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(frontier)s
 ORDER BY e.position
 LIMIT %(limit)s;

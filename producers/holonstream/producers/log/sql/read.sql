@@ -8,9 +8,53 @@ CREATE OR REPLACE FUNCTION holonstream.instant_text(value timestamptz) RETURNS t
                         THEN 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"' ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END)
 $$;
 
--- An event as one CloudEvents 1.0 event in structured JSON (schemas/wire.py). The relay does this for every event:
--- concat writes the text once, where || copies it at each step and json_build_object costs three times as much.
--- Neither id nor type can need escaping (event_types.name is checked); both functions are inlined.
+-- A text as a URI reference: what is one already stays (a URI, or unreserved characters only), in anything else every
+-- character that is not unreserved is percent-encoded. No text that stays holds a "%", so decoding gives the text back.
+CREATE OR REPLACE FUNCTION holonstream.uri_reference(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    reference text := replace(value, '%', '%25');
+    reserved  text;
+BEGIN
+    IF value ~ '^[A-Za-z][A-Za-z0-9+.-]*:(//[A-Za-z0-9.-]+(:[0-9]+)?)?(/?[A-Za-z0-9._~!$&''()*+,;=:@-]+)*/?$'
+       AND value !~ ':$' THEN
+        RETURN value;
+    END IF;
+    LOOP
+        reserved := substring(reference FROM '[^A-Za-z0-9._~%-]');
+        EXIT WHEN reserved IS NULL;
+        reference := replace(reference, reserved,
+                             regexp_replace(upper(encode(convert_to(reserved, 'UTF8'), 'hex')), '(..)', '%\1', 'g'));
+    END LOOP;
+    RETURN reference;
+END
+$$;
+
+-- An event as one CloudEvents 1.0 event in structured JSON (schemas/wire.py, docs/adr/0006). The relay does this for every
+-- event: concat writes the text once, where || copies it at each step and json_build_object costs three times as much.
+-- Neither id nor type can need escaping (event_types.name is checked); the SQL functions are inlined.
+CREATE OR REPLACE FUNCTION holonstream.cloud_event_v2(e holonstream.events) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT concat(
+        '{"specversion":"1.0","id":"', e.id,
+        '","type":"', e.type,
+        '","source":"', CASE WHEN quote_ident(e.source_system) = e.source_system  -- lower case: cheaper than the pattern
+                               OR e.source_system !~ '[^A-Za-z0-9._~-]' THEN e.source_system
+                             ELSE holonstream.uri_reference(e.source_system) END,
+        '","subject":', to_json(e.stream),
+        ',"time":"', holonstream.instant_text(e.occurred_at),
+        '","datacontenttype":"application/json","dataschema":"urn:holonstream:event:', e.type, ':', e.schema_version,
+        '","sequence":"', lpad(e.position::text, 19, '0'),  -- in the order of positions as text, too
+        '","streamversion":"', e.version,
+        '","recordedtime":"', holonstream.instant_text(e.recorded_at),
+        '","actor":', to_json(e.actor),
+        ',"subjects":', to_json(array_to_json(e.subjects)::text),
+        CASE WHEN e.source_document IS NOT NULL THEN ',"sourcedocument":' || to_json(e.source_document) END,
+        CASE WHEN e.validity_window IS NOT NULL THEN ',"validitywindow":' || to_json(e.validity_window::text) END,
+        CASE WHEN e.causal_links IS NOT NULL THEN ',"causallinks":' || to_json(e.causal_links::text) END,
+        CASE WHEN e.traceparent IS NOT NULL THEN ',"traceparent":' || to_json(e.traceparent) END,
+        ',"data":', e.payload, '}')
+$$;
+
+-- The form before, for a relay of 0.1 that still runs while an upgrade is under way.
 CREATE OR REPLACE FUNCTION holonstream.cloud_event(e holonstream.events) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT concat(
         '{"specversion":"1.0","id":"', e.id,
@@ -31,13 +75,13 @@ CREATE OR REPLACE FUNCTION holonstream.cloud_event(e holonstream.events) RETURNS
         ',"data":', e.payload, '}')
 $$;
 
--- How far the log is settled: up to `frontier` every position is committed and visible to a snapshot taken after this
+-- Up to where the log is gap-free: up to `frontier` every position is committed and visible to a snapshot taken after this
 -- call, or will never be used. `head` is the last position drawn.
 --
 -- The order of the two statements is the proof. Whoever drew a position up to `head` took its lock before drawing, so
 -- before the first statement; at the second the lock is held, and the frontier stays at or below its L, or released,
 -- and then the transaction has ended. In one statement the locks could be read first. `after`: when nothing was drawn
--- beyond it the locks, which cost more, are not looked at.
+-- beyond it the locks, which cost more, are not read.
 --
 -- Raises HS008 on a server in recovery, which knows the primary's sequence in advance and its locks not at all; HS009
 -- when the log holds, or `after` says that it held, a position that the sequence has not drawn yet.

@@ -33,5 +33,6 @@ GRANT USAGE ON SCHEMA holonstream TO holonstream_writer, holonstream_reader;
 GRANT EXECUTE ON FUNCTION holonstream.append_events(jsonb, jsonb) TO holonstream_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA holonstream TO holonstream_reader;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA holonstream TO holonstream_reader;
-GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.last_position(), holonstream.cloud_event(holonstream.events),
-    holonstream.instant_text(timestamptz) TO holonstream_reader;
+GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.last_position(),
+    holonstream.cloud_event(holonstream.events), holonstream.cloud_event_v2(holonstream.events),
+    holonstream.instant_text(timestamptz), holonstream.uri_reference(text) TO holonstream_reader;

@@ -1,7 +1,7 @@
 """A batch's records, sorted by stream and folded: pure.
 
-A record of ours that cannot be decoded as an event still has a readable place (`schemas.wire.decode_place`); its stream
-is then parked like that of an event that does not apply. One without a readable place is dead-lettered alone.
+A record of ours that cannot be decoded as an event still has a readable position (`schemas.wire.decode_position`); its
+stream is then parked like that of an event that does not apply. One without is dead-lettered alone.
 """
 
 from __future__ import annotations
@@ -173,10 +173,8 @@ def _apply(catalogue: Catalogue, kind: str, state: State | None, event: Recorded
 
 def _undecodable(batch: Batch, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
     try:
-        place = wire.decode_place(record.value)
-        return Undecodable(
-            place.subject, place.streamversion, place.position, reason, wire.decode_traceparent(record.value)
-        )
+        at = wire.decode_position(record.value)
+        return Undecodable(at.stream, at.version, at.position, reason, wire.decode_traceparent(record.value))
     except BadData:
         outcome.letters.append(_letter(batch, record, None, reason))
         return None

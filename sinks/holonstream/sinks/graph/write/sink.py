@@ -388,7 +388,7 @@ def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _last_position(batch: Batch) -> int | None:
     for record in reversed(batch.records):
         try:
-            return wire.decode_place(record.value).position
+            return wire.decode_position(record.value).position
         except BadData:
             continue
     return None
