@@ -125,7 +125,7 @@ def _microseconds(times: list[float], percent: int) -> float:
 
 
 def runs_of_round(number: int) -> list[Batch]:
-    """Runs of as many holons as records; half of them are in every run. Positions rise from run to run."""
+    """Batches of as many holons as records; half of them are in every batch. Positions rise from one to the next."""
     batches = []
     for r in range(RUNS):
         first = (number * RUNS + r) * RUN + 2

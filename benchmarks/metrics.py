@@ -107,12 +107,12 @@ def figure(path: str, slices: Sequence[tuple[bool, Cost]]) -> Figure:
     )
 
 
-async def _fed(app: SinkApp, name: str, path: str, run: Callable[[], Batch]) -> list[Figure]:
+async def _fed(app: SinkApp, name: str, path: str, next_batch: Callable[[], Batch]) -> list[Figure]:
     slices = Slices(app, name)
     gc.collect()
     gc.freeze()  # as a worker does; what the benchmark holds is no work for the collector
     for _ in range(2 * PAIRS[name]):
-        made = run()
+        made = next_batch()
         slices.begin()
         assert not await app.follower._write_some([made])
         slices.end(len(made.records))
@@ -131,14 +131,14 @@ async def _sinks(settings: Settings) -> list[Figure]:
     await graph.sink.open()
     await graph.sink.assign(TOPIC, 0, None)
 
-    def run() -> Batch:
+    def next_batch() -> Batch:
         nonlocal offset
         events = [promoted(names[n % 500], n) for n in range(RUN)] if offset else [person(n, 0) for n in names]
         records = records_of(log.take(events), offset)
         offset += len(records)
         return _run(records)
 
-    figures = await _fed(graph, "graph", "graph sink, hot holons", run)
+    figures = await _fed(graph, "graph", "graph sink, hot holons", next_batch)
     await graph.sink.close()
     redis = connect(settings.redis_url.reveal(), timeout=5)
     cache = SinkApp(group, lambda publish: InvalidationSink(redis, "bench", value_ttl=60, tombstone_ttl=600))

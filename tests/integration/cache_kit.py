@@ -1,4 +1,4 @@
-"""What the cache's tests share: a Redis of their own, runs of records, a graph in memory that a test moves by hand."""
+"""What the cache's tests share: a Redis of their own, batches of records, a graph in memory that a test sets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def record(stream: str, position: int) -> Record:
 
 
 def batch_of(*events: tuple[str, int] | Record, partition: int = 0) -> Batch:
-    """A run of (stream, position) pairs, or of records as they are."""
+    """A batch of (stream, position) pairs, or of records as they are."""
     records = [e if isinstance(e, Record) else record(*e) for e in events]
     return Batch(TOPIC, partition, records, records[-1].offset + 1 if records else 0)
 

@@ -184,7 +184,7 @@ async def test_an_entry_of_another_release_is_replaced(server: RedisServer) -> N
 
 
 class SlowGraph:
-    """A graph whose reads look at once and answer when the test says so."""
+    """A graph whose reads happen at once and answer when the test says so."""
 
     def __init__(self, graph: MemoryGraph) -> None:
         self.graph = graph

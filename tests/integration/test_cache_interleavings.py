@@ -1,7 +1,7 @@
 """Every order of the steps that matter: invalidations, graph writes, readers between their steps, evictions, flushes.
 
 The real sink, store and scripts run on a real Redis; only the graph is in memory, so that a reader can be held between
-its look at the cache, its look at the graph and its fill. After EVERY step of every schedule it holds that Redis
+its read of the cache, its read of the graph and its fill. After EVERY step of every schedule it holds that Redis
 shows no value older than an acknowledged invalidation. The same harness shows that simpler protocols break it.
 """
 
@@ -31,7 +31,7 @@ from tests.integration.cache_kit import TOPIC, batch_of, holon, in_loop, own_red
 
 NAMESPACE = "interleaved"
 KEYS = Keys(NAMESPACE)
-READER = ("look at cache", "look at graph", "fill")
+READER = ("read cache", "read graph", "fill")
 Schedule = tuple[str, ...]
 
 
@@ -103,25 +103,25 @@ class World:
 
 
 class HeldGraph:
-    """A graph on which one reader at a time can be held, before it looks and after."""
+    """A graph on which one reader at a time can be held, before it reads and after."""
 
     def __init__(self) -> None:
         self.world: World | None = None
         self.hold()
 
     def hold(self) -> None:
-        self.asked, self.look, self.looked, self.answer = (asyncio.Event() for _ in range(4))
+        self.asked, self.go, self.done, self.answer = (asyncio.Event() for _ in range(4))
 
     def let_go(self) -> None:
-        self.look.set()
+        self.go.set()
         self.answer.set()
 
     async def read_holon(self, holon_id: str) -> HolonRead:
         assert self.world is not None
         self.asked.set()
-        await self.look.wait()
+        await self.go.wait()
         read = self.world.read()
-        self.looked.set()
+        self.done.set()
         await self.answer.wait()
         return read
 
@@ -138,18 +138,18 @@ class Reader:
 
     async def step(self, step: str, world: World, token: Token | None) -> None:
         match step:
-            case "look at cache":
+            case "read cache":
                 self.graph.world = world
                 self.graph.hold()
                 self.reading = asyncio.create_task(self.store.get_holon(world.holon_id, at_least=token, deadline=0))
                 asked = asyncio.create_task(self.graph.asked.wait())
                 await asyncio.wait([self.reading, asked], return_when=asyncio.FIRST_COMPLETED)
                 asked.cancel()
-            case "look at graph":
-                self.graph.look.set()
-                looked = asyncio.create_task(self.graph.looked.wait())
-                await asyncio.wait([self.reading, looked], return_when=asyncio.FIRST_COMPLETED)
-                looked.cancel()
+            case "read graph":
+                self.graph.go.set()
+                done = asyncio.create_task(self.graph.done.wait())
+                await asyncio.wait([self.reading, done], return_when=asyncio.FIRST_COMPLETED)
+                done.cancel()
             case "fill":
                 self.graph.answer.set()
                 try:

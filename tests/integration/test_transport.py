@@ -1,4 +1,4 @@
-"""The contract between the transport of runs, the follower and Faust, on a real broker.
+"""The contract between the transport, the follower and Faust, on a real broker.
 
 Each test starts worker processes whose sink is a file (`tests.support.file_worker`) on a topic that a transactional
 producer filled, as the relay does: some transactions aborted, so that offsets have holes.
@@ -27,11 +27,11 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     assert worker.wait(STOP) == 0
 
     assert workers.written() == log.expected
-    for runs in workers.offsets().values():
-        assert all(before[1] < after[0] for before, after in pairwise(runs))
+    for writes in workers.offsets().values():
+        assert all(before[1] < after[0] for before, after in pairwise(writes))
     # the metadata of a commit is the position that the sink reported, here the last offset
     assert {p: int(metadata) for p, (_, metadata) in log.committed("group").items()} == {
-        p: runs[-1][1] for p, runs in workers.offsets().items()
+        p: writes[-1][1] for p, writes in workers.offsets().items()
     }
 
 
@@ -50,7 +50,7 @@ def test_what_an_earlier_owner_wrote_and_did_not_commit_is_committed(log: Log, w
     assert workers.lines("written") == []
 
 
-def test_a_bug_in_the_sink_ends_the_worker_and_the_run_comes_again(log: Log, workers: Workers) -> None:
+def test_a_bug_in_the_sink_ends_the_worker_and_the_batch_comes_again(log: Log, workers: Workers) -> None:
     log.fill(transactions=3, size=200)
     bug = workers.order("bug")
     assert workers.start().wait(30) == 1
@@ -96,22 +96,22 @@ def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Wor
     log.fill(transactions=6, size=200)
     workers.wait_for_all()
 
-    # Every record was written, and a partition's runs repeat only what was not committed when its worker died.
-    for partition, runs in workers.offsets().items():
+    # Every record was written, and a partition's writes repeat only what was not committed when its worker died.
+    for partition, writes in workers.offsets().items():
         reached = -1
-        for begin, end in runs:
+        for begin, end in writes:
             assert begin <= reached + 1 or not _records_between(log, partition, reached, begin)
             reached = max(reached, end)
 
 
-def test_a_rebalance_with_runs_read_ahead_stalls_nobody(log: Log, workers: Workers) -> None:
-    # Faust drops what it takes for read before: with many small runs queued, a seek back must still be followed.
+def test_a_rebalance_with_fetches_read_ahead_stalls_nobody(log: Log, workers: Workers) -> None:
+    # Faust drops what it takes for read before: with many small fetches queued, a seek back must still be followed.
     workers.max_batch = 10
     log.fill(transactions=20, size=1000)
     slow = workers.order("slow")
     workers.start()
     for members in (2, 3):
-        wait_until(lambda: len(workers.lines("written")) > 50, "runs are written while others queue up")
+        wait_until(lambda: len(workers.lines("written")) > 50, "batches are written while fetches queue up")
         joining = workers.start()
         wait_until(lambda count=members: workers.members() == count, f"{members} workers had partitions")  # type: ignore[misc]
         assert log.lag("group") > 0

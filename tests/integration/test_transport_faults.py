@@ -77,7 +77,7 @@ def test_with_a_poll_interval_that_ends_before_it_leaves_the_group_for_ever(log:
     with pytest.raises(AssertionError, match="not within"):
         workers.wait_for_all(6)
     assert log.members("group") == []
-    assert worker.poll() is None  # and nobody is told
+    assert worker.poll() is None  # and nothing says so
 
 
 def test_a_worker_without_partitions_takes_over(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers:
     slow = workers.order("slow")
     for _ in range(2):
         workers.start()
-    wait_until(lambda: len(workers.lines("written")) > 5, "runs are written")
+    wait_until(lambda: len(workers.lines("written")) > 5, "batches are written")
     stack.kill("kafka")
     try:
         slow.unlink()
     finally:
         stack.start("kafka")
     log.fill(transactions=6, size=200)
-    workers.wait_for_all(240, restarts=True)  # whoever found no broker for long enough has ended
+    workers.wait_for_all(240, restarts=True)  # a worker that found no broker for long enough has ended
     for partition, count in log.expected.items():
         assert workers.written()[partition] >= count
     for worker in workers.running:
@@ -128,7 +128,7 @@ def test_a_worker_whose_brokers_are_down_ends_when_told_to(log: Log, workers: Wo
     log.fill(transactions=6, size=200)
     workers.order("slow")
     idle, busy = workers.start(), workers.start()
-    wait_until(lambda: workers.members() == 2 and len(workers.lines("written")) > 5, "runs are written")
+    wait_until(lambda: workers.members() == 2 and len(workers.lines("written")) > 5, "batches are written")
     stack.kill("kafka")
     try:
         wait_until(lambda: "Unable connect to node" in workers.log_text(), "a worker has noticed", 60)

@@ -1,12 +1,12 @@
-"""A worker process whose sink is a file: one line for each run that it wrote, and orders in a folder.
+"""A worker process whose sink is a file: one line for each batch that it wrote, and orders in a folder.
 
-``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_RUN`` appends to FOLDER/written lines
+``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_BATCH`` appends to FOLDER/written lines
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
-`broker_max_poll_interval` in seconds for who starts. FOLDER/impatient lets Faust look for livelocks after 0.5 s.
-FOLDER/heavy holds the number of records of a write, all runs together, beyond which it does not return.
+`broker_max_poll_interval` in seconds for workers that start. FOLDER/impatient lets Faust warn after 0.5 s.
+FOLDER/heavy holds the number of records of a write, all batches together, beyond which it does not return.
 FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
 
@@ -69,7 +69,7 @@ class FileSink:
             self._note("hanging", str(os.getpid()))
             await asyncio.get_running_loop().create_future()
         if (self._folder / "slow").exists():
-            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.01)  # so that runs queue up
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.01)  # so that fetches queue up
         offsets = [record.offset for record in batch.records]
         assert offsets == sorted(offsets)
         self._note("written", f"{os.getpid()} {batch.partition} {offsets[0]} {offsets[-1]} {len(offsets)}")

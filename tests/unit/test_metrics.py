@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -26,6 +29,7 @@ from holonstream.schemas.metrics import BUILD_INFO, METRICS, Histogram
 from holonstream.schemas.prometheus import SourceCollector, family
 from tests.support.records import Record
 from tests.support.scraping import Target, scrape
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "postgresql://postgres@127.0.0.1:9/none"
@@ -68,7 +72,7 @@ def _aged(seconds: float, now: datetime) -> Record:
 
 
 @pytest.mark.parametrize("count", [1, 3, SAMPLES, SAMPLES + 1, 999, 5_000])
-def test_freshness_counts_every_event_of_a_run_and_puts_it_nearly_where_it_belongs(count: int) -> None:
+def test_freshness_counts_every_event_of_a_batch_and_puts_it_nearly_where_it_belongs(count: int) -> None:
     now = datetime.now(UTC)
     ages = [2.0 * (count - number) / count for number in range(count)]  # in the order of the log the oldest come first
     found = Histogram((0.1, 1.0))
@@ -156,8 +160,45 @@ def test_the_server_answers_and_refuses(relay: tuple[Progress, ObservedRelay]) -
     assert target.get("/livez")[0] == 0
 
 
-def test_an_exporter_that_has_not_looked_is_not_ready() -> None:
-    assert Exporter(Settings()).unready() == "has not looked yet"
+class BlockedHealth:
+    """Answers when the test says so; what it then says may be a bug."""
+
+    def __init__(self, bug: bool) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self._bug = bug
+
+    def dead(self) -> str | None:
+        return None
+
+    def unready(self) -> str | None:
+        self.asked.set()
+        self.answer.wait(60)
+        if self._bug:
+            raise KeyError("a bug")
+        return None
+
+
+@pytest.mark.parametrize("bug", [False, True])
+def test_a_client_that_leaves_early_and_a_bug_print_no_traceback(capfd: pytest.CaptureFixture[str], bug: bool) -> None:
+    port, health = ports.choose(["metrics"])["metrics"], BlockedHealth(bug)
+    before = set(threading.enumerate())
+    with MetricsServer("127.0.0.1", port, CollectorRegistry(), health), socket.socket() as client:
+        serving = set(threading.enumerate())
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert health.asked.wait(60)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that a write of it fails
+        client.close()
+        health.answer.set()
+        wait_until(lambda: set(threading.enumerate()) <= serving, "the request is over")
+    assert before <= serving
+    printed = "".join(capfd.readouterr())
+    assert "Traceback" not in printed
+    assert ("metrics.request_failed" in printed) == bug
+
+
+def test_an_exporter_that_has_not_polled_is_not_ready() -> None:
+    assert Exporter(Settings()).unready() == "has not polled log and brokers yet"
 
 
 def test_a_process_describes_its_metrics_before_there_are_values() -> None:

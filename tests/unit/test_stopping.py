@@ -1,4 +1,4 @@
-"""A process that is told to stop stops: in order, or else soon."""
+"""A process that is asked to stop stops: in order, or else soon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ stop = stopping.stop_on_signals()
 print("ready", flush=True)
 while not stop.wait(0.00001):  # nearly all of its time where a handler could not set the event
     pass
-print("told", flush=True)
+print("asked", flush=True)
 if sys.argv[1] == "hang":
     Event().wait()
 """
@@ -57,11 +57,11 @@ def test_one_that_hangs_is_ended_when_its_time_is_over() -> None:
         assert "stop.overdue" in child.stdout.read()
 
 
-def test_one_that_hangs_is_ended_when_it_is_told_again() -> None:
+def test_one_that_hangs_is_ended_by_a_second_signal() -> None:
     with process("hang", 3600) as child:
         child.send_signal(signal.SIGTERM)
         assert child.stdout is not None
-        assert child.stdout.readline() == "told\n"
+        assert child.stdout.readline() == "asked\n"
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 1
         assert "second signal: 2" in child.stdout.read()

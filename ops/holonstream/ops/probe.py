@@ -1,8 +1,8 @@
-"""Asks a process of ours on this machine how it is: ``python -m holonstream.ops.probe livez`` (or ``readyz``).
+"""Asks a holonstream process on this machine for its health: ``python -m holonstream.ops.probe livez`` (or ``readyz``).
 
 For the health checks of containers, which run it every few seconds: only the standard library, and not the whole of
 ``holonstream``. Exits with 1, and the reason on standard output, when the answer is no, or none. A process without
-HOLONSTREAM_METRICS_PORT serves no such page and cannot be asked: that is no fault of its own, and the exit code is 0.
+HOLONSTREAM_METRICS_PORT serves no such page and cannot be asked; the exit code is 0 then.
 """
 
 from __future__ import annotations

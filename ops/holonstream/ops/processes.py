@@ -1,4 +1,4 @@
-"""Our own processes as children: the demo, the benchmarks and the acceptance tests run a pipeline with them."""
+"""holonstream's processes as children: demo, benchmarks and acceptance tests run a pipeline with them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STOP_TIMEOUT = 20.0  # seconds
 
 
 class ProcessFailed(HolonstreamError):
-    """A process of ours ended by itself, or not when asked to."""
+    """A process ended by itself, or did not end when asked to."""
 
 
 class Processes:
     """Children that run ``holonstream`` commands, each with a log file; all are stopped at the end."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        # The operator's port, if there is one, is for a process that the operator starts.
+        # A port in our environment is for a process that the operator starts.
         self._environment = {**os.environ, "HOLONSTREAM_METRICS_PORT": "0", **environment}
         self._logs = logs
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -40,7 +40,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # a Ctrl-C at the terminal is ours to hand on
+                start_new_session=True,  # a Ctrl-C at the terminal goes to us alone, and we stop the children
             )
         self.running[name] = child
         return child

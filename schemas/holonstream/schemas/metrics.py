@@ -33,7 +33,7 @@ class Metric:
 
 
 _ALL = (
-    Metric(BUILD_INFO, "gauge", EVERY, "Always 1; what runs here.", ("version", "process")),
+    Metric(BUILD_INFO, "gauge", EVERY, "Always 1; version and process are labels.", ("version", "process")),
     # the relay
     Metric("holonstream_relay_leading", "gauge", ("relay",), "1 while this relay leads, 0 for a standby or any other."),
     Metric("holonstream_relay_events_total", "counter", ("relay",), "Events published."),
@@ -44,12 +44,12 @@ _ALL = (
         "holonstream_relay_interruptions_total",
         "counter",
         ("relay",),
-        "Times that the relay had to begin anew: PostgreSQL or Kafka was unavailable, or another relay fenced it.",
+        "Times that the relay had to reconnect: PostgreSQL or Kafka was unavailable, or another relay fenced it.",
         ("cause",),
     ),
     # the log
     Metric("holonstream_log_head_position", "gauge", ("relay", "exporter"), "Last log position drawn."),
-    Metric("holonstream_log_frontier_position", "gauge", ("relay", "exporter"), "Position up to which all is settled."),
+    Metric("holonstream_log_frontier_position", "gauge", ("relay", "exporter"), "The gap-free position of the log."),
     Metric(
         "holonstream_log_frontier_holder_seconds",
         "gauge",
@@ -85,7 +85,7 @@ _ALL = (
         "holonstream_group_lag_seconds",
         "gauge",
         WORKERS,
-        "Age of the oldest event in hand; with none in hand, how long the worker has known to be behind.",
+        "Age of the oldest event being written; with none, for how long the worker has known that it is behind.",
         ("group",),
     ),
     Metric("holonstream_group_partitions", "gauge", WORKERS, "Partitions that this worker has.", ("group",)),
@@ -102,7 +102,7 @@ _ALL = (
         "holonstream_write_seconds",
         "histogram",
         WORKERS,
-        "A write that succeeded, from records to commit, without the tries that failed before.",
+        "A write that succeeded, from records to commit, without the attempts that failed before.",
         ("group",),
         SECONDS,
     ),
@@ -110,14 +110,14 @@ _ALL = (
         "holonstream_events_total",
         "counter",
         WORKERS,
-        "Records handled: applied, skipped (seen before, or without a place), or dead (dead-lettered).",
+        "Records handled: applied, skipped (seen before, or unreadable), or dead (dead-lettered).",
         ("group", "outcome"),
     ),
     Metric(
         "holonstream_retries_total",
         "counter",
         WORKERS,
-        "Tries of the store that failed and were repeated, by the error's class.",
+        "Calls of the store that failed and were retried, by the error's class.",
         ("group", "cause"),
     ),
     Metric(

@@ -56,7 +56,7 @@ class GroupOffset:
 
 
 class RebalanceListener(Protocol):
-    """What is told which partitions this worker has. Assigned ones replace all that were assigned before."""
+    """Is called when partitions come and go. Those assigned replace all that were assigned before."""
 
     def on_rebalance_start(self) -> None:
         """Called from the consumer's thread."""

@@ -1,4 +1,4 @@
-"""The pipeline seen from outside: lags and places, also when no worker and no relay is alive."""
+"""The pipeline seen from outside: lags and positions, also when no worker and no relay is alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 
 from holonstream.ops.kafka import client
 from holonstream.ops.observe.health import Observed, stale
-from holonstream.ops.observe.log import frontier_samples
+from holonstream.ops.observe.relay import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 GROUPS = ("graph", "cache")
-HANGS = 120.0  # seconds; beyond the time limits of all questions of one look
+HANGS = 120.0  # seconds; longer than the time limits of one poll together
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One look; None for what did not answer."""
+class Snapshot:
+    """The answers of one poll; None for what did not answer."""
 
     log: LogStatus | LogAge | None
     groups: dict[str, GroupStatus] | None
@@ -47,21 +47,21 @@ class Exporter(Observed):
         self._dsn = settings.log_dsn
         self._topic: TopicStatus | None = None
         self._failing: dict[str, str] = {}
-        self._sampler = Sampler(self._look, settings.metrics_interval)
+        self._sampler = Sampler(self._poll, settings.metrics_interval)
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop."""
+        """Poll until `stop` is set."""
         try:
             self._sampler.run(stop)
         finally:
             self._leave_topic()
 
-    def _look(self) -> Seen:
+    def _poll(self) -> Snapshot:
         # In the order of flow, as `status` does: what is relayed meanwhile must not be missing from the ends.
         relayed = self._ask("kafka", self._relayed)
         place = self._ask("log", lambda: self._log_age(relayed))
         groups = None if relayed is None else self._ask("kafka", self._group_status)
-        return Seen(place, groups)
+        return Snapshot(place, groups)
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
         """The answer; None, and one log line for each incident, when there is none."""
@@ -99,28 +99,28 @@ class Exporter(Observed):
             topic.close()
 
     def samples(self) -> Iterator[Sample]:
-        seen = self._sampler.answer
-        if seen is None:
+        snapshot = self._sampler.answer
+        if snapshot is None:
             return
-        up = {("log",): float(seen.log is not None), ("kafka",): float(seen.groups is not None)}
+        up = {("log",): float(snapshot.log is not None), ("kafka",): float(snapshot.groups is not None)}
         yield "holonstream_exporter_source_up", up
-        if seen.log is not None:
-            yield from frontier_samples(seen.log.frontier)
-        if isinstance(seen.log, LogStatus):
-            yield "holonstream_relay_lag_events", seen.log.lag
-            yield "holonstream_relay_lag_seconds", max(seen.log.lag_seconds, 0.0)
-        if seen.groups is not None:
-            groups = seen.groups.items()
+        if snapshot.log is not None:
+            yield from frontier_samples(snapshot.log.frontier)
+        if isinstance(snapshot.log, LogStatus):
+            yield "holonstream_relay_lag_events", snapshot.log.lag
+            yield "holonstream_relay_lag_seconds", max(snapshot.log.lag_seconds, 0.0)
+        if snapshot.groups is not None:
+            groups = snapshot.groups.items()
             yield "holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups}
             yield "holonstream_consumer_group_lag_seconds", {(n,): group.lag_seconds for n, group in groups}
             yield "holonstream_consumer_group_members", {(name,): group.members for name, group in groups}
 
     def dead(self) -> str | None:
-        return stale("last looked", monotonic() - self._sampler.looked_at, HANGS)
+        return stale("last polled log and brokers", monotonic() - self._sampler.polled_at, HANGS)
 
     def unready(self) -> str | None:
         if self._sampler.answer is None:
-            return "has not looked yet"
+            return "has not polled log and brokers yet"
         if failing := dict(self._failing):
             return "; ".join(f"{source} does not answer: {reason}" for source, reason in failing.items())
         return self.dead()

@@ -10,10 +10,10 @@ from holonstream.schemas.metrics import Sample
 
 
 class Health(Protocol):
-    """What `/livez` and `/readyz` ask; a reason holds no secret and nothing of an event."""
+    """What `/livez` and `/readyz` answer from; a reason contains no secret and nothing of an event."""
 
     def dead(self) -> str | None:
-        """Why the process should be started anew; None while it lives."""
+        """Why the process should be restarted; None while it lives."""
 
     def unready(self) -> str | None:
         """Why the process makes no progress; None while it does, or has nothing to do."""
@@ -46,5 +46,5 @@ def stale(what: str, age: float, limit: float) -> str | None:
 
 
 def first(*questions: Callable[[], str | None]) -> str | None:
-    """The first reason that there is."""
+    """The first reason; None when there is none."""
     return next((reason for question in questions if (reason := question()) is not None), None)

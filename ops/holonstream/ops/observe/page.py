@@ -11,12 +11,12 @@ Every process serves three paths on `HOLONSTREAM_METRICS_HOST`:`HOLONSTREAM_METR
 each process of a machine a port of its own. They are for the inside of your network: there is no login.
 
 - `/metrics`: Prometheus text or OpenMetrics. Also `process_*` and `python_*`.
-- `/livez`: 503 when the process hangs: its loop (of a worker), its thread (of a relay), its looks (of the exporter).
-  Start it anew then.
+- `/livez`: 503 when the process hangs: the loop of a worker, the thread of a relay, the polls of the exporter. Restart
+  it then.
 - `/readyz`: 503, with the reason in the body, when it makes no progress: a worker whose store or brokers do not answer,
   or that lags and has written nothing for `HOLONSTREAM_READY_STALL` seconds; a relay that neither leads nor waits, or
   that hangs; an exporter whose log or brokers do not answer. A standby is ready, and so is a worker without
-  partitions. Alert on it; do not start a process anew for it, that does not bring a store back.
+  partitions. Alert on it; do not restart a process for it, that does not bring a store back.
 
 `holonstream exporter` asks log and brokers from outside, so that lag is seen when nobody works; one is enough. What is
 asked of log, brokers and store is asked every `HOLONSTREAM_METRICS_INTERVAL` seconds, never by a scrape; a metric whose

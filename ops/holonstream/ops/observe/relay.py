@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from time import monotonic
 
 from holonstream.ops.observe.health import Observed, stale
-from holonstream.ops.observe.log import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
+from holonstream.producers.log.frontier import FrontierStatus
 from holonstream.producers.relay.progress import Progress
 from holonstream.producers.relay.status import LogAge, log_age
 from holonstream.schemas.metrics import Sample
 
-HANGS = 120.0  # seconds; beyond every time limit of the relay's own calls
+HANGS = 120.0  # seconds; longer than every time limit of the relay's own calls
 
 
 class ObservedRelay(Observed):
     """Reads a relay's progress, and asks the log every `interval` seconds how far it is.
 
-    Ready is a standby, and a leader whose thread gets on within `stall` seconds: it looks at the log all the time.
+    A standby is ready, and so is a leader whose thread makes a step within `stall` seconds: it polls the log all along.
     """
 
     process = "relay"
@@ -27,10 +27,10 @@ class ObservedRelay(Observed):
         self._progress = progress
         self._dsn = dsn
         self._stall = stall
-        self._log = Sampler(self._look, interval)
+        self._log = Sampler(self._poll, interval)
         self._log.start()
 
-    def _look(self) -> tuple[LogAge, bool]:
+    def _poll(self) -> tuple[LogAge, bool]:
         now = self._progress.now
         return log_age(self._dsn, now.position), now.state == "leader"
 
@@ -53,13 +53,22 @@ class ObservedRelay(Observed):
                 yield "holonstream_relay_lag_seconds", place.lag_seconds
 
     def dead(self) -> str | None:
-        return stale("the relay's thread last got on", self._age(), HANGS)
+        return stale("the relay's thread last made a step", self._age(), HANGS)
 
     def unready(self) -> str | None:
         now = self._progress.now
         if now.state not in ("leader", "standby"):
             return f"{now.state}: {now.error}" if now.error else now.state
-        return stale(f"{now.state}: the relay's thread last got on", self._age(), self._stall)
+        return stale(f"{now.state}: the relay's thread last made a step", self._age(), self._stall)
 
     def _age(self) -> float:
         return monotonic() - self._progress.turned_at
+
+
+def frontier_samples(frontier: FrontierStatus) -> Iterator[Sample]:
+    """Head, frontier and its holder, as a relay and the exporter have them."""
+    yield "holonstream_log_head_position", frontier.head
+    yield "holonstream_log_frontier_position", frontier.frontier
+    age = 0.0 if frontier.holder is None else frontier.holder.age_seconds
+    if age is not None:
+        yield "holonstream_log_frontier_holder_seconds", age

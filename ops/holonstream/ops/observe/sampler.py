@@ -1,4 +1,4 @@
-"""Asking a server every few seconds, in a thread of its own, so that a scrape never waits for it."""
+"""Polls a server every few seconds, in a thread of its own, so that a scrape never waits for it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ T = TypeVar("T")
 
 
 class Sampler(Generic[T]):
-    """Keeps the last answer of `look`, which may raise HolonstreamError. `interval` is in seconds."""
+    """Keeps the last answer of `poll`, which may raise HolonstreamError. `interval` is in seconds."""
 
-    def __init__(self, look: Callable[[], T], interval: float) -> None:
-        self._look = look
+    def __init__(self, poll: Callable[[], T], interval: float) -> None:
+        self._poll = poll
         self._interval = interval
         self._stop = threading.Event()
         self.answer: T | None = None
-        """None before the first answer, and when the last look failed"""
-        self.looked_at = monotonic()
-        """when the last look ended, in monotonic seconds"""
+        """None before the first answer, and when the last poll failed"""
+        self.polled_at = monotonic()
+        """when the last poll ended, in monotonic seconds"""
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop."""
+        """Poll until `stop` is set."""
         while not stop.is_set():
             try:
-                self.answer = self._look()
+                self.answer = self._poll()
             except HolonstreamError:
                 self.answer = None
-            self.looked_at = monotonic()
+            self.polled_at = monotonic()
             stop.wait(self._interval)
 
     def start(self) -> None:
-        """Look in a daemon thread until `close`."""
+        """Poll in a daemon thread until `close`."""
         threading.Thread(target=self.run, args=(self._stop,), name="holonstream-sampler", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         self._stop.set()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from typing import Any, Self
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from holonstream.ops.observe.health import Health
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.incident import incident
+
+log = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT = 10.0  # seconds that a client may take to ask
 
@@ -31,6 +36,12 @@ class MetricsServer:
         class Server(ThreadingHTTPServer):
             address_family = AF_INET6 if ":" in host else AF_INET
             daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Nothing when a client left early. The default prints a traceback, outside the log's format."""
+                error = sys.exc_info()[1]
+                if error is not None and not isinstance(error, OSError):
+                    log.error("metrics.request_failed", **incident(error))
 
         Handler.registry, Handler.health = registry, health
         try:
