@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/.ready: pyproject.toml constraints.txt
-	@echo "setup: Python environment in $(VENV)"
+	@echo "setup: Python environment in $(VENV), once; a minute or two"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holonstream needs Python 3.11 or later")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all]" --group dev 2>/dev/null \

@@ -64,8 +64,8 @@ def end(worker: Popen[bytes]) -> float:
     return monotonic() - began
 
 
-def pause_between_two_looks(seconds: float) -> None:
-    """Let time go by: an outage is nothing but that."""
+def let_time_pass(seconds: float) -> None:
+    """Do nothing for some seconds, while an outage lasts."""
     Event().wait(seconds)
 
 
@@ -100,7 +100,7 @@ def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_noth
         while number == 0 or monotonic() - began < OUTAGE / 2:
             number += 1
             bring(pipeline, tmp_path, number, 200 if number < 50 else 1)
-            pause_between_two_looks(min(OUTAGE / 20, 5))
+            let_time_pass(min(OUTAGE / 20, 5))
         for name in ("graph", "cache"):
             seen = "sink.unavailable"
             logs = [name, f"{name}-2"]
@@ -109,7 +109,7 @@ def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_noth
         took = [end(pipeline.processes.running.pop(name)) for name in ("graph", "cache")]
         print(f"SIGTERM in the outage: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
         pipeline.start("graph-3", "cache-3")
-        pause_between_two_looks(max(0, OUTAGE - (monotonic() - began)))
+        let_time_pass(max(0, OUTAGE - (monotonic() - began)))
         pipeline.processes.check()  # nobody gave up
         print(f"outage of {monotonic() - began:.0f} s, {number} imports in it")
     back = monotonic()

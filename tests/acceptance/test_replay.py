@@ -126,7 +126,7 @@ def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_gr
     assert "holds 1 nodes that no replay made" in refused
 
 
-def test_the_one_graph_is_made_anew_only_when_nobody_works_on_it(
+def test_the_one_graph_is_rebuilt_in_place_only_when_no_worker_runs(
     pipeline: Pipeline, small_organisation: Path, tmp_path: Path
 ) -> None:
     pipeline.start("relay", "graph")

@@ -13,7 +13,7 @@ from holonstream.demo.data import DataSet, load
 from holonstream.demo.datasets import organisation
 from holonstream.ops.settings import Settings
 
-DEADLINE = 600.0  # seconds for everything to arrive
+DEADLINE = 600.0  # seconds in which everything must have arrived
 
 
 @click.command()
@@ -75,7 +75,7 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
         processes.start("worker-graph", "worker", "graph")
         processes.start("worker-cache", "worker", "cache")
         click.echo(
-            "  relay, its standby, a graph worker and a cache worker\n\n"
+            "processes: a relay, its standby, a graph worker and a cache worker\n\n"
             f"{len(data.events):,} events: {data.name}, {writers} writers"
         )
         ledger = Ledger(settings.partitions)
@@ -100,8 +100,8 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
                 progress.follow(check, DEADLINE)
             finally:
                 writing.join()
-        click.echo("\nthroughput, from the first append until a part had everything (4 parts at once on this machine)")
+        click.echo("\nfrom the first append until all was there, with processes that had just been started")
         for name, seconds in progress.finished.items():
-            click.echo(f"  {name:9} {len(data.events) / seconds:>10,.0f} events/s")
+            click.echo(f"  {name:12} {seconds:6.1f} s   {len(data.events) / seconds:>8,.0f} events/s")
         asyncio.run(answer(settings, data))
         processes.check()

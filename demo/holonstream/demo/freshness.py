@@ -22,7 +22,7 @@ from holonstream.schemas.partition import partition_of
 from holonstream.sinks.cache.entry import Keys, position_of
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
-LOOK = 0.005  # seconds between two looks at a view; half of it is in every latency
+POLL = 0.005  # seconds between two polls of a view; half of it is in every latency
 DEADLINE = 120.0  # seconds
 
 
@@ -37,13 +37,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Sent:
-    """An event on its way."""
+    """An event that was appended, and may not be visible yet."""
 
     stream: str
     partition: int
     position: int
     at: float
-    """perf_counter seconds when its append was committed"""
+    """when its append was committed, in seconds of perf_counter"""
 
 
 Visible = Callable[[Sequence[Sent]], Awaitable[set[int]]]
@@ -146,6 +146,6 @@ async def _watch(name: str, visible: Visible, sent: Sequence[Sent], all_sent: as
         pending = [event for event in pending if event.position not in shown]
         if now > until:
             raise TimeoutError(f"{name}: {len(pending)} of {taken} events not visible after {DEADLINE:g} s")
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL)
     cuts = quantiles(latencies, n=100, method="inclusive")
     return Latency(name, round(cuts[49], 2), round(cuts[98], 2))

@@ -27,6 +27,15 @@ class Counts:
     graph: int
     cache: int
 
+    def by_part(self) -> dict[str, int]:
+        """The counts, each with the words that it is shown with."""
+        return {
+            "appended": self.appended,
+            "relayed": self.relayed,
+            "in the graph": self.graph,
+            "invalidated": self.cache,
+        }
+
     def complete(self, total: int) -> bool:
         """Whether every part has handled all events."""
         return min(self.appended, self.relayed, self.graph, self.cache) >= total
@@ -54,7 +63,7 @@ class Progress:
                 check()
                 counts = self._count(topic, ends)
                 now = monotonic()
-                for name, count in vars_of(counts).items():
+                for name, count in counts.by_part().items():
                     if count >= self._total:
                         self.finished.setdefault(name, now - self._began)
                 done = counts.complete(self._total)
@@ -84,13 +93,6 @@ class Progress:
         )
 
     def _print(self, counts: Counts, seconds: float) -> None:
-        click.echo(
-            f"  {seconds:6.1f} s   appended {counts.appended:>9,}   relayed {counts.relayed:>9,}   "
-            f"in the graph {counts.graph:>9,}   invalidated {counts.cache:>9,}   "
-            f"lag {counts.appended - min(counts.graph, counts.cache):>9,}"
-        )
-
-
-def vars_of(counts: Counts) -> dict[str, int]:
-    """The counts by name."""
-    return {"appended": counts.appended, "relayed": counts.relayed, "graph": counts.graph, "cache": counts.cache}
+        parts = "   ".join(f"{part} {count:>7,}" for part, count in counts.by_part().items())
+        lag = counts.appended - min(counts.graph, counts.cache)
+        click.echo(f"  {seconds:6.1f} s   {parts}   lag {lag:>7,}")

@@ -47,7 +47,9 @@ class PostgresServer(Server):
         if self._cluster.exists():
             return
         if self._cluster.is_symlink():
-            raise LocalStackError(f"postgres: {self._cluster.readlink()} is gone; start anew with down --wipe")
+            raise LocalStackError(
+                f"postgres: {self._cluster.readlink()} is gone; delete the folder with down --wipe and start again"
+            )
         parent = self._parent_for_cluster()
         draft = parent / "cluster.new"
         shutil.rmtree(draft, ignore_errors=True)

@@ -34,9 +34,9 @@ def default_data_dir() -> Path:
 def versions() -> dict[str, str]:
     """The version of each server that a stack would run here; "not installed" where the program is missing."""
     folder = install.postgres_bin()
-    redis = _told(["redis-server", "--version"], 2) if install.REDIS.is_present() else "not installed"
+    redis = _word_of_output(["redis-server", "--version"], 2) if install.REDIS.is_present() else "not installed"
     return {
-        "postgres": _told([str(folder / "postgres"), "--version"], 2) if folder else "not installed",
+        "postgres": _word_of_output([str(folder / "postgres"), "--version"], 2) if folder else "not installed",
         "kafka": jars.version("kafka"),
         "neo4j": jars.version("neo4j"),
         "redis": redis.removeprefix("v="),
@@ -214,6 +214,6 @@ class Stack:
 _CLASSES: dict[str, type[Server]] = {one.name: one for one in (PostgresServer, KafkaServer, Neo4jServer, RedisServer)}
 
 
-def _told(argv: list[str], word: int) -> str:
+def _word_of_output(argv: list[str], word: int) -> str:
     words = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
     return words[word] if len(words) > word else "unknown"

@@ -381,10 +381,10 @@ class Service:
         post = person.post
         assert post is not None
         today = self.history.today
-        told = min(today + timedelta(14), LAST_DAY) if self.history.chance(0.05) else today
-        told = max(told, person.recorded)
-        late = {"endDate": today.isoformat()} if told > today else {}
-        self.history.end(person.posting, person.id, post.id, by=PERSONNEL, happened=told, reason=reason, **late)
+        filed = min(today + timedelta(14), LAST_DAY) if self.history.chance(0.05) else today
+        filed = max(filed, person.recorded)
+        late = {"endDate": today.isoformat()} if filed > today else {}
+        self.history.end(person.posting, person.id, post.id, by=PERSONNEL, happened=filed, reason=reason, **late)
         for other in post.unit.posts:
             if other.acting and other.acting[1] is person:
                 self._end_acting(other)
