@@ -31,7 +31,7 @@ from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.recovery import rebuild
-from holonstream.sinks.graph.recovery.redrive import NotParked, Redriven, Redriver
+from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver, RedriveResult
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.sink import GraphSink
@@ -91,7 +91,7 @@ def changed(name: str, version: int, **changes: object) -> Event:
     return Event(**{f: getattr(made, f) for f in made.__struct_fields__} | {"schema_version": version})
 
 
-async def all_of(redriver: Redriver) -> list[Redriven]:
+async def all_of(redriver: Redriver) -> list[RedriveResult]:
     """Redrive whatever is parked."""
     return [done async for done in redriver.redrive([mark.stream for mark in await redriver.parked()])]
 
@@ -114,7 +114,7 @@ async def test_a_parked_stream_is_brought_up_to_its_partition_and_goes_on(neo4j_
         assert (mark.stream, mark.version, mark.position) == ("holon/a", 2, events[1].position)
         assert "version 2" in mark.reason
 
-        assert await all_of(redriver) == [Redriven("holon/a", 2, 0, None)]
+        assert await all_of(redriver) == [RedriveResult("holon/a", 2, 0, None)]
         assert await redriver.parked() == []
         assert await graph(connection) == fold(log.newer, events[:4])  # not beyond the checkpoint
 
@@ -179,7 +179,9 @@ async def test_a_later_event_that_does_not_apply_parks_again_from_there(neo4j_ur
         # by decision, the guilty one alone is left out
         with pytest.raises(NotParked, match="is parked at 3"):
             await redriver.discard("holon/m", 2)
-        assert await redriver.discard("holon/m", 3, "a unit that does not exist") == Redriven("holon/m", 2, 1, None)
+        assert await redriver.discard("holon/m", 3, "a unit that does not exist") == RedriveResult(
+            "holon/m", 2, 1, None
+        )
         assert await redriver.parked() == []
         (decision,) = await redriver.discarded()
         assert (decision.stream, decision.version, decision.position, decision.note) == (
@@ -198,12 +200,12 @@ async def test_after_the_last_event_is_discarded_the_next_one_is_no_hole(neo4j_u
         await feed(into, [events[0], events[1], events[3]], partitions=1)
         redriver = log.redriver(connection, CATALOGUE)
         # the checkpoint is beyond events[2], which then does apply; what is left out is the version, not the rest
-        assert await redriver.discard("holon/a", 2) == Redriven("holon/a", 1, 1, None)
+        assert await redriver.discard("holon/a", 2) == RedriveResult("holon/a", 1, 1, None)
         state = await redriver.state("holon/a")
         assert isinstance(state, Holon)
         assert (state.version, state.properties) == (3, {"m": 2})
         # the very first event of a stream
-        assert await redriver.discard("holon/b", 1) == Redriven("holon/b", 0, 1, None)
+        assert await redriver.discard("holon/b", 1) == RedriveResult("holon/b", 0, 1, None)
         assert await redriver.state("holon/b") is None
         late = records_of([events[4]], 3)
         assert (await into.write(Batch(TOPIC, 0, late, 4))).applied == 1
@@ -212,7 +214,7 @@ async def test_after_the_last_event_is_discarded_the_next_one_is_no_hole(neo4j_u
         # a state whose last event was left out
         more = log.append(changed("b", 2, n=2), changed("b", 1, n=3))[-2:]
         await into.write(Batch(TOPIC, 0, records_of(more[:1], 4), 5))
-        assert await redriver.discard("holon/b", 3) == Redriven("holon/b", 0, 1, None)
+        assert await redriver.discard("holon/b", 3) == RedriveResult("holon/b", 0, 1, None)
         assert (await into.write(Batch(TOPIC, 0, records_of(more[1:], 5), 6))).applied == 1
         state = await redriver.state("holon/b")
         assert isinstance(state, Holon)
@@ -231,7 +233,7 @@ async def test_a_mark_of_a_record_that_is_not_of_the_log_is_taken_away(neo4j_uri
         redriver = log.redriver(connection)
         with pytest.raises(NotParked, match="put on the topic by somebody else"):
             await redriver.discard("holon/a", 5)
-        assert await all_of(redriver) == [Redriven("holon/a", 2, 0, None)]
+        assert await all_of(redriver) == [RedriveResult("holon/a", 2, 0, None)]
         assert await graph(connection) == fold(log.newer, events)
 
 
@@ -251,7 +253,7 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
         (done,) = await all_of(redriver)
         assert done.parked is not None
         assert (done.applied, done.parked.version) == (0, 2)
-        assert await redriver.discard("holon/a", 2) == Redriven("holon/a", 1, 1, None)
+        assert await redriver.discard("holon/a", 2) == RedriveResult("holon/a", 1, 1, None)
         assert await graph(connection) == fold(log.newer, [events[0], events[2]])
 
 
@@ -273,16 +275,16 @@ async def test_what_neo4j_refuses_stays_parked_where_it_is_refused_and_holds_up_
         await connection.execute("CALL db.awaitIndexes(60)")
         try:
             done = {redriven.stream: redriven for redriven in await all_of(redriver)}
-            assert done["holon/a"] == Redriven("holon/a", 1, 0, None)
-            assert done["holon/c"] == Redriven("holon/c", 1, 0, None)
+            assert done["holon/a"] == RedriveResult("holon/a", 1, 0, None)
+            assert done["holon/c"] == RedriveResult("holon/c", 1, 0, None)
             (mark,) = await redriver.parked()
-            assert done["holon/b"] == Redriven("holon/b", 6, 0, mark)
+            assert done["holon/b"] == RedriveResult("holon/b", 6, 0, mark)
             assert (mark.version, mark.position) == (8, events[11].position)
             assert mark.reason.startswith("Refused: ")
             assert "too large to index" in mark.reason
             assert await graph(connection) == fold(log.newer, events[:11])
-            assert await all_of(redriver) == [Redriven("holon/b", 0, 0, mark)]
-            assert await redriver.discard("holon/b", 8) == Redriven("holon/b", 1, 1, None)
+            assert await all_of(redriver) == [RedriveResult("holon/b", 0, 0, mark)]
+            assert await redriver.discard("holon/b", 8) == RedriveResult("holon/b", 1, 1, None)
             assert await graph(connection) == fold(log.newer, [*events[:11], events[12]])
         finally:
             await connection.execute("DROP INDEX test_somebodys")
@@ -298,7 +300,7 @@ async def test_a_redrive_waits_for_a_transaction_of_the_worker_and_goes_up_to_it
         events = log.append(person("a"), changed("a", 2, n=1), changed("a", 1, m=2), changed("a", 1, k=3))
         into = sink(connection)
         await feed(into, events[:2], partitions=1)
-        redriving: list[asyncio.Task[list[Redriven]]] = []
+        redriving: list[asyncio.Task[list[RedriveResult]]] = []
 
         async def meanwhile(letters: Sequence[DeadLetter]) -> None:
             assert [letter.version for letter in letters] == [3]
@@ -308,7 +310,7 @@ async def test_a_redrive_waits_for_a_transaction_of_the_worker_and_goes_up_to_it
 
         into._publish = meanwhile
         await into.write(Batch(TOPIC, 0, records_of(events[2:3], 2), 3))
-        assert await redriving[0] == [Redriven("holon/a", 2, 0, None)]
+        assert await redriving[0] == [RedriveResult("holon/a", 2, 0, None)]
         assert (await into.write(Batch(TOPIC, 0, records_of(events[3:], 3), 4))).applied == 1
         assert await graph(connection) == fold(log.newer, events)
 
@@ -348,7 +350,7 @@ async def test_a_redrive_delays_a_worker_by_one_run_of_its_partition_and_no_othe
             return await unpark(self, statement, **parameters)
 
         monkeypatch.setattr(Transaction, "execute", in_the_transaction)
-        assert await all_of(log.redriver(mine)) == [Redriven("holon/a", 2, 0, None)]
+        assert await all_of(log.redriver(mine)) == [RedriveResult("holon/a", 2, 0, None)]
         written = await waiting[0]
         monkeypatch.undo()
         assert (written.applied, written.dead) == (len(batches[own].records), 0)

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from holonstream.sinks.graph.read.pages import Fetched, floor, page
+from holonstream.sinks.graph.read.pages import FetchedPage, floor, page
 from holonstream.sinks.graph.write.background import Background, collection_paused
 from holonstream.sinks.graph.write.partition import StateCache
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
@@ -123,10 +123,10 @@ async def test_pages_are_asked_for_until_enough_pass() -> None:
     )
     asked: list[tuple[str, int]] = []
 
-    async def fetch(start: str, size: int) -> Fetched:  # type: ignore[type-arg]
+    async def fetch(start: str, size: int) -> FetchedPage:  # type: ignore[type-arg]
         asked.append((start, size))
         rows = [h for h in holons if h.id >= start][:size]
-        return Fetched(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
+        return FetchedPage(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
 
     found = await page(fetch, lambda h: int(h.id) % 10 == 0, "005", 2)
     assert [h.id for h in found] == ["010", "020"]

@@ -16,7 +16,7 @@ from holonstream.ops.settings import Settings
 if TYPE_CHECKING:
     from holonstream.producers.log.reader import LogReader
     from holonstream.schemas.state import State
-    from holonstream.sinks.graph.recovery.redrive import Redriven, Redriver
+    from holonstream.sinks.graph.recovery.redrive import Redriver, RedriveResult
 
 ANY_POSITION = 2**63 - 1
 
@@ -95,7 +95,7 @@ def discard_command(settings: Settings, stream: str, version: int, note: str | N
     the event.
     """
 
-    async def discard() -> Redriven:
+    async def discard() -> RedriveResult:
         async with _opened(settings) as (redriver, _):
             return await redriver.discard(stream, version, note)
 
@@ -138,7 +138,7 @@ async def _show(settings: Settings, stream: str) -> dict[str, Any]:
         }
 
 
-async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[Redriven]:
+async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[RedriveResult]:
     done = []
     async with _opened(settings) as (redriver, _):
         for stream in streams:
@@ -149,7 +149,7 @@ async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[Redrive
     return done
 
 
-def _print(done: Redriven) -> None:
+def _print(done: RedriveResult) -> None:
     outcome = (
         "unparked" if done.parked is None else f"still parked at version {done.parked.version}: {done.parked.reason}"
     )

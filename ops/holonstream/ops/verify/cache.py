@@ -48,7 +48,7 @@ from holonstream.sinks.cache.entry import Keys, decode_value, is_value, position
 from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.recovery.elements import GraphReader, Omission
-from holonstream.sinks.graph.recovery.rows import Row, differences, of_state, text
+from holonstream.sinks.graph.recovery.rows import Row, canonical_text, differences, of_state
 
 BATCH = 200  # entries read at a time
 FEW = 10_000  # keys of a Redis that is scanned whole even for a sample
@@ -207,7 +207,7 @@ class CacheVerifier:
                 return replace(finding, verdict="tombstone")
             return replace(finding, verdict="awaited", age=self._read(holon_id, position - 1, omission).age)
         wanted, found = of_state(view.state), of_state(cached)
-        if text(wanted) != text(found):
+        if canonical_text(wanted) != canonical_text(found):
             return replace(finding, verdict="altered", differences=tuple(differences(wanted, found)))
         return finding if view.lacking is None else replace(finding, verdict="lagging", age=view.age)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from holonstream.schemas.operation import ABSENT
-from holonstream.sinks.graph.recovery.rows import Difference, shown
+from holonstream.sinks.graph.recovery.rows import FieldDifference, shown
 
 Verdict = Literal["equal", "lagging", "tombstone", "awaited", "foreign", "stale", "altered", "ahead"]
 VIOLATIONS: frozenset[Verdict] = frozenset({"stale", "altered", "ahead"})
@@ -26,7 +26,7 @@ class CacheFinding:
     acknowledged: int | None = None
     age: float | None = None
     """seconds"""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[FieldDifference, ...] = ()
     """of an altered value: what the log said at that position, and what the cache holds (as `graph`)"""
     deleted: bool | None = None
 
@@ -99,6 +99,6 @@ class CacheTally:
         return f"{self.entries:,} entries in {self.seconds:.1f} s: {verdicts or 'nothing is cached'}"
 
 
-def _field(difference: Difference) -> dict[str, Any]:
+def _field(difference: FieldDifference) -> dict[str, Any]:
     sides = {"log": difference.log, "cache": difference.graph}
     return {"field": difference.field, **{side: value for side, value in sides.items() if value is not ABSENT}}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from holonstream.schemas.operation import ABSENT
-from holonstream.sinks.graph.recovery.rows import Difference, Row, shown
+from holonstream.sinks.graph.recovery.rows import FieldDifference, Row, shown
 
 Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "parked"]
 
@@ -35,7 +35,7 @@ class GraphFinding:
     stream: str
     event: EventPlace | None = None
     """the first event of the stream after which log and graph differ"""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[FieldDifference, ...] = ()
     log: Row | None = None
     """the entity as the log has it, when it is missing or a duplicate"""
     graph: tuple[Row, ...] = ()
@@ -144,6 +144,6 @@ class GraphTally:
         )
 
 
-def _difference(difference: Difference) -> dict[str, Any]:
+def _difference(difference: FieldDifference) -> dict[str, Any]:
     sides = {"log": difference.log, "graph": difference.graph}
     return {"field": difference.field, **{side: value for side, value in sides.items() if value is not ABSENT}}

@@ -39,7 +39,7 @@ from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Omission
 from holonstream.sinks.graph.recovery.repair import remove_loose, repair
-from holonstream.sinks.graph.recovery.rows import of_state, text
+from holonstream.sinks.graph.recovery.rows import canonical_text, of_state
 
 POLL = 0.1  # seconds between two reads of the checkpoints
 EXAMINED = 100  # suspects at once; the workers of their partitions wait while these are repaired
@@ -132,7 +132,11 @@ class GraphVerifier:
         for entity in entities:
             there = rows.get(entity.stream, [])
             row = there[0] if there else None
-            if entity.error is not None or len(there) > 1 or text(of_state(entity.state)) != text(row):
+            if (
+                entity.error is not None
+                or len(there) > 1
+                or canonical_text(of_state(entity.state)) != canonical_text(row)
+            ):
                 suspects.append(entity.stream)
         tally.entities += len(entities)
         tally.events += sum(entity.events for entity in entities)

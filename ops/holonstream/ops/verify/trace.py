@@ -25,13 +25,13 @@ from holonstream.sinks.graph.recovery.elements import Omission
 from holonstream.sinks.graph.recovery.rows import (
     BOOKKEEPING,
     DIGEST,
-    Difference,
+    FieldDifference,
     Row,
+    canonical_text,
     differences,
     fields,
     of_state,
     same,
-    text,
     version_of,
 )
 
@@ -53,7 +53,7 @@ class _FieldHistory:
                 self.changed[name] = place
         self.fields = now
 
-    def first(self, found: Sequence[Difference]) -> EventPlace | None:
+    def first(self, found: Sequence[FieldDifference]) -> EventPlace | None:
         """The earliest of the events that gave the differing fields the values that the log has."""
         names = {difference.field for difference in found}
         places = [self.changed.get(name, self.created) for name in names - BOOKKEEPING or names]
@@ -64,7 +64,7 @@ class _FieldHistory:
 class _ClaimedVersion:
     """The differences at the version that the graph claims to be at, and the event after that version."""
 
-    found: list[Difference]
+    found: list[FieldDifference]
     first: EventPlace | None
     following: EventPlace | None = None
 
@@ -102,10 +102,10 @@ def trace(
             claim = _ClaimedVersion(found, history.first(found))
     wanted = of_state(entity.state)
     if len(rows) > 1:
-        other = next((row for row in rows if text(row) != text(wanted)), row)
+        other = next((row for row in rows if canonical_text(row) != canonical_text(wanted)), row)
         event = history.first(differences(wanted, other))
         return GraphFinding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
-    if text(wanted) == text(row):
+    if canonical_text(wanted) == canonical_text(row):
         return GraphFinding("parked", entity.stream, reason=omission.reason) if parked else None
     if wanted is None:
         return GraphFinding("extra", entity.stream, graph=tuple(rows))
@@ -115,7 +115,7 @@ def trace(
     return GraphFinding("altered", entity.stream, _first(history, found, claim), tuple(found))
 
 
-def _first(history: _FieldHistory, found: list[Difference], claim: _ClaimedVersion | None) -> EventPlace | None:
+def _first(history: _FieldHistory, found: list[FieldDifference], claim: _ClaimedVersion | None) -> EventPlace | None:
     if claim is not None and claim.following is not None:
         if not claim.found:
             return claim.following

@@ -257,7 +257,7 @@ class Transaction:
             return await result.values()
 
 
-class _Quiet(list[Any]):
+class _HiddenValues(list[Any]):
     """A list whose text does not hold its values.
 
     The driver makes the text of its debug log, with all parameters, for every statement, even when nothing is logged: a
@@ -269,7 +269,7 @@ class _Quiet(list[Any]):
 
 
 def _quiet(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {name: _Quiet(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    return {name: _HiddenValues(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
 def _query(statement: str) -> Query:

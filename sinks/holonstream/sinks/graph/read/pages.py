@@ -16,7 +16,7 @@ S = TypeVar("S", Holon, Relationship)
 NO_LIMIT = 2**62
 
 
-class Fetched(NamedTuple, Generic[S]):
+class FetchedPage(NamedTuple, Generic[S]):
     """The answer to a query: how many rows, and the states in them (fewer, when some were deleted meanwhile)."""
 
     rows: int
@@ -24,7 +24,7 @@ class Fetched(NamedTuple, Generic[S]):
 
 
 async def page(
-    fetch: Callable[[str, int], Awaitable[Fetched[S]]],
+    fetch: Callable[[str, int], Awaitable[FetchedPage[S]]],
     passes: Callable[[S], bool],
     after: str | None,
     limit: int | None,

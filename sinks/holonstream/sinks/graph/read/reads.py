@@ -15,7 +15,7 @@ from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import hidden_from
 from holonstream.sinks.graph.read.load import holon_rows
-from holonstream.sinks.graph.read.pages import Fetched, page
+from holonstream.sinks.graph.read.pages import FetchedPage, page
 from holonstream.sinks.graph.read.pattern import compile_pattern, is_known, match_of
 from holonstream.sinks.graph.read.prefilter import holon_prefilter, is_exact, relationship_prefilter
 from holonstream.sinks.graph.read.whole import ChangedWhileRead, read_holons, read_relationships
@@ -64,10 +64,10 @@ class Neo4jReads:
         query = statement("holons_query", self._catalogue, holon_type=holon_type)
         prefilter = holon_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> Fetched[Holon]:
+        async def fetch(floor: str, size: int) -> FetchedPage[Holon]:
             rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter)
             holons, _ = await read_holons(self._connection, rows)
-            return Fetched(len(rows), holons.values())
+            return FetchedPage(len(rows), holons.values())
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
 
@@ -160,10 +160,10 @@ class Neo4jReads:
     ) -> list[Relationship]:
         prefilter = relationship_prefilter(filters)
 
-        async def fetch(floor: str, size: int) -> Fetched[Relationship]:
+        async def fetch(floor: str, size: int) -> FetchedPage[Relationship]:
             rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter, **parameters)
             found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
-            return Fetched(len(rows), found.values())
+            return FetchedPage(len(rows), found.values())
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
 

@@ -70,7 +70,7 @@ from holonstream.sinks.graph.checkpoint import publish_all, raise_epoch
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.parking import DiscardedEvent, ParkedStream
 from holonstream.sinks.graph.read.load import Loader
-from holonstream.sinks.graph.write.batch import HoleInStream, Item, Outcome, Undecodable, fold_stream
+from holonstream.sinks.graph.write.batch import HoleInStream, Item, Outcome, UnreadableEvent, fold_stream
 from holonstream.sinks.graph.write.bisect import REFUSALS, isolate, reason_of
 from holonstream.sinks.graph.write.changes import changes, perform
 
@@ -93,7 +93,7 @@ class StreamLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Redriven:
+class RedriveResult:
     """What became of a parked stream."""
 
     stream: str
@@ -134,7 +134,7 @@ class Redriver:
         """Every event that was left out by decision, in log order."""
         return await parking.discarded_events(self._connection, self._topic)
 
-    async def redrive(self, streams: Sequence[str]) -> AsyncIterator[Redriven]:
+    async def redrive(self, streams: Sequence[str]) -> AsyncIterator[RedriveResult]:
         """Redrive parked streams, and yield what became of each once it is committed. Others are passed over.
 
         Raises Unavailable: what was yielded is done, the rest is as it was.
@@ -147,7 +147,7 @@ class Redriver:
                 for redriven in await self._together(partition, names[start : start + STREAMS]):
                     yield redriven
 
-    async def discard(self, stream: str, version: int, note: str | None = None) -> Redriven:
+    async def discard(self, stream: str, version: int, note: str | None = None) -> RedriveResult:
         """Leave out the event that parked a stream, and redrive the rest.
 
         Raises NotParked when the stream is not parked at that version, or the log has no such event.
@@ -165,13 +165,13 @@ class Redriver:
 
     # --- one partition -----------------------------------------------------------------------------------------------
 
-    async def _together(self, partition: int, streams: Sequence[str]) -> list[Redriven]:
+    async def _together(self, partition: int, streams: Sequence[str]) -> list[RedriveResult]:
         try:
             return await self._commit(partition, streams)
         except REFUSALS:
             return [done for stream in streams for done in await self._alone(partition, stream)]
 
-    async def _alone(self, partition: int, stream: str, decision: DiscardedEvent | None = None) -> list[Redriven]:
+    async def _alone(self, partition: int, stream: str, decision: DiscardedEvent | None = None) -> list[RedriveResult]:
         """Redrive one stream, up to the event that Neo4j refuses; none when it is not parked any more.
 
         Raises GraphRefused when Neo4j refuses to park it there, too.
@@ -181,7 +181,7 @@ class Redriver:
         except REFUSALS as refused:
             log.info("redrive.refused", stream=stream, cause=type(refused).__name__)
             first = refused
-        done: list[Redriven] = []
+        done: list[RedriveResult] = []
         ended = False
         versions = await self._versions(await self.find(stream))
 
@@ -206,7 +206,7 @@ class Redriver:
         if not done:
             return []
         applied, discarded = sum(part.applied for part in done), sum(part.discarded for part in done)
-        return [Redriven(stream, applied, discarded, done[-1].parked)]
+        return [RedriveResult(stream, applied, discarded, done[-1].parked)]
 
     async def _versions(self, parked: ParkedStream) -> range:
         """The versions of a parked stream that a redrive is to apply: up to the position of its partition."""
@@ -222,7 +222,7 @@ class Redriver:
         streams: Sequence[str],
         decision: DiscardedEvent | None = None,
         stop: _Stop | None = None,
-    ) -> list[Redriven]:
+    ) -> list[RedriveResult]:
         attempt = bound(self._attempt, partition, streams, decision, stop)
         while True:
             try:
@@ -232,7 +232,7 @@ class Redriver:
 
     async def _attempt(
         self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None, stop: _Stop | None
-    ) -> list[Redriven]:
+    ) -> list[RedriveResult]:
         _, epoch, position = await publish_all(self._connection, self._topic, partition)
         parked = await parking.parked_of(self._connection, streams)
         left_out = await parking.discarded_of(self._connection, streams)
@@ -329,9 +329,9 @@ class _Fold:
         """Whether there is anything to write."""
         return self.parked is None or self.parked != self.was or self.after is not self.before
 
-    def result(self) -> Redriven:
+    def result(self) -> RedriveResult:
         """What became of the stream."""
-        return Redriven(self.was.stream, self._applied, self._discarded, self.parked)
+        return RedriveResult(self.was.stream, self._applied, self._discarded, self.parked)
 
     def _take(self, event: LoggedEvent) -> None:
         if event.version != self.version + 1:
@@ -375,8 +375,8 @@ def _halves(versions: range) -> list[range]:
     return [versions[:middle], versions[middle:]] if middle else [versions]
 
 
-def _decoded(stream: str, event: LoggedEvent) -> RecordedEvent | Undecodable:
+def _decoded(stream: str, event: LoggedEvent) -> RecordedEvent | UnreadableEvent:
     try:
         return wire.decode(event.value)
     except BadData as error:
-        return Undecodable(stream, event.version, event.position, str(error), wire.decode_traceparent(event.value))
+        return UnreadableEvent(stream, event.version, event.position, str(error), wire.decode_traceparent(event.value))

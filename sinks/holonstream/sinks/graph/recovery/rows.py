@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """A field in which log and graph differ; ABSENT on the side that does not have it."""
 
     field: str
@@ -38,7 +38,7 @@ class Difference:
     graph: Any
 
 
-def text(row: Row | None) -> bytes:
+def canonical_text(row: Row | None) -> bytes:
     """The canonical text of a row: equal for equal rows and for no others (1, 1.0 and true are different).
 
     Rows are compared as soon as both are there, and none is kept, so a digest of the text would save nothing.
@@ -90,11 +90,11 @@ def fields(row: Row | None) -> dict[str, Any]:
     return flat | {f"properties.{name}": value for name, value in row["properties"].items()}
 
 
-def differences(log: Row | None, graph: Row | None) -> list[Difference]:
+def differences(log: Row | None, graph: Row | None) -> list[FieldDifference]:
     """The fields in which two rows differ, by name; a digest only when nothing else does, else it cannot fit."""
     wanted, found = fields(log), fields(graph)
     differing = [
-        Difference(name, wanted.get(name, ABSENT), found.get(name, ABSENT))
+        FieldDifference(name, wanted.get(name, ABSENT), found.get(name, ABSENT))
         for name in sorted(wanted.keys() | found.keys())
         if not same(wanted.get(name, ABSENT), found.get(name, ABSENT))
     ]

@@ -33,7 +33,7 @@ class StreamInTwoPartitions(HolonstreamError):
     """A stream's events came from two partitions, so that nothing orders them: the topic's partitions were changed."""
 
 
-class Undecodable(msgspec.Struct, frozen=True):
+class UnreadableEvent(msgspec.Struct, frozen=True):
     """The place of a record of ours whose rest cannot be read, and why not."""
 
     stream: str
@@ -47,7 +47,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     """A record and what it says."""
 
     record: RawRecord
-    event: RecordedEvent | Undecodable
+    event: RecordedEvent | UnreadableEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def sort_out(batch: Batch, checkpoint: int, outcome: Outcome) -> tuple[dict[str,
         if record.offset < checkpoint:
             outcome.skipped += 1
             continue
-        event: RecordedEvent | Undecodable | None
+        event: RecordedEvent | UnreadableEvent | None
         try:
             event = wire.decode(record.value)
         except BadData as error:
@@ -154,9 +154,11 @@ def _park(batch: Batch, item: Item, reason: str, cause: str, outcome: Outcome) -
     outcome.letters.append(_letter(batch, item.record, event, reason))
 
 
-def _apply(catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | Undecodable) -> State | None:
+def _apply(
+    catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | UnreadableEvent
+) -> State | None:
     """One event's effect, with proof that it changes the entity of its stream and no other."""
-    if isinstance(event, Undecodable):
+    if isinstance(event, UnreadableEvent):
         raise InvalidEvent(event.error)
     event_type = catalogue.types.get(event.type)  # None has no effect, says the fold
     if kind not in _KINDS or (event_type is not None and event_type.stream_kind != kind):
@@ -171,16 +173,16 @@ def _apply(catalogue: Catalogue, kind: str, state: State | None, event: Recorded
     return after
 
 
-def _undecodable(batch: Batch, record: RawRecord, reason: str, outcome: Outcome) -> Undecodable | None:
+def _undecodable(batch: Batch, record: RawRecord, reason: str, outcome: Outcome) -> UnreadableEvent | None:
     try:
         at = wire.decode_position(record.value)
-        return Undecodable(at.stream, at.version, at.position, reason, wire.decode_traceparent(record.value))
+        return UnreadableEvent(at.stream, at.version, at.position, reason, wire.decode_traceparent(record.value))
     except BadData:
         outcome.letters.append(_letter(batch, record, None, reason))
         return None
 
 
-def _letter(batch: Batch, record: RawRecord, event: RecordedEvent | Undecodable | None, reason: str) -> DeadLetter:
+def _letter(batch: Batch, record: RawRecord, event: RecordedEvent | UnreadableEvent | None, reason: str) -> DeadLetter:
     return DeadLetter(
         topic=batch.topic,
         partition=batch.partition,
