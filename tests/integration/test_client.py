@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from holonstream import local
 from holonstream.client import (
     Appended,
     Client,
@@ -28,9 +27,7 @@ from holonstream.client import (
     new_event_id,
 )
 from holonstream.client.asynchronous import LOG_CALLS, PAGE
-from holonstream.client.settings import PREFIX
-from holonstream.ops.settings import Settings
-from holonstream.producers.errors import LogUnavailable, WrongExpectedVersion
+from holonstream.producers.errors import WrongExpectedVersion
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
@@ -38,7 +35,7 @@ from holonstream.schemas.errors import CannotApply, InvalidEvent, InvalidToken
 from holonstream.schemas.event import parse_events
 from holonstream.schemas.projection import fold, modifications
 from holonstream.schemas.state import HOLON
-from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
+from holonstream.sinks.errors import NotYetVisible
 from holonstream.testing import MemoryEventStore, MemoryGraphStore
 from tests.support.event_log import person
 
@@ -348,21 +345,3 @@ def test_a_call_under_way_ends_when_another_thread_closes_the_client(postgres_ds
             assert graph.asked.wait(30)
         with pytest.raises(ClientClosed, match="another thread"):
             call.result(30)
-
-
-# --- opening ---
-
-
-def settings(stack: local.Stack, **changes: str) -> Settings:
-    return Settings.of(stack.env() | {f"{PREFIX}{name.upper()}": value for name, value in changes.items()})
-
-
-def test_a_server_that_is_down_is_named_at_opening(stack: local.Stack, postgres_dsn: str) -> None:
-    down = settings(stack, postgres_dsn="postgresql://postgres@127.0.0.1:9/none")
-    with pytest.raises(LogUnavailable), SyncClient.from_settings(down):
-        raise AssertionError("opened")
-    apply_schema(postgres_dsn, CATALOGUE)
-    down = settings(stack, postgres_dsn=postgres_dsn, neo4j_uri="bolt://127.0.0.1:9")
-    with pytest.raises(GraphUnavailable), SyncClient.from_settings(down):
-        raise AssertionError("opened")
-    assert "holonstream-client" not in {thread.name for thread in threading.enumerate()}

@@ -11,8 +11,8 @@ import pytest
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.sinks.base import Batch
-from holonstream.sinks.errors import GraphUnavailable
-from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused, Transaction
+from holonstream.sinks.errors import GraphRefused, GraphUnavailable
+from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Transaction
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.bisect import canary, halves
 from holonstream.sinks.graph.write.sink import GraphSink

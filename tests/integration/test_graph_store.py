@@ -11,9 +11,9 @@ import pytest
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import NotYetVisible, PartitionsAdded
+from holonstream.sinks.errors import GraphRefused, NotYetVisible, PartitionsAdded
 from holonstream.sinks.graph.checkpoint import Checkpoint
-from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
+from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import check, initialise
 from holonstream.sinks.store import SemanticGraphStore

@@ -40,6 +40,7 @@ from holonstream.schemas.errors import (
     HolonstreamError,
     InvalidEvent,
     InvalidToken,
+    MissingExtra,
     NotInitialised,
     Unavailable,
     UnknownEventType,
@@ -47,7 +48,7 @@ from holonstream.schemas.errors import (
 from holonstream.schemas.event import Event, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
+from holonstream.sinks.errors import GraphRefused, GraphUnavailable, NotYetVisible
 from holonstream.sinks.store import (
     HolonFilter,
     HolonPattern,
@@ -69,6 +70,7 @@ __all__ = [
     "Event",
     "EventIdConflict",
     "EventTooLarge",
+    "GraphRefused",
     "GraphUnavailable",
     "Holon",
     "HolonFilter",
@@ -78,6 +80,7 @@ __all__ = [
     "InvalidSettings",
     "InvalidToken",
     "LogUnavailable",
+    "MissingExtra",
     "NotInitialised",
     "NotPermitted",
     "NotPrimary",

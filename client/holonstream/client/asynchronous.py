@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -16,11 +16,10 @@ from holonstream.producers.log.append import Appended
 from holonstream.producers.log.store import EventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import AnyEvent, RecordedEvent
+from holonstream.schemas.fork import forget_after_fork
 from holonstream.schemas.state import HOLON, RELATIONSHIP, Holon, Relationship, stream_of
 from holonstream.schemas.token import Token
-from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.freshness import DEADLINE
-from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import GraphReads, SemanticGraphStore
 
 T = TypeVar("T")
@@ -31,6 +30,8 @@ PAGE = 1_000  # events that `get_events` holds
 
 class Client(SemanticGraphStore):
     """The log, the graph and the cache behind one set of methods. One client serves any number of tasks of a loop.
+
+    Besides the errors of `SemanticGraphStore`, reads of the present raise NotInitialised, GraphRefused, MissingExtra.
 
     >>> import asyncio
     >>> async def hire_and_promote() -> None:
@@ -63,6 +64,7 @@ class Client(SemanticGraphStore):
         self._graph, self._deadline = graph, deadline
         self._log, self._catalogue = log, catalogue
         self._log_calls = asyncio.Semaphore(LOG_CALLS)
+        forget_after_fork(self)
         self._metrics = ClientMetrics() if metrics is None else metrics
 
     @property
@@ -75,26 +77,27 @@ class Client(SemanticGraphStore):
     async def from_settings(cls, settings: ClientSettings | None = None) -> AsyncIterator[Client]:
         """A client that is open inside the ``async with``; settings come from the environment unless given.
 
-        Raises InvalidSettings; LogUnavailable, GraphUnavailable or NotInitialised when the log or the graph cannot be
-        used. From then on each call needs only what it asks: reads of the present go on without the log, the log
-        without the graph, both without the cache.
+        Nothing is connected to yet: each call connects to what it needs when it first needs it, also in a child that
+        was forked. So appending needs PostgreSQL alone, reads of the present go on without the log, reads of the past
+        without the graph, and all without the cache. Reading the present needs ``pip install 'holonstream[read]'``.
+
+        Raises InvalidSettings. Every call raises the error of the server that it cannot reach.
         """
         settings = ClientSettings.load() if settings is None else settings
         known = connections.catalogue(settings)
         metrics = ClientMetrics()
-        async with AsyncExitStack() as stack:
-            log = await asyncio.to_thread(
-                connections.event_store, settings, known, max_connections=LOG_CALLS, on_append=metrics.appended
-            )
-            stack.push_async_callback(asyncio.to_thread, log.close)
-            graph = Neo4jGraphStore(connections.graph_connection(settings), known, settings.topic)
-            stack.push_async_callback(graph.close)
-            await graph.open()
-            redis = connections.redis_client(settings)
-            cached = await stack.enter_async_context(
-                CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=metrics.cache)
-            )
-            yield cls(cached, log, known, deadline=settings.read_deadline, metrics=metrics)
+        graph = connections.reads(settings, known, metrics.cache)
+        log = connections.event_store(settings, known, max_connections=LOG_CALLS, on_append=metrics.appended)
+        try:
+            yield cls(graph, log, known, deadline=settings.read_deadline, metrics=metrics)
+        finally:
+            await graph.close()
+            await asyncio.to_thread(log.close)
+
+    def _forget(self) -> object:
+        """Start without calls under way in a child that was forked."""
+        dropped, self._log_calls = self._log_calls, asyncio.Semaphore(LOG_CALLS)
+        return dropped
 
     async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
         return await self._graph._fresh(at_least, self._patience(deadline))
@@ -108,7 +111,7 @@ class Client(SemanticGraphStore):
         `expected` maps streams (``holon/ada``) to the version that they must be at, 0 for one that must not exist.
         An event whose id is in the log with the same content is not written again: its place is returned. Whoever
         means to repeat an append after LogUnavailable, or after cancelling one, therefore gives the events ids
-        (`new_event_id`). To append in a transaction of your own, use PostgresEventStore or the SQL function.
+        (`new_event_id`). `append_in` appends in a transaction of your own.
 
         Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from holonstream.client.lazy import LazyGraph, LazyReads
 from holonstream.client.settings import ClientSettings
 from holonstream.schemas.catalogue import Catalogue
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from holonstream.producers.log.store import PostgresEventStore
+    from holonstream.sinks.cache.counters import CacheCounters
+    from holonstream.sinks.cache.reader import CachedGraphStore
     from holonstream.sinks.graph.driver import GraphConnection
 
 READ_TIMEOUT = 0.05  # seconds that a reader waits for a reply of Redis, before it asks the graph instead
@@ -29,16 +32,25 @@ def event_store(
     max_connections: int = 4,
     on_append: Callable[[int, float], None] | None = None,
 ) -> PostgresEventStore:
-    """The event log; `on_append` is as PostgresEventStore takes it.
-
-    Raises LogUnavailable at once when it cannot be reached.
-    """
-    from holonstream.producers.log.postgres import connect
+    """The event log, which its first call connects to; `on_append` is as PostgresEventStore takes it."""
     from holonstream.producers.log.store import PostgresEventStore
 
-    dsn = settings.log_dsn
-    connect(dsn, "holonstream-store").close()  # a pool would try for its whole timeout, and not say why
-    return PostgresEventStore(dsn, known, max_connections=max_connections, on_append=on_append)
+    return PostgresEventStore(settings.log_dsn, known, max_connections=max_connections, on_append=on_append)
+
+
+def reads(settings: ClientSettings, known: Catalogue, counters: CacheCounters) -> LazyReads:
+    """The graph and the cache, which the first call that needs them connects to; the cache counts in `counters`."""
+
+    def make() -> tuple[CachedGraphStore, LazyGraph]:
+        from holonstream.sinks.cache.reader import CachedGraphStore
+        from holonstream.sinks.graph.read.store import Neo4jGraphStore
+
+        graph = LazyGraph(Neo4jGraphStore(graph_connection(settings), known, settings.topic))
+        redis = redis_client(settings)
+        cached = CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=counters)
+        return cached, graph
+
+    return LazyReads(make)
 
 
 def graph_connection(settings: ClientSettings) -> GraphConnection:

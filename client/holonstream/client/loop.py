@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.fork import forget_after_fork
 
 R = TypeVar("R")
 
@@ -19,32 +20,39 @@ class ClientClosed(HolonstreamError):
 
 
 class LoopThread:
-    """Runs coroutines for other threads between ``__enter__`` and ``__exit__``."""
+    """Runs coroutines for other threads between ``__enter__`` and ``__exit__``, also in a child forked there."""
 
     def __init__(self) -> None:
+        self._entered = False
+        self._forget()
+        forget_after_fork(self)
+
+    def _forget(self) -> object:
+        """Start without a thread in a child that was forked; the first call there starts one."""
+        dropped = self.__dict__.copy()
+        self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # A daemon, so that a program that ends without leaving the ``with`` does end.
-        self._thread = threading.Thread(target=self._serve, name="holonstream-client", daemon=True)
-        self._ready = threading.Event()
+        self._thread: threading.Thread | None = None
+        return dropped
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
+        self._entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        loop, self._loop = self._loop, None
+        with self._starting:
+            self._entered = False
+            loop, thread, self._loop = self._loop, self._thread, None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
-        self._thread.join()
+        if thread is not None:
+            thread.join()
 
     def run(self, start: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """What the coroutine returns or raises; it is cancelled when the caller is interrupted. Raises ClientClosed."""
-        loop = self._loop
-        if loop is None:
-            raise ClientClosed("The client is closed: use it inside `with SyncClient.from_settings() as client:`")
+        loop = self._loop or self._start()
         future: Future[R] = asyncio.run_coroutine_threadsafe(start(), loop)
         try:
             return future.result()
@@ -54,8 +62,21 @@ class LoopThread:
             future.cancel()
             raise
 
-    def _serve(self) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            self._ready.set()
-            self._loop.run_forever()  # leaving the runner cancels what is still under way
+    def _start(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if not self._entered:
+                raise ClientClosed("The client is closed: use it inside `with SyncClient.from_settings() as client:`")
+            if self._loop is None:
+                ready: Future[asyncio.AbstractEventLoop] = Future()
+                # A daemon, so that a program that ends without leaving the ``with`` does end.
+                self._thread = threading.Thread(target=_serve, args=[ready], name="holonstream-client", daemon=True)
+                self._thread.start()
+                self._loop = ready.result()
+            return self._loop
+
+
+def _serve(ready: Future[asyncio.AbstractEventLoop]) -> None:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        ready.set_result(loop)
+        loop.run_forever()  # leaving the runner cancels what is still under way

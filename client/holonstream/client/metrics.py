@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from holonstream.schemas.fork import forget_after_fork
 from holonstream.schemas.metrics import Sample, histogram
 from holonstream.sinks.cache.counters import CacheCounters
 
@@ -21,6 +22,7 @@ class ClientMetrics:
     def __init__(self) -> None:
         self.cache = CacheCounters()
         self._lock = threading.Lock()
+        forget_after_fork(self)
         self._appended = 0
         self._append_seconds = histogram("holonstream_append_seconds")
 
@@ -29,6 +31,11 @@ class ClientMetrics:
         with self._lock:
             self._appended += events
             self._append_seconds.observe(seconds)
+
+    def _forget(self) -> object:
+        """Start with a free lock in a child that was forked."""
+        dropped, self._lock = self._lock, threading.Lock()
+        return dropped
 
     def register(self, registry: CollectorRegistry | None = None) -> None:
         """Export them, in prometheus_client's global registry unless another is given.

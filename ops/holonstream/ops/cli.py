@@ -11,6 +11,7 @@ from holonstream.ops import logs
 from holonstream.ops.commands import COMMANDS
 from holonstream.ops.settings import Settings
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.extras import extras_needed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,8 +32,9 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         configured = Settings.load()
-        logs.configure(configured.log_level, configured.log_format)
-        sys.exit(cli(standalone_mode=False, obj=configured) or 0)
+        with extras_needed():
+            logs.configure(configured.log_level, configured.log_format)
+            sys.exit(cli(standalone_mode=False, obj=configured) or 0)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)
     except click.ClickException as error:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holonstream.client.connections import catalogue, graph_connection, redis_client
-from holonstream.ops.kafka import security
 from holonstream.ops.settings import Settings
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
@@ -50,6 +49,7 @@ async def initialise_graph(settings: Settings, known: Catalogue, partitions: int
 
 def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
     """A relay."""
+    from holonstream.ops.kafka import security
     from holonstream.producers.relay.relay import Relay
 
     return Relay(

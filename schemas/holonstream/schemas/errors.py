@@ -8,6 +8,7 @@
     │   └── InvalidToken
     ├── InvalidCatalogue     the event schemas cannot be used: nothing starts with them
     ├── NotInitialised       a server lacks what `holonstream init` makes
+    ├── MissingExtra         a package of an extra of holonstream is not installed
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
 Everything else that is raised is a bug: a worker stops before it acknowledges.
@@ -61,3 +62,11 @@ class Unavailable(HolonstreamError):
 
 class NotInitialised(HolonstreamError):
     """A database, topic or graph lacks what `holonstream init` makes."""
+
+
+class MissingExtra(HolonstreamError):
+    """A package that this call needs is not installed; the message says what to type."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"The package {package} is not installed, type: pip install 'holonstream[{extra}]'")
+        self.package, self.extra = package, extra

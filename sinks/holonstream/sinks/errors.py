@@ -9,6 +9,13 @@ class GraphUnavailable(Unavailable):
     """Neo4j cannot be reached, or is busy: a retry can help."""
 
 
+class GraphRefused(HolonstreamError):
+    """Neo4j refuses credentials, configuration or a statement: a retry cannot help."""
+
+    detail = ""
+    """the server's message, which may quote values: for parked streams and dead letters, never for a log"""
+
+
 class CacheUnavailable(Unavailable):
     """Redis cannot be reached, or is busy: a retry can help."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.ops.kafka import client
 from holonstream.ops.output import print_json, print_table
 from holonstream.ops.settings import Settings
-from holonstream.ops.status import GroupStatus, TopicStatus
+
+if TYPE_CHECKING:
+    from holonstream.ops.status import GroupStatus
 
 
 @click.command()
@@ -23,6 +24,8 @@ def status(settings: Settings, as_json: bool) -> None:
     oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
     and stays open holds it back, and is named.
     """
+    from holonstream.ops.kafka import client
+    from holonstream.ops.status import TopicStatus
     from holonstream.producers.relay.status import log_status
 
     with TopicStatus(client(settings), settings.topic) as topic:

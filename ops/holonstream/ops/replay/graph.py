@@ -22,8 +22,9 @@ from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.producers.log.reader import LogReader
 from holonstream.schemas.errors import HolonstreamError, Unavailable
+from holonstream.sinks.errors import GraphRefused
 from holonstream.sinks.graph.checkpoint import checkpoints
-from holonstream.sinks.graph.driver import GraphConnection, GraphRefused
+from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import DiscardedEvent
 from holonstream.sinks.graph.recovery import rebuild
 from holonstream.sinks.graph.recovery.redrive import Redriver

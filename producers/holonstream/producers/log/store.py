@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
@@ -20,11 +21,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import NO_LIMIT, SESSION, driver_errors, query
+from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query
 from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, RecordedEvent
+from holonstream.schemas.fork import forget_after_fork
+
+APPLICATION_NAME = "holonstream-store"
 
 
 class EventStore(Protocol):
@@ -71,7 +75,10 @@ class EventStore(Protocol):
 
 
 class PostgresEventStore:
-    """The event store in PostgreSQL. Safe for use by several threads; close it, or use it in a ``with``."""
+    """The event store in PostgreSQL. Safe for use by several threads; close it, or use it in a ``with``.
+
+    The first call connects, also the first one in a child that was forked. Every method raises LogUnavailable.
+    """
 
     def __init__(
         self,
@@ -85,16 +92,13 @@ class PostgresEventStore:
         """`timeout` in seconds is how long a call waits for a connection. `on_append` is told of each append that
         succeeded, by the thread that made it: how many events, and how many seconds it took.
         """
-        self._catalogue = catalogue
+        self._dsn, self._catalogue = dsn, catalogue
+        self._max_connections, self._timeout = max_connections, timeout
         self._on_append = on_append
-        self._pool = ConnectionPool(
-            dsn,
-            kwargs={"autocommit": True, "application_name": "holonstream-store", **SESSION},
-            min_size=0,
-            max_size=max_connections,
-            timeout=timeout,
-            open=True,
-        )
+        self._opening = Lock()
+        self._pool: ConnectionPool | None = None
+        self._closed = False
+        forget_after_fork(self)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +110,34 @@ class PostgresEventStore:
 
     def close(self) -> None:
         """Let go of all connections; closing twice is fine."""
-        self._pool.close()
+        with self._opening:
+            self._closed = True
+            if self._pool is not None:
+                self._pool.close()
+
+    def _forget(self) -> object:
+        """Start without connections in a child that was forked."""
+        dropped = self._opening, self._pool
+        self._opening, self._pool = Lock(), None
+        return dropped
+
+    def _connections(self) -> ConnectionPool:
+        """The pool, opened by the first call of this process. Raises LogUnavailable."""
+        with self._opening:
+            if self._closed:
+                raise LogUnavailable("The event store is closed")
+            if self._pool is None:
+                # a pool would try for its whole timeout, and not say why
+                connect(self._dsn, APPLICATION_NAME).close()
+                self._pool = ConnectionPool(
+                    self._dsn,
+                    kwargs={"autocommit": True, "application_name": APPLICATION_NAME, **SESSION},
+                    min_size=0,
+                    max_size=self._max_connections,
+                    timeout=self._timeout,
+                    open=True,
+                )
+            return self._pool
 
     def append(
         self,
@@ -133,17 +164,14 @@ class PostgresEventStore:
             return append(connection, arguments)
         # A deadlock is not the caller's business, nor are connections that broke while they lay in the pool. The ids
         # are fixed by now, so that a repetition writes nothing twice.
-        for _ in range(self._pool.max_size + 1):
+        pool = self._connections()
+        for _ in range(self._max_connections + 1):
             try:
-                return self._append(arguments)
+                return _append(pool, arguments)
             except LogUnavailable as error:
                 if isinstance(error.__cause__, PoolTimeout):
                     raise
-        return self._append(arguments)
-
-    def _append(self, arguments: Mapping[str, Any]) -> list[Appended]:
-        with driver_errors(), self._pool.connection() as connection:
-            return append(connection, arguments)
+        return _append(pool, arguments)
 
     def get_event(self, event_id: str) -> RecordedEvent | None:
         """See `EventStore.get_event`."""
@@ -187,14 +215,14 @@ class PostgresEventStore:
 
     def head(self) -> int:
         """See `EventStore.head`."""
-        with driver_errors(), self._pool.connection() as connection:
+        with driver_errors(), self._connections().connection() as connection:
             row = connection.execute(query("last_position")).fetchone()
             assert row is not None
             return int(row[0])
 
     def _stream(self, name: str, arguments: dict[str, Any], *, gap_free: bool = False) -> Iterator[RecordedEvent]:
         """The events that a statement gives, one row in memory at a time; `gap_free` ends them at the frontier."""
-        with driver_errors(), self._pool.connection() as connection:
+        with driver_errors(), self._connections().connection() as connection:
             if gap_free:  # a statement before the one that reads: see `producers.log.frontier`
                 frontier = read_frontier(connection).frontier
                 until = arguments.get("until")
@@ -202,3 +230,8 @@ class PostgresEventStore:
             with connection.cursor() as cursor:
                 for *_, value in cursor.stream(query(name), arguments):
                     yield wire.decode(value.encode())
+
+
+def _append(pool: ConnectionPool, arguments: Mapping[str, Any]) -> list[Appended]:
+    with driver_errors(), pool.connection() as connection:
+        return append(connection, arguments)

@@ -24,8 +24,7 @@ from neo4j import (
 )
 from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 
-from holonstream.schemas.errors import HolonstreamError
-from holonstream.sinks.errors import GraphUnavailable
+from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds
 ACQUIRE_TIMEOUT = 30.0  # seconds to wait for a free connection of the pool
@@ -46,13 +45,6 @@ _RETRIABLE = (
 )
 _DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
 _FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
-
-
-class GraphRefused(HolonstreamError):
-    """Neo4j refuses credentials, configuration or a statement: a retry cannot help."""
-
-    detail = ""
-    """the server's message, which may quote values: for parked streams and dead letters, never for a log"""
 
 
 class ExecutionFailed(GraphUnavailable):

@@ -22,8 +22,9 @@ from typing import TypeVar
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.sinks.base import Batch, WriteResult
+from holonstream.sinks.errors import GraphRefused
 from holonstream.sinks.graph import schema
-from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, GraphRefused
+from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection
 from holonstream.sinks.graph.write.changes import Changes, perform
 
 REFUSALS = (GraphRefused, ExecutionFailed)
