@@ -28,7 +28,7 @@ def pump(payload: dict[str, object]) -> Event:
     )
 
 
-def test_what_todays_schemas_would_refuse_is_named(postgres_dsn: str, tmp_path: Path) -> None:
+def test_events_that_newer_schemas_would_refuse_are_named(postgres_dsn: str, tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for folder in (old, new):
         folder.mkdir()

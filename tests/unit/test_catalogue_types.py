@@ -59,7 +59,7 @@ def test_only_what_identifies_a_relationship_is_required() -> None:
 @pytest.mark.parametrize("type_", TYPES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_both_validators_come_to_the_same_verdict(type_: str, data: st.DataObject) -> None:
+def test_both_validators_agree(type_: str, data: st.DataObject) -> None:
     payload = data.draw(payloads(type_))
     known = catalogue().get(type_)
     slow = jsonschema.Draft202012Validator(known.schema, registry=SHARED)
@@ -97,7 +97,7 @@ def test_both_validators_agree_on_every_example() -> None:
         (envelope("PersonCreated", {}, subjects=("",)), "Missing identity: PersonCreated"),
     ],
 )
-def test_what_is_refused_says_where_and_why(event: Event, message: str) -> None:
+def test_a_refusal_names_the_place_and_the_reason(event: Event, message: str) -> None:
     with pytest.raises(InvalidEvent, match=message):
         catalogue().validate(event)
 

@@ -1,4 +1,4 @@
-"""What holds of the fold for any log."""
+"""Properties of the fold that hold for any log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPES = sorted(catalogue().types)
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[RecordedEvent]:
-    """Logs of events that the front door takes, on few entities, so that these are reached often.
+    """Logs of valid events on few entities, so that each entity gets several.
 
     What the state of its entity does not allow is left out, as a sink leaves out what it parks.
     """
@@ -59,7 +59,7 @@ def logs(draw: st.DrawFn) -> list[RecordedEvent]:
 
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.lists(st.integers(1, 7), max_size=10))
-def test_runs_of_any_size_fold_to_the_same_states(log: list[RecordedEvent], sizes: list[int]) -> None:
+def test_batches_of_any_size_fold_to_the_same_states(log: list[RecordedEvent], sizes: list[int]) -> None:
     one_by_one: dict[str, State] = {}
     for entry in log:
         one_by_one = fold(catalogue(), [entry], states=one_by_one)
@@ -97,7 +97,7 @@ def test_only_the_entity_of_the_stream_changes(log: list[RecordedEvent]) -> None
 
 @settings(max_examples=40, deadline=None)
 @given(logs())
-def test_nothing_given_is_changed(log: list[RecordedEvent]) -> None:
+def test_states_and_payloads_are_not_changed(log: list[RecordedEvent]) -> None:
     before = deepcopy(log)
     states: dict[str, State] = {}
     for entry in log:
@@ -111,7 +111,7 @@ def test_nothing_given_is_changed(log: list[RecordedEvent]) -> None:
 @pytest.mark.parametrize("type_", TYPES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_the_front_door_takes_what_the_fold_takes(type_: str, data: st.DataObject) -> None:
+def test_append_accepts_what_the_fold_accepts(type_: str, data: st.DataObject) -> None:
     """Rule 7 of 3.1. The fold is asked for an entity that is not there and for a plain one; the door knows neither."""
     payload: dict[str, Any] = data.draw(payloads(type_))
     known = catalogue().get(type_)

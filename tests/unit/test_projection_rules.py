@@ -201,7 +201,7 @@ def test_without_key_only_the_map_appears(nothing: Any) -> None:
 
 
 @pytest.mark.parametrize("nothing", NOT_PRESENT)
-def test_a_map_or_list_that_is_not_present_is_begun(nothing: Any) -> None:
+def test_a_map_or_list_that_is_not_present_is_made(nothing: Any) -> None:
     awarded = apply_holon("QualificationAwarded", {"qualificationId": "q"}, holon({"qualifications": nothing}))
     assert awarded.properties == {"qualifications": {"q": ENTRY}}
     extracted = apply_holon("ClauseExtracted", {"text": "t"}, holon({"clauses": nothing}))
@@ -215,7 +215,7 @@ def test_an_entry_is_replaced_whole() -> None:
 
 
 @pytest.mark.parametrize("other", [[], ["q-1"], "text", 5, True])
-def test_what_is_no_map_is_left_and_reported(other: Any) -> None:
+def test_a_property_that_is_no_map_is_left_and_reported(other: Any) -> None:
     lines: list[str] = []
     before = holon({"qualifications": other})
     after = apply(catalogue(), before, event("QualificationAwarded", {"qualificationId": "q"}), report=lines.append)
@@ -225,7 +225,7 @@ def test_what_is_no_map_is_left_and_reported(other: Any) -> None:
 
 
 @pytest.mark.parametrize("other", [{}, {"a": 1}, "text", 5, True])
-def test_appending_to_what_is_no_list_is_refused(other: Any) -> None:
+def test_appending_to_a_property_that_is_no_list_is_refused(other: Any) -> None:
     with pytest.raises(CannotApply, match="Cannot append to 'measurements': no list but"):
         apply_holon("MeasureEmitted", {"value": 1}, holon({"measurements": other}))
 
@@ -304,7 +304,7 @@ def test_a_start_without_relationship_id_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize("field", ["authorityLevel", "confidenceScore"])
-def test_what_no_edge_can_hold_is_refused(field: str) -> None:
+def test_a_field_that_no_relationship_can_hold_is_refused(field: str) -> None:
     payload = {"relationshipId": "r-1", "relationshipType": "USES", field: {"a": 1}}
     with pytest.raises(CannotApply):
         apply(catalogue(), None, event("AssignmentStarted", payload))
@@ -326,7 +326,7 @@ def test_what_no_edge_can_hold_is_refused(field: str) -> None:
         ("2024-03-03", "2024-03-04", False),
     ],
 )
-def test_the_window_is_held_against_occurred_at(start: str | None, end: str | None, valid: bool) -> None:
+def test_the_validity_window_is_compared_with_occurred_at(start: str | None, end: str | None, valid: bool) -> None:
     before = replace(holon(), version=2, position=20)
     windowed = event("PersonModified", {"diff": {"a": 1}}, window=ValidityWindow(start=start, end=end))
     after = apply(catalogue(), holon(), windowed)
@@ -369,7 +369,7 @@ def test_an_event_that_the_state_has_seen_has_no_effect() -> None:
     assert apply(catalogue(), state, event("PersonModified", {"diff": {"a": 1}}, version=5)) is state
 
 
-def test_modifications_start_anew_with_a_create() -> None:
+def test_modifications_start_again_with_a_create() -> None:
     events = [
         event("PersonModified", {}, version=1),
         event("PersonCreated", {}, version=2),

@@ -1,4 +1,4 @@
-"""The effect of each of the 59 types, on a holon or relationship that is there and on one that is not.
+"""The effect of each of the 59 types, on a holon or relationship that exists and on one that does not.
 
 Written by hand from the rules (docs/domain.md, Operations), not from the schemas.
 """
@@ -202,7 +202,7 @@ def test_the_table_has_all_types() -> None:
 
 
 @pytest.mark.parametrize("type_", sorted(EFFECTS))
-def test_on_an_entity_that_is_there(type_: str) -> None:
+def test_on_an_entity_that_exists(type_: str) -> None:
     payload, expected, _ = EFFECTS[type_]
     before = relationship(OLD) if type_.startswith("Assignment") else holon(OLD, status="inactive")
     if expected == NONE:
@@ -211,13 +211,13 @@ def test_on_an_entity_that_is_there(type_: str) -> None:
 
 
 @pytest.mark.parametrize("type_", sorted(EFFECTS))
-def test_on_an_entity_that_is_not_there(type_: str) -> None:
+def test_on_an_entity_that_does_not_exist(type_: str) -> None:
     payload, _, expected = EFFECTS[type_]
     assert apply(catalogue(), None, event(type_, payload)) == expected
 
 
 @pytest.mark.parametrize("type_", sorted(set(EFFECTS) - {"AssignmentStarted"}))
-def test_what_is_reached_is_noted_though_the_payload_be_empty(type_: str) -> None:
+def test_an_event_with_an_empty_payload_still_sets_last_modified(type_: str) -> None:
     before = relationship(OLD) if type_.startswith("Assignment") else holon(OLD)
     after = apply(catalogue(), before, event(type_))
     assert after is not None

@@ -74,13 +74,13 @@ def test_a_good_file_has_no_faults() -> None:
         (with_operation({"op": "end_relationship"}), "/x-projection/operations/0/op", "should not be valid"),
     ],
 )  # fmt: skip
-def test_a_fault_of_the_file(document: dict[str, Any], pointer: str, message: str) -> None:
+def test_a_fault_is_named_with_its_pointer(document: dict[str, Any], pointer: str, message: str) -> None:
     found = faults(document)
     assert [place for place, _ in found if place == pointer], found
     assert any(message in text for place, text in found if place == pointer), found
 
 
-def test_what_is_no_json_says_where() -> None:
+def test_invalid_json_is_a_fault_with_its_place() -> None:
     (fault,) = check_texts([("events/Bad.v1.json", '{"a": 1,}')])
     assert str(fault).startswith("events/Bad.v1.json#: not JSON: ")
     assert "line 1 column" in fault.message
@@ -98,7 +98,7 @@ def test_what_is_no_json_says_where() -> None:
         ("key", {"op": "put_in_map", "property": "m", "key": "key", "value": {"const": 1}}),
     ],
 )
-def test_a_field_that_lets_through_what_cannot_be_folded(field: str, operation: dict[str, Any]) -> None:
+def test_a_field_that_accepts_what_cannot_be_folded(field: str, operation: dict[str, Any]) -> None:
     found = faults(with_operation(operation))
     assert f"/properties/{field}" in [place for place, _ in found]
     assert all("which cannot be folded" in message for _, message in found)
@@ -131,7 +131,7 @@ def test_faults_between_versions() -> None:
     assert fault == "PumpChecked.v2.json#/$id: version 1 is missing: old versions stay"
 
 
-def test_one_id_in_two_folders() -> None:
+def test_one_schema_id_in_two_folders_is_a_fault() -> None:
     (fault,) = check_texts([("a/PumpChecked.v1.json", json.dumps(FIRST)), ("b/PumpChecked.v1.json", json.dumps(FIRST))])
     assert str(fault).startswith("b/PumpChecked.v1.json#/$id: ")
     assert "also the $id of a/PumpChecked.v1.json" in fault.message

@@ -1,4 +1,4 @@
-"""``schemas diff``: what was accepted must be accepted still."""
+"""``schemas diff``: what the old schema accepts, the new one must accept."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_incompatible(old: Any, new: Any, pointer: str) -> None:
         ({"prefixItems": [{}, {}], "items": {"type": "null"}}, {"items": {"type": "null"}}, "/properties/f/items"),
     ],
 )
-def test_what_cannot_be_decided_is_said(old: Any, new: Any, pointer: str) -> None:
+def test_an_undecided_change_is_named(old: Any, new: Any, pointer: str) -> None:
     found = diff({"properties": {"f": old}}, {"properties": {"f": new}})
     assert found == [("undecided", pointer)] or found == [("incompatible", "/properties/f")]
 

@@ -40,7 +40,7 @@ def test_an_envelope_is_made_canonical() -> None:
     )
 
 
-def test_what_may_be_left_out() -> None:
+def test_optional_fields_of_an_envelope_have_defaults() -> None:
     needed = {key: ENVELOPE[key] for key in ("type", "occurredAt", "actor", "subjects", "sourceSystem")}
     event = parse_event(needed)
     assert (event.id, event.payload, event.causal_links, event.schema_version) == (None, {}, {}, None)
@@ -69,18 +69,18 @@ def test_a_faulty_envelope_is_refused(change: dict[str, Any], message: str) -> N
 
 
 @pytest.mark.parametrize("field", ["type", "occurredAt", "actor", "subjects", "sourceSystem"])
-def test_what_must_be_there(field: str) -> None:
+def test_an_envelope_without_a_required_field_is_refused(field: str) -> None:
     with pytest.raises(InvalidEvent, match=f"missing required field `{field}`"):
         parse_event({key: value for key, value in ENVELOPE.items() if key != field})
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 5])
-def test_what_is_no_object(value: Any) -> None:
+def test_an_envelope_that_is_no_object_is_refused(value: Any) -> None:
     with pytest.raises(InvalidEvent, match="Invalid event None: Expected `object`"):
         parse_event(value)
 
 
-def test_a_list_or_an_object_with_one() -> None:
+def test_envelopes_come_as_a_list_or_as_an_object_with_a_list() -> None:
     text = json.dumps([ENVELOPE, ENVELOPE])
     assert len(parse_events(text)) == 2
     assert parse_events(json.dumps({"log": [ENVELOPE]}).encode(), "log") == parse_events(json.dumps([ENVELOPE]))
@@ -95,11 +95,11 @@ def test_a_list_or_an_object_with_one() -> None:
         ('{"events": {}}', "expected a JSON list of envelopes, found dict"),
     ],
 )
-def test_what_holds_no_list(text: str, message: str) -> None:
+def test_a_text_without_a_list_of_envelopes_is_refused(text: str, message: str) -> None:
     with pytest.raises(BadData, match=message):
         parse_events(text)
 
 
-def test_the_faulty_one_of_a_list_is_named() -> None:
+def test_the_faulty_envelope_of_a_list_is_named() -> None:
     with pytest.raises(InvalidEvent, match=r"Not an instant: 'x'.*\(number 1 of the list\)"):
         parse_events(json.dumps([ENVELOPE, {**ENVELOPE, "occurredAt": "x"}]))

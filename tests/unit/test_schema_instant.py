@@ -1,4 +1,4 @@
-"""Instants as text, and the door's pattern for them."""
+"""Instants as text, and the schema pattern for them."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_canonical_text(text: str, canonical: str) -> None:
         "2024-03-01T08:00:00.1234567890Z",
     ],
 )  # fmt: skip
-def test_what_is_no_instant(text: str) -> None:
+def test_a_text_that_is_no_instant_is_refused(text: str) -> None:
     with pytest.raises(InvalidEvent, match="Not an instant: "):
         instant.parse(text)
     assert not PATTERN.search(text)
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"2024-03-01", ["2024-03-01"]])
-def test_what_is_no_text(value: object) -> None:
+def test_a_value_that_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(InvalidEvent, match="Not an instant: "):
         instant.parse(value)  # type: ignore[arg-type]
 
@@ -92,7 +92,7 @@ def test_the_pattern_knows_the_length_of_every_month() -> None:
     )
 )
 @example("2024-03-01T08:00+05")
-def test_the_pattern_takes_what_the_fold_takes(text: str) -> None:
+def test_the_pattern_accepts_what_the_fold_accepts(text: str) -> None:
     assert bool(PATTERN.search(text)) == is_instant(text)
 
 

@@ -35,7 +35,7 @@ from holonstream.schemas.jsontext import decode, encode, encode_sorted
         ("2.5e-324", 5e-324),
     ],
 )
-def test_a_number(text: str, value: Any) -> None:
+def test_a_number_keeps_its_value(text: str, value: Any) -> None:
     decoded = decode(text)
     assert decoded == value
     assert type(decoded) is type(value)
@@ -44,7 +44,7 @@ def test_a_number(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text", ["1e4001", "-1e999999999", "1" * 400 + ".5", "NaN", "Infinity", "1.", "01", "{", "", "tru"]
 )
-def test_what_is_no_json_or_too_large_is_refused(text: str) -> None:
+def test_invalid_json_and_too_large_numbers_are_refused(text: str) -> None:
     with pytest.raises(BadData, match="Invalid JSON"):
         decode(text)
 

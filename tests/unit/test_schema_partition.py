@@ -1,4 +1,4 @@
-"""The partitioner, held to Kafka's own."""
+"""The partitioner, compared with Kafka's own."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_the_text_is_fixed() -> None:
 
 
 @given(TOKENS, TOKENS, TOKENS)
-def test_a_merged_one_asks_for_everything(one: Token, two: Token, three: Token) -> None:
+def test_a_merged_token_requires_what_each_requires(one: Token, two: Token, three: Token) -> None:
     merged = one.merge(two, three)
     for token in (one, two, three):
         assert all(merged.positions[stream] >= position for stream, position in token.positions.items())
@@ -59,6 +59,6 @@ def test_a_merged_one_asks_for_everything(one: Token, two: Token, three: Token) 
         encoded('{"a":null}'),
     ],
 )
-def test_what_is_no_token_is_refused(text: str) -> None:
+def test_a_text_that_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken, match="Invalid token: "):
         Token.parse(text)

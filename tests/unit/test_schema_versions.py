@@ -167,13 +167,13 @@ def test_a_stream_cannot_change_between_versions(tmp_path: Path) -> None:
         ({}, Default("a", 5), {"a": 5}),
     ],
 )
-def test_a_step(payload: dict[str, Any], step: Any, lifted: dict[str, Any]) -> None:
+def test_an_upcast_step(payload: dict[str, Any], step: Any, lifted: dict[str, Any]) -> None:
     before = deepcopy(payload)
     assert lift(payload, [step]) == lifted
     assert payload == before
 
 
-def test_the_events_of_a_log_that_todays_schemas_would_refuse(tmp_path: Path) -> None:
+def test_events_of_a_log_that_newer_schemas_would_refuse_are_named(tmp_path: Path) -> None:
     old_folder, new_folder = tmp_path / "old", tmp_path / "new"
     old_folder.mkdir()
     new_folder.mkdir()
