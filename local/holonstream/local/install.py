@@ -1,4 +1,4 @@
-"""What the servers need from the operating system, and its installation on Debian and its kin."""
+"""What servers, tests and examples need from the operating system, and its installation on Debian and its kin."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ JAVA = Program("Java 17 (JDK)", _java_is_present, _java_package)
 MAVEN = Program("Maven", lambda: shutil.which("mvn") is not None, lambda: "maven")
 POSTGRES = Program("PostgreSQL", lambda: postgres_bin() is not None, lambda: "postgresql")
 REDIS = Program("Redis", lambda: shutil.which("redis-server") is not None, lambda: "redis-server")
+
+# for programs in the languages of services
+NODE = Program("Node", lambda: shutil.which("node") is not None, lambda: "nodejs")
+NPM = Program("npm", lambda: shutil.which("npm") is not None, lambda: "npm")
+GO = Program("Go", lambda: shutil.which("go") is not None, lambda: "golang-go")
 
 
 def require(programs: Iterable[Program], progress: Callable[[str], None]) -> None:
