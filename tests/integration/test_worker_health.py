@@ -9,9 +9,9 @@ import pytest
 from holonstream.local import ports
 from tests.support.scraping import Target
 from tests.support.waiting import wait_until
-from tests.support.worker_group import Log, Workers, log
+from tests.support.worker_group import STOP, Log, Workers, log, workers
 
-__all__ = ["log"]
+__all__ = ["log", "workers"]
 
 
 def test_a_worker_that_lags_and_does_not_move_is_not_ready(
@@ -37,3 +37,26 @@ def test_a_worker_that_lags_and_does_not_move_is_not_ready(
     finally:
         worker.kill()
         worker.wait()
+
+
+def test_a_worker_that_stalls_ends_itself_and_the_next_one_goes_on(log: Log, workers: Workers) -> None:
+    workers.order("impatient")
+    log.fill(transactions=1, size=40)
+    hang = workers.order("hang")
+    assert workers.start().wait(STOP + 30) == 1
+    assert "Stalled" in workers.log_text()
+    hang.unlink()
+    workers.start()
+    workers.wait_for_all()
+    assert workers.written() == log.expected
+
+
+def test_a_worker_that_waits_for_its_store_does_not_stall(log: Log, workers: Workers) -> None:
+    workers.order("impatient")
+    log.fill(transactions=1, size=40)
+    down = workers.order("down")
+    worker = workers.start()
+    wait_until(lambda: len(workers.lines("tried")) >= 6, "the store has been down for longer than a stall may last")
+    assert worker.poll() is None
+    down.unlink()
+    workers.wait_for_all()

@@ -5,7 +5,8 @@
 takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
-`broker_max_poll_interval` in seconds for workers that start. FOLDER/impatient lets Faust warn after 0.5 s.
+`broker_max_poll_interval` in seconds for workers that start. FOLDER/impatient lets Faust warn after 0.5 s
+and the worker end itself after a stall of 2 s.
 FOLDER/heavy holds the number of records of a write, all batches together, beyond which it does not return.
 FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
 """
@@ -111,7 +112,8 @@ if __name__ == "__main__":
         heartbeat_interval=0.5,
         commit_interval=0.2,
         write_timeout=0.5 if (Path(folder) / "heavy").exists() else 30.0,
-        poll_interval=configured.metrics_interval,
+        stall_timeout=2.0 if (Path(folder) / "impatient").exists() else 120.0,
+        poll_interval=0.2 if (Path(folder) / "impatient").exists() else configured.metrics_interval,
     )
     app = SinkApp(settings, lambda publish: FileSink(Path(folder)))
     if (Path(folder) / "impatient").exists():
