@@ -73,26 +73,22 @@ class Shell:
             text=True,
         )
 
-    def run(self, line: str) -> tuple[str, int]:
-        """What a command prints, on both outputs, and its exit code."""
+    def run(self, line: str) -> str:
+        """What a command prints, on both outputs."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.write(f"{line}\necho; echo {_END} $?\n")
+        self._bash.stdin.write(f"{line}\necho; echo {_END}\n")
         self._bash.stdin.flush()
         printed = ""
         for text in self._bash.stdout:
             if text.startswith(_END):
-                return printed.removesuffix("\n"), int(text.split()[1])
+                return printed.removesuffix("\n")
             printed += text
         raise AssertionError(f"the shell ended at: {line}\n{printed}")
 
     def close(self) -> None:
         """End the shell, and the jobs that it still has in the background."""
-        assert self._bash.stdin is not None
-        if self._bash.poll() is None:
-            self._bash.stdin.write("kill $(jobs -p) 2>/dev/null; wait\n")
-            self._bash.stdin.close()
-        self._bash.wait(60)
+        self._bash.communicate("kill $(jobs -p) 2>/dev/null; wait\n", timeout=60)
 
 
 _END = "end-of-command"
