@@ -61,7 +61,7 @@ def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -
 def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: Path, writers: int, batch: int) -> None:
     from holonstream.client import connections
     from holonstream.demo.answers import answer
-    from holonstream.demo.progress import Progress
+    from holonstream.demo.progress import DemoProgress
     from holonstream.demo.writers import Ledger, write
     from holonstream.ops.commands.init import initialise
     from holonstream.ops.processes import Processes
@@ -79,7 +79,7 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
             f"{len(data.events):,} events: {data.name}, {writers} writers"
         )
         ledger = Ledger(settings.partitions)
-        progress = Progress(settings, ledger, len(data.events))
+        progress = DemoProgress(settings, ledger, len(data.events))
         with connections.event_store(settings, known, max_connections=writers) as store:
             failure: list[BaseException] = []
 

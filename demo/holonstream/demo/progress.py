@@ -41,7 +41,7 @@ class Counts:
         return min(self.appended, self.relayed, self.graph, self.cache) >= total
 
 
-class Progress:
+class DemoProgress:
     """Counts how many events each part has handled, and remembers when it had handled all of them."""
 
     def __init__(self, settings: Settings, ledger: Ledger, total: int) -> None:

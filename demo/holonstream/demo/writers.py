@@ -14,7 +14,7 @@ from holonstream.schemas.event import Event
 from holonstream.schemas.partition import partition_of
 
 
-class Appended(Protocol):
+class HasPosition(Protocol):
     """What the event store says of one appended event."""
 
     @property
@@ -23,7 +23,7 @@ class Appended(Protocol):
     def position(self) -> int: ...
 
 
-Append = Callable[[Sequence[Event]], Sequence[Appended]]
+Append = Callable[[Sequence[Event]], Sequence[HasPosition]]
 
 
 class Ledger:
@@ -34,7 +34,7 @@ class Ledger:
         self._lock = Lock()
         self.count = 0
 
-    def note(self, appended: Sequence[Appended]) -> None:
+    def note(self, appended: Sequence[HasPosition]) -> None:
         """Take note of events that were appended."""
         with self._lock:
             for event in appended:

@@ -158,7 +158,7 @@ class TopicStatus:
                 continue
             age = max((now - recorded).total_seconds(), 0.0)
             aged.append(PartitionLag(lag.partition, lag.offset, lag.end, lag.lag, lag.position, age))
-        consumer.unassign()  # else it goes on fetching
+        consumer.unassign()  # else it keeps fetching
         return aged
 
     def _recorded_at(self, consumer: Consumer, partition: int, offset: int) -> datetime | None:

@@ -89,7 +89,7 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -
 @click.option("--note", help="The reason for the decision, stored with it.")
 @click.pass_obj
 def discard_command(settings: Settings, stream: str, version: int, note: str | None) -> None:
-    """Leave the event that parks STREAM out for good.
+    """Leave the event that parks STREAM out permanently.
 
     Then redrives the rest of the stream. The decision is stored in the graph, and `verify` respects it. The log keeps
     the event.

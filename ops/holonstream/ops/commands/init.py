@@ -32,7 +32,7 @@ def initialise(settings: Settings) -> None:
     changed = apply_schema(settings.log_dsn, known)
     click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
     if (position := repair_sequence(settings.log_dsn)) is not None:
-        click.echo(f"log: the position sequence was behind the log, and goes on from {position:,}", err=True)
+        click.echo(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
     partitions = make_topics(settings)
     click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)
     asyncio.run(wiring.initialise_graph(settings, known, partitions))
