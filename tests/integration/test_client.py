@@ -1,4 +1,4 @@
-"""The clients over a real log: appending, events in pages, states as of instants and positions, opening and closing."""
+"""The clients over a log in PostgreSQL and in memory: appending, reading events, as-of states, opening and closing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from holonstream.client import (
 from holonstream.client.asynchronous import LOG_CALLS, PAGE
 from holonstream.producers.errors import WrongExpectedVersion
 from holonstream.producers.log.schema import apply_schema
-from holonstream.producers.log.store import PostgresEventStore
+from holonstream.producers.log.store import EventStore, PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import CannotApply, InvalidEvent, InvalidToken
 from holonstream.schemas.event import parse_events
@@ -47,17 +47,27 @@ def empty_graph() -> MemoryGraphStore:
     return MemoryGraphStore(MemoryEventStore(CATALOGUE), CATALOGUE)
 
 
+@pytest.fixture(params=["memory", "postgres"])
+def log(request: pytest.FixtureRequest) -> Iterator[EventStore]:
+    """An empty log: what a client promises, it promises over either."""
+    if request.param == "memory":
+        yield MemoryEventStore(CATALOGUE)
+        return
+    dsn = request.getfixturevalue("postgres_dsn")
+    apply_schema(dsn, CATALOGUE)
+    with PostgresEventStore(dsn, CATALOGUE) as opened:
+        yield opened
+
+
 @asynccontextmanager
-async def over(dsn: str) -> AsyncIterator[Client]:
+async def over(log: EventStore) -> AsyncIterator[Client]:
     """A client over the log, and a graph that stays empty."""
-    with PostgresEventStore(dsn, CATALOGUE) as log:
-        yield Client(empty_graph(), log, CATALOGUE, deadline=0)
+    yield Client(empty_graph(), log, CATALOGUE, deadline=0)
 
 
 @pytest.fixture
-def client(postgres_dsn: str) -> Iterator[SyncClient]:
-    apply_schema(postgres_dsn, CATALOGUE)
-    with SyncClient.over(over(postgres_dsn)) as opened:
+def client(log: EventStore) -> Iterator[SyncClient]:
+    with SyncClient.over(over(log)) as opened:
         yield opened
 
 
@@ -257,11 +267,11 @@ def test_events_come_in_pages_without_a_gap(client: SyncClient) -> None:
     assert next(client.get_events()).id == wanted[0]  # and the rest is given up
 
 
-def test_the_asynchronous_client_streams_events_and_answers_many_tasks(client: SyncClient, postgres_dsn: str) -> None:
+def test_the_asynchronous_client_streams_events_and_answers_many_tasks(client: SyncClient, log: EventStore) -> None:
     places = client.append([hired(), *(promoted(f"O-{n}", "2025-01-01") for n in range(2, 10))])
 
     async def ask() -> None:
-        async with over(postgres_dsn) as asking:
+        async with over(log) as asking:
             assert [event.id async for event in asking.get_events()] == [place.id for place in places]
             holons = await asyncio.gather(*(asking.get_holon("ada", at=p.position) for p in places * 10))
             assert [holon and holon.version for holon in holons] == [p.version for p in places * 10]
@@ -279,9 +289,8 @@ def test_threads_may_share_a_blocking_client(client: SyncClient) -> None:
     assert sorted(h.id for h in holons if h) == sorted(f"p-{n}" for n in range(40))
 
 
-def test_a_closed_client_says_so_and_its_thread_is_gone(postgres_dsn: str) -> None:
-    apply_schema(postgres_dsn, CATALOGUE)
-    with SyncClient.over(over(postgres_dsn)) as client:
+def test_a_closed_client_says_so_and_its_thread_is_gone(log: EventStore) -> None:
+    with SyncClient.over(over(log)) as client:
         client.append([person(f"p-{n}") for n in range(2 * PAGE)])
         unread = client.get_events()
         next(unread)
@@ -308,9 +317,8 @@ class Stuck(MemoryGraphStore):
 
 
 @asynccontextmanager
-async def stuck(graph: Stuck, dsn: str) -> AsyncIterator[Client]:
-    with PostgresEventStore(dsn, CATALOGUE) as log:
-        yield Client(graph, log, CATALOGUE)
+async def stuck(graph: Stuck) -> AsyncIterator[Client]:
+    yield Client(graph, MemoryEventStore(CATALOGUE), CATALOGUE)
 
 
 @pytest.fixture
@@ -322,14 +330,14 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_cancels_the_call_that_it_meets(postgres_dsn: str) -> None:
+def test_an_interrupt_cancels_the_call_that_it_meets() -> None:
     graph, caller = Stuck(), threading.get_ident()
 
     def interrupt() -> None:
         assert graph.asked.wait(30)
         signal.pthread_kill(caller, signal.SIGINT)
 
-    with SyncClient.over(stuck(graph, postgres_dsn)) as client, ThreadPoolExecutor(1) as threads:
+    with SyncClient.over(stuck(graph)) as client, ThreadPoolExecutor(1) as threads:
         interrupted = threads.submit(interrupt)
         with pytest.raises(KeyboardInterrupt):
             client.get_holon("ada")
@@ -337,10 +345,10 @@ def test_an_interrupt_cancels_the_call_that_it_meets(postgres_dsn: str) -> None:
         assert graph.cancelled.wait(30)
 
 
-def test_a_call_under_way_ends_when_another_thread_closes_the_client(postgres_dsn: str) -> None:
+def test_a_call_under_way_ends_when_another_thread_closes_the_client() -> None:
     graph = Stuck()
     with ThreadPoolExecutor(1) as threads:
-        with SyncClient.over(stuck(graph, postgres_dsn)) as client:
+        with SyncClient.over(stuck(graph)) as client:
             call = threads.submit(client.get_holon, "ada")
             assert graph.asked.wait(30)
         with pytest.raises(ClientClosed, match="another thread"):

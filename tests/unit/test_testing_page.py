@@ -12,6 +12,12 @@ import pytest
 from holonstream.schemas.tooling.skeleton import skeleton
 from tests.support.markdown import blocks
 
+WITHOUT_EXTRAS = """
+import sys
+
+EXTRAS = "aiokafka click confluent_kafka cramjam faust jsonschema mode neo4j prometheus_client redis rich structlog"
+sys.modules.update(dict.fromkeys(EXTRAS.split()))  # to import one of them is now an error
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
@@ -24,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, code: int = 0) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+def run(folder: Path, *arguments: str, code: int = 0, **variables: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | variables
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -34,6 +40,12 @@ def run(folder: Path, *arguments: str, code: int = 0) -> str:
 def test_the_unit_tests_pass(folder: Path) -> None:
     (folder / "conftest.py").unlink()
     assert "2 passed" in run(folder, "-m", "pytest", "test_shop.py")
+
+
+def test_the_plain_installation_is_enough(folder: Path) -> None:
+    (folder / "conftest.py").unlink()
+    (folder / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
+    assert "2 passed" in run(folder, "-m", "pytest", "test_shop.py", PYTHONPATH=str(folder))
 
 
 def test_a_catalogue_beside_the_tests_is_used(folder: Path) -> None:

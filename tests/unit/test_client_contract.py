@@ -8,20 +8,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
 from holonstream.client import Client, SyncClient
-from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.event import Event
 from holonstream.schemas.state import State
 from holonstream.sinks.store import SemanticGraphStore
-from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, log_of, memory_graph
-
-NOBODY = "postgresql://postgres@127.0.0.1:9/none"  # the contract never asks the log
+from holonstream.testing import MemoryGraphStore
+from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, RecordedLog, log_of
 
 
 @asynccontextmanager
 async def client_of(*events: Event) -> AsyncIterator[Client]:
-    recorded = log_of(*events)
-    with PostgresEventStore(NOBODY, CATALOGUE) as log:
-        yield Client(memory_graph(recorded), log, CATALOGUE)
+    log = RecordedLog(log_of(*events))
+    yield Client(MemoryGraphStore(log, CATALOGUE), log, CATALOGUE)
 
 
 class FromALoop:
