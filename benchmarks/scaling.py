@@ -44,7 +44,7 @@ BATCH = 500  # events of one append
 AHEAD = 10_000  # events that the load is ahead of the graph at most
 RUN = 2_000  # events of a write at most: a rate is taken over many writes
 WARM_UP = 15_000  # events beyond the holons, for the servers to compile their hot paths
-SETTLE = 6_000  # events after a rebalance, for the workers to know the states of their new partitions
+CATCH_UP = 6_000  # events after a rebalance, for the workers to know the states of their new partitions
 WINDOW = 12.0  # seconds that a rate is taken over
 DEADLINE = 60.0  # seconds for a group to share out its partitions, or to catch up
 
@@ -114,7 +114,7 @@ class Pipeline:
     def phase(self, topic: TopicStatus, workers: dict[str, int]) -> Phase:
         """Wait until the groups are as they should be, and look how much they do."""
         groups = {name: self.shared_out(name, count) for name, count in workers.items()}
-        _reach(self, topic, self.handled(topic, "graph") + SETTLE, "graph")
+        _reach(self, topic, self.handled(topic, "graph") + CATCH_UP, "graph")
         began, before = monotonic(), {name: self.handled(topic, name) for name in workers}
         _pause.wait(WINDOW)
         after, seconds = {name: self.handled(topic, name) for name in workers}, monotonic() - began

@@ -34,7 +34,7 @@ from tests.chaos.topic import TopicObserver, digest
 from tests.chaos.violations import Violations
 from tests.chaos.world import PARTITIONS, World
 
-SETTLE = 15.0  # seconds until groups have committed the transaction markers behind the last event
+LAST_MARKERS = 15.0  # seconds until groups have committed the transaction markers behind the last event
 LOG = """
 SELECT id::text, stream, version, position, holonstream.cloud_event_v2(e) FROM holonstream.events e ORDER BY position
 """
@@ -182,7 +182,7 @@ def check_offsets(world: World, log: Log, topic: TopicObserver, violations: Viol
     settings = world.settings
     with TopicStatus(client(settings), settings.topic) as status:
         ends = status.ends()
-        until = monotonic() + SETTLE
+        until = monotonic() + LAST_MARKERS
         while True:
             groups = {name: status.group(settings.group(name), ends) for name in GROUPS}
             if not any(group.lag for group in groups.values()) or monotonic() > until:

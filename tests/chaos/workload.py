@@ -91,7 +91,7 @@ class Workload:
 
     def _measure(self) -> Envelope:
         name = f"measured-{self._dice.randrange(MEASURES)}"
-        if self._dice.random() < 0.05:  # lists grow until the holon is made anew
+        if self._dice.random() < 0.05:  # lists grow until the holon is created again
             return self._remeasure(name)
         return self._envelope("MeasureEmitted", name, self._any_holon(), value=self._dice.random(), measureId="m")
 

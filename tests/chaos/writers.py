@@ -1,7 +1,7 @@
 """Concurrent writers: transactions of every awkward kind, through append_events, each writer in its own session.
 
 What a writer learns goes into the ledger: committed, rolled back, or (the connection broke during the commit) unknown.
-An unknown outcome is mostly settled as a careful service would: the same events again, with the same ids.
+An unknown outcome is mostly resolved as a careful service would: the same events again, with the same ids.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Writer:
         return [event["id"] for event in self._events if self._ledger.place(event["id"]) is None]
 
     def _unknown(self) -> None:
-        """The commit was not answered: nobody knows. Try to settle it by the same events again, once."""
+        """The commit was not answered: nobody knows. Try to resolve it by the same events again, once."""
         self._ledger.lose(self._ids())
         self._disconnect()
         if self._dice.random() < 0.3:
@@ -122,7 +122,7 @@ class Writer:
         events = list({event["id"]: event for event in self._events}.values())
         with psycopg.connect(self._dsn, autocommit=True, options=OPTIONS, connect_timeout=5) as again:
             rows = [Acknowledged.of(row) for row in append(again, events)]
-        self._ledger.commit("settled", events, rows)
+        self._ledger.commit("resolved", events, rows)
 
     # --- kinds of transactions ---------------------------------------------------------------------------------------
 

@@ -288,7 +288,7 @@ async def test_watermarks_of_an_earlier_version_are_deleted_and_fills_wait_for_t
 ) -> None:
     old = f"{NAMESPACE}:fence:0"
     async with opened(server, grace_period=3600) as (sink, redis):
-        await redis.hset(old, mapping={"floor": position_text(1), "settled": "0"})
+        await redis.hset(old, mapping={"floor": position_text(1)})
         assert await fill(redis, "p-1", 3, 4) == b"no_floor"
         await sink.assign(TOPIC, 0, 7)
         assert not await redis.exists(old), "readers of the earlier version would trust it"

@@ -1,4 +1,4 @@
-"""TLS and passwords, on servers that insist on both, as the settings describe them."""
+"""TLS and passwords, on servers that require both, as the settings describe them."""
 
 from __future__ import annotations
 

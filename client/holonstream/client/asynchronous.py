@@ -177,7 +177,7 @@ class Client(SemanticGraphStore):
         after: int = 0,
         limit: int | None = None,
     ) -> AsyncIterator[RecordedEvent]:
-        """Events that satisfy every filter given, in log order, as far as the log is settled.
+        """Events that satisfy every filter given, in log order, as far as the log is gap-free.
 
         Of one of the types; occurred from `start_time` to `end_time` (inclusive); by the actor; about any of the
         subjects; beyond the position `after`. Read in pages, so that neither memory nor a connection is held meanwhile.

@@ -3,7 +3,7 @@
 - An instant (ISO-8601 text) asks what was so *then, by all that is known now*: events that occurred later have no part,
   late entries have, and a validityWindow is held against the asked instant.
 - A position asks what was known *when the log had come so far*: the state that the graph held at that position. It is
-  final as soon as the log is settled up to there.
+  final as soon as the log is gap-free up to there.
 
 ``version`` and ``position`` of the state are those of the last event that has a part.
 """

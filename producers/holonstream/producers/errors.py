@@ -66,7 +66,7 @@ class ProducerFenced(HolonstreamError):
 
 
 class TopicBehind(HolonstreamError):
-    """The topic holds less than the relay has published: it was emptied or made anew."""
+    """The topic holds less than the relay has published: it was emptied, or deleted and made again."""
 
 
 class LogBehind(HolonstreamError):

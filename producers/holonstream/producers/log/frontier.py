@@ -1,4 +1,4 @@
-"""The frontier: how far the log is settled.
+"""The frontier: how far the log is gap-free.
 
 Transactions commit in another order than they draw positions, so that the highest position seen says nothing about
 those below it. Up to the frontier every position is committed and visible, or will never be used. Whoever appends
@@ -21,7 +21,7 @@ from holonstream.producers.log.postgres import driver_errors, query
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """`head` is the last position drawn, `frontier` the last one settled."""
+    """`head` is the last position drawn, `frontier` the gap-free position."""
 
     head: int
     frontier: int

@@ -2,7 +2,7 @@
 
 Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset
 *is* the log position. Records and offset are committed together or not at all. Who deletes the topic deletes that
-offset, so the same is committed for partition 0 of a second topic, the `witness`: it tells a topic that was made anew
+offset, so the same is committed for partition 0 of a second topic, the `witness`: it tells a topic that was made again
 from one that nobody has published to. `open` fences whoever used the
 transactional id before: that publisher's transaction is aborted, and every later call of it raises ProducerFenced.
 """

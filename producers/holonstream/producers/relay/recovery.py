@@ -31,8 +31,8 @@ def find_position(
 ) -> int:
     """The position up to which everything is on the topic; the publisher must be open.
 
-    `trust_topic` takes the topic's word where it holds less than was committed, for a topic made anew on purpose.
-    Raises TopicBehind, LogBehind, NotInitialised, LogUnavailable, KafkaUnavailable.
+    `trust_topic` starts from the topic's end although it holds less than was committed: for a topic made again on
+    purpose. Raises TopicBehind, LogBehind, NotInitialised, LogUnavailable, KafkaUnavailable.
     """
     committed = publisher.committed_position()
     last = last_event(publisher.consumer, topic)
@@ -42,7 +42,7 @@ def find_position(
     if committed is not None and reached < committed and not trust_topic:
         raise TopicBehind(
             f"Topic {topic} ends at position {reached}, but {committed} was published: the topic was emptied or made "
-            "anew. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and rebuild the "
+            "again. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and rebuild the "
             "views with `holonstream replay`: their places in the old topic mean nothing in this one"
         )
     if committed != reached and (committed is not None or last is not None):
@@ -58,6 +58,6 @@ def _check_log_has(connection: psycopg.Connection[Any], last: RecordedEvent, top
         raise LogBehind(
             f"Topic {topic} ends with event {last.id} at position {last.position}, where the log has {found} "
             f"(its head: {read_frontier(connection).head}): the database was restored from a backup or is another one. "
-            "Delete the topic, make it anew with `holonstream init`, rebuild the views with `holonstream replay`, and "
+            "Delete the topic, make it again with `holonstream init`, rebuild the views with `holonstream replay`, and "
             "start once with `holonstream relay --trust-topic`"
         )

@@ -22,8 +22,8 @@ position are both there. There is nothing in between. A leader that has lost its
 it about to commit, then either it commits before the next leader's `init_transactions`, whose recovery sees that, or it
 is fenced.
 
-Every failure, of PostgreSQL or Kafka, is met in one way: drop both connections, wait a little, begin anew. Only what
-must be put right by hand (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
+Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
+what must be put right by hand (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
 """
 
 from __future__ import annotations

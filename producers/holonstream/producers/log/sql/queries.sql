@@ -11,7 +11,7 @@ SELECT id, stream, version, position FROM holonstream.append_events(
 SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
 
 -- get_events --
--- Events by any of the filters, in log order. Planned anew for each set of filters.
+-- Events by any of the filters, in log order. Planned again for each set of filters.
 SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(until)s
   AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
