@@ -25,7 +25,9 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
     kafka_user: Annotated[str | None, Meta(description="User for SASL/SCRAM-SHA-512; none means no login.")] = None
     kafka_password: Annotated[Secret | None, Meta(description="Password for SASL/SCRAM-SHA-512.")] = None
     partitions: Annotated[int, Meta(ge=1, description="Partitions of the event topic, when `init` makes it.")] = 12
-    replication: Annotated[int, Meta(ge=1, description="Replicas of the topics, when `init` makes them.")] = 1
+    replication: Annotated[
+        int, Meta(ge=1, description="Replicas of the topics: `init` makes them so, and refuses fewer.")
+    ] = 1
     group_suffix: Annotated[
         str,
         Meta(

@@ -1,23 +1,43 @@
-"""The topics, as `init` makes them."""
+"""The topics: how `init` makes them, and what the topic of events must be like to keep every event.
+
+A topic that somebody else made has the brokers' defaults. These may delete old events, keep only the last one of each
+stream, or lose what was acknowledged. Every view is built from the topic, so `init` refuses such a topic.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, TopicDescription
 
-from holonstream.ops.kafka import TIMEOUT, answered, client
+from holonstream.ops.kafka import TIMEOUT, answer, answered, client
 from holonstream.ops.settings import Settings
+from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
 
 
-def make_topics(settings: Settings) -> int:
-    """Make the topics that are missing; returns how many partitions the topic of events has.
+class UnsafeTopic(HolonstreamError):
+    """The topic of events is set up so that it may lose events."""
 
-    Raises KafkaUnavailable.
+
+@dataclass(frozen=True, slots=True)
+class EventTopic:
+    """The topic of events, as the brokers have it."""
+
+    id: str
+    """given by Kafka; a topic that was deleted and made again has another one"""
+    partitions: int
+
+
+def make_topics(settings: Settings) -> EventTopic:
+    """Make the topics that are missing, and check the topic of events.
+
+    Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable.
     """
     admin = AdminClient(client(settings))
     wanted = [
@@ -26,7 +46,13 @@ def make_topics(settings: Settings) -> int:
             settings.partitions,
             settings.replication,
             # every view can be replayed from offset zero
-            config={"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER},
+            config={
+                "cleanup.policy": "delete",
+                "retention.ms": FOR_EVER,
+                "retention.bytes": FOR_EVER,
+                "min.insync.replicas": str(_in_sync(settings)),
+                "unclean.leader.election.enable": "false",
+            },
         ),
         NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
     ]
@@ -37,16 +63,64 @@ def make_topics(settings: Settings) -> int:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        return _partitions(admin, settings.topic)
+        described = _description(admin, settings.topic)
+        _check(described, _config(admin, settings.topic), settings)
+    return EventTopic(str(described.topic_id), len(described.partitions))
 
 
-def _partitions(admin: AdminClient, topic: str) -> int:
-    """How many partitions a topic has; a broker shows none for a moment after it has made them."""
+def _in_sync(settings: Settings) -> int:
+    """Replicas that must have a record before it counts as written: all but one, so that one may be away."""
+    return max(1, settings.replication - 1)
+
+
+def _check(topic: TopicDescription, config: Mapping[str, str], settings: Settings) -> None:
+    """Raises UnsafeTopic when the topic may lose events."""
+    wrong: list[str] = []
+    changes: list[str] = []
+
+    def refuse(name: str, why: str, instead: str) -> None:
+        wrong.append(f"{name}={config[name]} ({why})")
+        changes.append(f"{name}={instead}")
+
+    for name in ("retention.ms", "retention.bytes"):
+        if config[name] != FOR_EVER:
+            refuse(name, "old events are deleted", FOR_EVER)
+    if "compact" in config["cleanup.policy"]:
+        refuse("cleanup.policy", "only the last event of a stream is kept", "delete")
+    if config["unclean.leader.election.enable"] == "true":
+        refuse("unclean.leader.election.enable", "a leader that lacks acknowledged events may be elected", "false")
+    if int(config["min.insync.replicas"]) < _in_sync(settings):
+        refuse("min.insync.replicas", "one broker can lose what was acknowledged", str(_in_sync(settings)))
+    advice = [f"kafka-configs.sh --alter --topic {settings.topic} --add-config {','.join(changes)}"] if changes else []
+    replicas = min(len(partition.replicas) for partition in topic.partitions)
+    if replicas < settings.replication:
+        wrong.append(f"replicas={replicas} (HOLONSTREAM_REPLICATION asks for {settings.replication})")
+        advice.append("kafka-reassign-partitions.sh, to add replicas")
+    if wrong:
+        raise UnsafeTopic(
+            f"Topic {settings.topic} may lose events: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
+            "Then run `holonstream init` again"
+        )
+
+
+def _config(admin: AdminClient, topic: str) -> dict[str, str]:
+    """The topic's settings, those that it has from the brokers included. Raises KafkaException."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    asked = answer(lambda: admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT))
+    return {name: str(entry.value) for name, entry in asked.items()}
+
+
+def _description(admin: AdminClient, topic: str) -> TopicDescription:
+    """A topic and its partitions; a broker does not show them for a moment after it has made them."""
     until = monotonic() + TIMEOUT
     pause = Event()
     while monotonic() < until:
-        found = admin.list_topics(topic, timeout=TIMEOUT).topics.get(topic)
-        if found is not None and found.error is None and found.partitions:
-            return len(found.partitions)
+        try:
+            found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)[topic].result(TIMEOUT)
+            if found.partitions and all(partition.replicas for partition in found.partitions):
+                return found
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
         pause.wait(0.1)
     raise TimeoutError(f"topic {topic} has no partitions after {TIMEOUT:g} s")

@@ -17,6 +17,9 @@ def init(settings: Settings) -> None:
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
     repeated: run it again after an upgrade, when event types were added, and when the log's rows were brought from
     another server (it raises a position sequence that is behind its log).
+
+    A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
+    refused, with the settings that are wrong.
     """
     initialise(settings)
 
@@ -33,7 +36,7 @@ def initialise(settings: Settings) -> None:
     click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
     if (position := repair_sequence(settings.log_dsn)) is not None:
         click.echo(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
-    partitions = make_topics(settings)
-    click.echo(f"kafka: {settings.topic} with {partitions} partitions, {settings.dead_letter_topic}", err=True)
-    asyncio.run(wiring.initialise_graph(settings, known, partitions))
+    topic = make_topics(settings)
+    click.echo(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
+    asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
     click.echo("graph: constraints and checkpoints", err=True)

@@ -1,0 +1,71 @@
+"""`holonstream init` and the topic of events on a real broker: what may lose events is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from holonstream.ops.settings import Settings
+from holonstream.ops.topics import UnsafeTopic, make_topics
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def settings(kafka_bootstrap: str, topic_prefix: str) -> Settings:
+    return Settings(kafka_bootstrap=kafka_bootstrap, namespace=topic_prefix.rstrip("."), partitions=3)
+
+
+def alter(settings: Settings, name: str, value: str) -> None:
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result(30)
+
+    def seen() -> bool:
+        asked = ConfigResource(ResourceType.TOPIC, settings.topic)
+        return str(admin.describe_configs([asked])[asked].result(30)[name].value) == value
+
+    wait_until(seen, f"the broker shows {name}={value}")
+
+
+def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -> None:
+    made = make_topics(settings)
+    assert made.partitions == 3
+    assert len(made.id) == 22
+    assert make_topics(settings) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("retention.ms", "604800000", "-1"),
+        ("retention.bytes", "1073741824", "-1"),
+        ("cleanup.policy", "compact", "delete"),
+        ("cleanup.policy", "compact,delete", "delete"),
+        ("unclean.leader.election.enable", "true", "false"),
+    ],
+)
+def test_a_topic_that_may_lose_events_is_refused_by_the_settings_name(
+    settings: Settings, name: str, value: str, cure: str
+) -> None:
+    make_topics(settings)
+    alter(settings, name, value)
+    with pytest.raises(UnsafeTopic) as refused:
+        make_topics(settings)
+    assert f"{name}={value}" in str(refused.value)
+    assert f"--add-config {name}={cure}." in str(refused.value)
+    alter(settings, name, cure)
+    make_topics(settings)
+
+
+def test_fewer_replicas_than_asked_for_are_refused_with_all_else_that_is_wrong(
+    settings: Settings, kafka_bootstrap: str
+) -> None:
+    make_topics(settings)
+    alter(settings, "retention.ms", "1000000")
+    asked = Settings(kafka_bootstrap=kafka_bootstrap, namespace=settings.namespace, replication=3)
+    with pytest.raises(UnsafeTopic) as refused:
+        make_topics(asked)
+    for wrong in ("retention.ms=1000000", "min.insync.replicas=1", "replicas=1 (HOLONSTREAM_REPLICATION asks for 3)"):
+        assert wrong in str(refused.value)
+    assert "--add-config retention.ms=-1,min.insync.replicas=2;" in str(refused.value)
