@@ -23,6 +23,7 @@ from holonstream.client.blocking import ClientClosed, SyncClient
 from holonstream.client.settings import ClientSettings, InvalidSettings
 from holonstream.client.transaction import append_in, append_in_async
 from holonstream.producers.errors import (
+    AppendOnly,
     EventIdConflict,
     EventTooLarge,
     LogUnavailable,
@@ -60,6 +61,7 @@ from holonstream.sinks.store import (
 )
 
 __all__ = [
+    "AppendOnly",
     "Appended",
     "BadData",
     "CannotApply",

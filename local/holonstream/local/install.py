@@ -52,6 +52,11 @@ def postgres_bin() -> Path | None:
     return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
+def pgbouncer_program() -> str | None:
+    """The program of pgbouncer, which Debian keeps off an ordinary user's PATH."""
+    return shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+
+
 def _java_is_present() -> bool:
     # javac, not just java: Neo4jServer.java is started from its source.
     if shutil.which("javac") is None or shutil.which("java") is None:
@@ -75,6 +80,7 @@ JAVA = Program("Java 17 (JDK)", _java_is_present, _java_package)
 MAVEN = Program("Maven", lambda: shutil.which("mvn") is not None, lambda: "maven")
 POSTGRES = Program("PostgreSQL", lambda: postgres_bin() is not None, lambda: "postgresql")
 REDIS = Program("Redis", lambda: shutil.which("redis-server") is not None, lambda: "redis-server")
+PGBOUNCER = Program("pgbouncer", lambda: pgbouncer_program() is not None, lambda: "pgbouncer")
 
 # for programs in the languages of services
 NODE = Program("Node", lambda: shutil.which("node") is not None, lambda: "nodejs")

@@ -131,7 +131,13 @@ class PostgresEventStore:
                 connect(self._dsn, APPLICATION_NAME).close()
                 self._pool = ConnectionPool(
                     self._dsn,
-                    kwargs={"autocommit": True, "application_name": APPLICATION_NAME, **SESSION},
+                    # nothing prepared: pgbouncer gives each transaction another connection to the server
+                    kwargs={
+                        "autocommit": True,
+                        "prepare_threshold": None,
+                        "application_name": APPLICATION_NAME,
+                        **SESSION,
+                    },
                     min_size=0,
                     max_size=self._max_connections,
                     timeout=self._timeout,
