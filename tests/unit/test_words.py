@@ -48,3 +48,13 @@ def test_replaced_words_are_gone() -> None:
             if word := GONE.search(line) or fence:
                 found.append(f"{name}:{number}: {word[0]}")
     assert not found, "see docs/glossary.md:\n" + "\n".join(found)
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for folder in FOLDERS[:8]:
+        for file in (ROOT / folder).rglob("*.py"):
+            if file.name != "events.py":  # one class for each event type, in a namespace of their own
+                for name in re.findall(r"^class (\w+)", file.read_text(), re.MULTILINE):
+                    places.setdefault(name, []).append(file.name)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -105,7 +105,7 @@ class RedriveResult:
     """where it is parked now, None when it is not"""
 
 
-class _EpochRaised(Exception):
+class _OtherCommand(Exception):
     """Another operator's command has redriven or repaired the partition meanwhile."""
 
 
@@ -227,7 +227,7 @@ class Redriver:
         while True:
             try:
                 return await retry_deadlock(attempt, Deadlock)
-            except _EpochRaised:
+            except _OtherCommand:
                 log.info("redrive.epoch_raised", partition=partition)
 
     async def _attempt(
@@ -257,7 +257,7 @@ class Redriver:
             async with self._connection.transaction() as transaction:
                 epoch_found, position = await raise_epoch(transaction, self._topic, partition, epoch)
                 if epoch_found != epoch:
-                    raise _EpochRaised
+                    raise _OtherCommand
                 for fold in pending:
                     fold.go_on(position)
                 await self._write(transaction, pending, decision)
