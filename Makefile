@@ -40,7 +40,7 @@ test-real: setup ## Acceptance tests on the congress files: DATA=folder
 	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }
 	@$(PYTEST) tests/real --congress $(DATA)
 
-test-languages: setup ## Tests with programs in Node, Go and Java, which must be installed
+test-languages: setup ## Tests with programs in Node, Go and Java, which it installs where they are missing
 	@$(PYTEST) tests/languages
 
 chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
