@@ -1,4 +1,4 @@
-"""What makes a question shorter to write."""
+"""Helpers for queries: a filter for a date, and one token from several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from holonstream.sinks.store import RelationshipFilter
 
 
 def as_of(at: str) -> RelationshipFilter:
-    """The relationships that held at an instant, ended since or not; both ends of a relationship's time belong to it.
+    """A filter: the relationships that held at an instant, whether they have ended since or not.
+
+    The first and the last instant of a relationship count.
 
     Raises InvalidEvent when `at` is no instant.
 

@@ -127,10 +127,9 @@ class Client(SemanticGraphStore):
     ) -> Holon | None:
         """The holon, of any status; None when there is none.
 
-        With `at` it is the state as of an instant (all events that occurred up to and at it, in log order, and their
-        validityWindows held against it) or as of a log position (what was known then), folded from the log at a cost
-        that grows with the events of the holon. The log has every token's write, so that `at_least` then changes
-        nothing.
+        With `at` it is the state as of an instant or of a log position (`client.history` says which events count). That
+        is folded from the log, at a cost that grows with the events of the holon, and `at_least` changes nothing: the
+        log is never behind a token.
 
         Raises NotYetVisible, InvalidToken, GraphUnavailable; with `at` InvalidEvent when it is no instant, CannotApply
         when an event of the holon does not fit, LogUnavailable.
@@ -158,7 +157,7 @@ class Client(SemanticGraphStore):
         return await self._in_thread(lambda: modifications_at(self._log, self._catalogue, stream, at))
 
     async def get_relationship_modifications(self, relationship_id: str, *, at: At | None = None) -> tuple[str, ...]:
-        """The same of a relationship."""
+        """The ids of the events that reached the relationship; as `get_holon_modifications`."""
         stream = stream_of(RELATIONSHIP, relationship_id)
         return await self._in_thread(lambda: modifications_at(self._log, self._catalogue, stream, at))
 

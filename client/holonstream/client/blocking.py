@@ -1,4 +1,4 @@
-"""The client that blocks: every method of `Client`, run on an event loop in a thread of its own."""
+"""The client that blocks: every method of `Client`, on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ClientClosed", "SyncClient"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CHUNK = 500  # items of an iterator that one visit to the loop's thread fetches
+CHUNK = 500  # items of an iterator that one call on the loop's thread fetches
 
 
 def _blocking(

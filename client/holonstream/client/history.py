@@ -1,11 +1,11 @@
 """States as of an instant or of a log position: the fold of one stream, read from the log.
 
-- An instant (ISO-8601 text) asks what was so *then, by all that is known now*: events that occurred later have no part,
-  late entries have, and a validityWindow is held against the asked instant.
-- A position asks what was known *when the log had come so far*: the state that the graph held at that position. It is
-  final as soon as the log is gap-free up to there.
+- As of an instant (ISO-8601 text): the state *then, by all that is known now*. Events that occurred up to the instant
+  count, also those that were recorded later; a validityWindow is compared with the instant.
+- As of a position: the state *as it was known then*, which the graph had at that position. It is final once the log is
+  gap-free up to there.
 
-``version`` and ``position`` of the state are those of the last event that has a part.
+``version`` and ``position`` of the state are those of the last event that counts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _moment(at: At | None) -> str | None:
 
 @contextmanager
 def _events(log: EventStore, stream: str, at: At | None) -> Iterator[Iterator[RecordedEvent]]:
-    """The events of the stream that have a part."""
+    """The events of the stream that count."""
     moment = None if not isinstance(at, str) else instant.parse(at)
     events = log.read_stream(stream)
     try:
