@@ -31,10 +31,11 @@ from holonstream.client import connections
 from holonstream.client.settings import PREFIX
 from holonstream.demo.writers import Ledger
 from holonstream.ops.commands.init import initialise
-from holonstream.ops.kafka import answered, client, describe
+from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
+from holonstream.producers.kafka import describe, driver_errors
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant, wire
 from holonstream.schemas.event import Event
@@ -99,7 +100,7 @@ class Pipeline:
         until = monotonic() + DEADLINE
         while monotonic() < until:
             self.processes.check()
-            with answered():
+            with driver_errors("reading the members of a group"):
                 found = describe(self._admin, self.settings.group(name))
             members = {
                 member.member_id: tuple(sorted(tp.partition for tp in member.assignment.topic_partitions))

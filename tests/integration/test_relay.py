@@ -79,9 +79,7 @@ class Place:
     def publisher(self) -> Publisher:
         """One that has fenced those before."""
         name = f"{self.namespace}-relay"
-        made = Publisher(
-            self.bootstrap, self.topic, self.witness, group=name, transactional_id=name, compression="lz4", config={}
-        )
+        made = Publisher(self.bootstrap, self.topic, self.witness, group=name, compression="lz4", config={})
         made.open()
         return made
 

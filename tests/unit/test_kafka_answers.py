@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from holonstream.ops.kafka import PASSING, answer, answered
 from holonstream.producers.errors import KafkaUnavailable
+from holonstream.producers.kafka import PASSING, answer, driver_errors
 
 
 class Brokers:
@@ -41,6 +41,6 @@ def test_an_error_that_stays_is_raised_at_once(code: int) -> None:
 
 def test_an_error_that_does_not_pass_in_time_says_that_kafka_does_not_answer() -> None:
     brokers = Brokers([KafkaError.NOT_COORDINATOR] * 1000)
-    with pytest.raises(KafkaUnavailable, match="NOT_COORDINATOR"), answered():
+    with pytest.raises(KafkaUnavailable, match="NOT_COORDINATOR"), driver_errors("asking"):
         answer(brokers.ask, timeout=0.3)
     assert 1 < brokers.questions < 10

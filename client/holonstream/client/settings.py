@@ -20,6 +20,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.names import events_topic
 
 PREFIX = "HOLONSTREAM_"
 BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # besides true, false, 1 and 0
@@ -187,7 +188,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def topic(self) -> str:
         """The topic of events."""
-        return f"{self.namespace}.events"
+        return events_topic(self.namespace)
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

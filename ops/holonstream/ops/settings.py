@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from holonstream.client.settings import ClientSettings, Secret, check_file
+from holonstream.schemas import names
 
 
 class Settings(ClientSettings, frozen=True, kw_only=True):
@@ -80,8 +81,8 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
     @property
     def dead_letter_topic(self) -> str:
         """The topic of records that could not be applied."""
-        return f"{self.namespace}.dead-letters"
+        return names.dead_letter_topic(self.namespace)
 
     def group(self, name: str) -> str:
         """The consumer group of ``graph``, ``cache`` or ``relay``."""
-        return f"{self.namespace}-{name}" + (self.group_suffix if name != "relay" else "")
+        return names.consumer_group(self.namespace, name) + (self.group_suffix if name != "relay" else "")

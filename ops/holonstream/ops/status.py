@@ -15,14 +15,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from holonstream.ops.kafka import TIMEOUT, answer, answered, describe
+from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors
 from holonstream.schemas import instant
-from holonstream.schemas.errors import HolonstreamError, InvalidEvent
+from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.wire import decode_position
-
-
-class NoTopic(HolonstreamError):
-    """The topic of events is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +97,33 @@ class TopicStatus:
         return self._members[group]
 
     def ends(self) -> dict[int, int]:
-        """The last stable offset of each partition. Raises NoTopic, KafkaUnavailable."""
-        with answered():
-            topics = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics
-            partitions = sorted(topics[self._topic].partitions) if self._topic in topics else []
-            if not partitions:
-                raise NoTopic(f"No topic {self._topic}: holonstream init makes it")
-            return answer(lambda: self._ends(partitions))
+        """The last stable offset of each partition. Raises NotInitialised, NotPermitted, KafkaUnavailable."""
+        with driver_errors(f"reading the end of topic {self._topic}"):
+            return answer(self._ends)
 
-    def _ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in partitions}
+    def _ends(self) -> dict[int, int]:
+        found = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in sorted(found.partitions)}
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
         )
         return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
 
     def relayed(self, group: str) -> int:
-        """The log position that the relay's group has committed. Raises KafkaUnavailable."""
+        """The log position that the relay's group has committed. Raises KafkaUnavailable, NotPermitted."""
         return self.group(group, {0: 0}, seconds=False).partitions[0].offset
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
 
-        Raises KafkaUnavailable.
+        Raises KafkaUnavailable, NotPermitted.
         """
-        with answered():
+        with driver_errors(f"reading the offsets of group {name} on {self._topic}"):
             partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
-            committed = answer(lambda: self._committed(name, partitions))
             described = describe(self._admin, name)
+            committed = answer(lambda: self._committed(name, partitions))
             state, members = (described.state.name, len(described.members)) if described else ("UNKNOWN", 0)
         lags = []
         for tp in committed:

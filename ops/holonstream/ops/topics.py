@@ -14,8 +14,9 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, TopicDescription
 
-from holonstream.ops.kafka import TIMEOUT, answer, answered, client
+from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
+from holonstream.producers.kafka import TIMEOUT, answer, driver_errors
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
@@ -37,7 +38,7 @@ class EventTopic:
 def make_topics(settings: Settings) -> EventTopic:
     """Make the topics that are missing, and check the topic of events.
 
-    Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable.
+    Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable, NotPermitted.
     """
     admin = AdminClient(client(settings))
     wanted = [
@@ -56,7 +57,7 @@ def make_topics(settings: Settings) -> EventTopic:
         ),
         NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
     ]
-    with answered():
+    with driver_errors(f"making {settings.topic} and {settings.dead_letter_topic}"):
         for future in admin.create_topics(wanted, request_timeout=TIMEOUT).values():
             try:
                 future.result(TIMEOUT)

@@ -30,7 +30,7 @@ class KafkaUnavailable(Unavailable):
 
 
 class NotPermitted(HolonstreamError):
-    """The database role lacks a privilege."""
+    """The database role or the Kafka user lacks a privilege."""
 
 
 class AppendOnly(HolonstreamError):

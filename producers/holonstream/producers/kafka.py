@@ -1,4 +1,4 @@
-"""Kafka for this package: the one place where driver errors become ours."""
+"""The one place where errors of confluent-kafka become ours, for the relay and the operator's commands."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
 from holonstream.schemas.errors import NotInitialised
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 NOTE_INTERVAL = 30.0  # seconds
+TIMEOUT = 10.0  # seconds for each question to the brokers
+PAUSE = 0.1  # seconds before a question is asked again
+
+# What brokers answer while a group's coordinator or a partition's leader is being made, or moves to another broker.
+# (KafkaError.retriable knows the producer's errors only.)
+PASSING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._NOENT,  # "No leaders found": librdkafka's own, for a second or two after a broker came back
+    }
+)
 
 FENCED: Final = {
     KafkaError._FENCED,
@@ -43,12 +61,15 @@ BUGS: Final = {
 
 @contextmanager
 def driver_errors(doing: str) -> Iterator[None]:
-    """Raise our errors in place of the driver's; `doing` says what for the message.
+    """Raise our errors in place of the driver's; `doing` says what was asked of which topic or group.
 
-    KafkaUnavailable also stands for an aborted transaction: whoever gets it starts again from what is committed.
+    Raises NotPermitted, NotInitialised (no such topic), ProducerFenced, and for everything else that may pass
+    KafkaUnavailable. That stands for an aborted transaction too: a relay starts again from what is committed.
     """
     try:
         yield
+    except TimeoutError as late:
+        raise KafkaUnavailable(f"Kafka unavailable while {doing}: {str(late) or 'no answer in time'}") from late
     except KafkaException as exception:
         error: KafkaError = exception.args[0]
         message = f"{doing}: {error.name()}: {error.str()}"
@@ -61,6 +82,36 @@ def driver_errors(doing: str) -> Iterator[None]:
         if error.code() in BUGS:
             raise
         raise KafkaUnavailable(f"Kafka unavailable while {message}") from exception
+
+
+def answer(ask: Callable[[], T], timeout: float = TIMEOUT) -> T:
+    """The brokers' answer to a question, asked again for `timeout` seconds while they say that it will pass.
+
+    Raises KafkaException.
+    """
+    until = monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or monotonic() >= until:
+                raise
+        pause.wait(PAUSE)
+
+
+def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
+    """A consumer group as the brokers know it, None when nobody ever joined it. Raises KafkaException.
+
+    Hold the admin client until the answer is there: one that is collected never gives it. To be asked before a group's
+    offsets: where the group is forbidden, librdkafka lets a question for them wait until it times out.
+    """
+    try:
+        return answer(lambda: admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group].result(TIMEOUT))
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return None
+        raise
 
 
 def call_within(limit: float, doing: str, call: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.ops.kafka import answer, answered, describe
+from holonstream.producers.kafka import answer, describe, driver_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Member:
 def members(client: Mapping[str, Any], group: str) -> list[Member]:
     """The workers of a group. One that was killed stays a member until its session times out.
 
-    `client` as `ops.kafka.client` makes it. Raises KafkaUnavailable.
+    `client` as `ops.kafka.client` makes it. Raises KafkaUnavailable, NotPermitted.
     """
     admin = AdminClient(dict(client))
-    with answered():
+    with driver_errors(f"reading the members of group {group}"):
         described = describe(admin, group)
     return [
         Member(m.member_id, m.host, len(m.assignment.topic_partitions) if m.assignment else 0)
@@ -39,11 +39,16 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
 
 
 def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:
-    """Set the offsets, by partition, of a group without members. Raises KafkaUnavailable, also when one has joined."""
+    """Set the offsets, by partition, of a group without members.
+
+    Raises KafkaUnavailable, also when one has joined, and NotPermitted.
+    """
+    admin = AdminClient(dict(client))
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
     try:
-        with answered():
+        with driver_errors(f"setting the offsets of group {group} on {topic}"):
             wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
+            describe(admin, group)
             answer(lambda: _commit(consumer, wanted))
     finally:
         consumer.close()

@@ -14,8 +14,9 @@ from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from holonstream.producers.kafka import ErrorNotes, call_within, driver_errors
+from holonstream.producers.kafka import ErrorNotes, call_within, describe, driver_errors
 from holonstream.producers.log.batches import EventBatch
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
@@ -47,7 +48,10 @@ PRODUCER = {
 
 
 class Publisher:
-    """A transactional producer, with the consumer group that carries the position: `open`, `publish` ..., `close`."""
+    """A transactional producer, with the consumer group that carries the position: `open`, `publish` ..., `close`.
+
+    The group's name is the transactional id too.
+    """
 
     def __init__(
         self,
@@ -56,15 +60,13 @@ class Publisher:
         witness: str,
         *,
         group: str,
-        transactional_id: str,
         compression: str,
         config: Mapping[str, Any],
     ) -> None:
-        self._topic, self._witness = topic, witness
+        self._topic, self._witness, self._group = topic, witness, group
         common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 2}
-        self._producer = Producer(
-            {**common, **PRODUCER, "transactional.id": transactional_id, "compression.type": compression}
-        )
+        self._producer = Producer({**common, **PRODUCER, "transactional.id": group, "compression.type": compression})
+        self._admin_config = common
         self.consumer = Consumer(
             {
                 **common,
@@ -79,7 +81,7 @@ class Publisher:
 
     def open(self) -> None:
         """Fence the publisher before and finish what it left. Raises KafkaUnavailable."""
-        with driver_errors("initialising transactions"):
+        with driver_errors(f"initialising the transactions of {self._group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
 
     def committed_position(self) -> int | None:
@@ -87,7 +89,9 @@ class Publisher:
 
         To be asked after `open`, when no transaction is pending. Raises KafkaUnavailable.
         """
-        with driver_errors(f"reading the committed position of {self._topic}"):
+        with driver_errors(f"reading the position that group {self._group} committed on {self._topic}"):
+            admin = AdminClient(self._admin_config)
+            describe(admin, self._group)
             found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
             for partition in found:
                 if partition.error is not None:

@@ -45,6 +45,7 @@ from holonstream.producers.relay.lease import acquire_leadership
 from holonstream.producers.relay.progress import Progress, RelayProgress
 from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.recovery import find_position
+from holonstream.schemas import names
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
@@ -80,7 +81,7 @@ class Relay:
         librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
-        self._topic = f"{namespace}.events"
+        self._topic = names.events_topic(namespace)
         self._batch_events, self._batch_bytes = batch_events, batch_bytes
         self._linger = linger
         self._compression, self._kafka_config = compression, dict(kafka_config or {})
@@ -120,9 +121,8 @@ class Relay:
         publisher = Publisher(
             self._bootstrap,
             self._topic,
-            f"{self._namespace}.dead-letters",
-            group=f"{self._namespace}-relay",
-            transactional_id=f"{self._namespace}-relay",
+            names.dead_letter_topic(self._namespace),
+            group=names.consumer_group(self._namespace, "relay"),
             compression=self._compression,
             config=self._kafka_config,
         )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue, EventType
+from holonstream.schemas.names import events_topic
 from holonstream.schemas.tooling.jsonschemas import meta_schema
 from holonstream.schemas.tooling.layout import yaml
 from holonstream.schemas.wire import CONTENT_TYPE
 
-TOPIC = "holonstream.events"
+TOPIC = events_topic("holonstream")
 HEAD = "# Made by `holonstream schemas docs` from schemas/events; change it there.\n"
 DROPPED = ("$schema", "$id", "$defs", "title", "description")
 NAMED = frozenset({"properties", "patternProperties", "dependentSchemas"})

@@ -1,0 +1,133 @@
+"""What a broker with ACLs refuses is told as that, and not as an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from msgspec.structs import replace
+
+from holonstream.local import ports
+from holonstream.local.kafka_server import KafkaServer
+from holonstream.ops.kafka import client
+from holonstream.ops.replay.group import members, set_offsets
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.ops.topics import make_topics
+from holonstream.producers.errors import KafkaUnavailable, NotPermitted
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.relay.relay import Relay
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
+
+EVERYTHING = AclBindingFilter(
+    ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+)
+
+
+class GuardedKafka(KafkaServer):
+    """A broker that looks up ACLs; without one for a resource everybody may do everything."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        with self._config.open("a") as config:
+            config.write("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n")
+            config.write("allow.everyone.if.no.acl.found=true\n")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
+    started = GuardedKafka(tmp_path_factory.mktemp("kafka"), ports.choose(GuardedKafka.port_names()))
+    started.start(lambda _: None, Event())
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def settings(server: GuardedKafka) -> Iterator[Settings]:
+    """A pipeline's topics on that broker; ACLs are gone afterwards."""
+    made = Settings(kafka_bootstrap=server.env()["HOLONSTREAM_KAFKA_BOOTSTRAP"], namespace="guarded", partitions=2)
+    make_topics(made)
+    yield made
+    admin = AdminClient(client(made))
+    admin.delete_acls([EVERYTHING])[EVERYTHING].result(30)
+
+
+def deny(settings: Settings, kind: ResourceType, name: str) -> None:
+    """Refuse everything on a resource to everybody."""
+    acl = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:*", "*", AclOperation.ALL, AclPermissionType.DENY)
+    admin = AdminClient(client(settings))
+    admin.create_acls([acl])[acl].result(30)
+
+
+def end_of_topic(settings: Settings) -> object:
+    with TopicStatus(client(settings), settings.topic) as status:
+        return status.ends()
+
+
+def offsets_of_group(settings: Settings) -> object:
+    with TopicStatus(client(settings), settings.topic) as status:
+        return status.group(settings.group("graph"), {0: 0, 1: 0})
+
+
+def members_of_group(settings: Settings) -> object:
+    return members(client(settings), settings.group("graph"))
+
+
+def new_offsets(settings: Settings) -> None:
+    set_offsets(client(settings), settings.topic, settings.group("graph"), {0: 0})
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "named"),
+    [
+        (end_of_topic, ResourceType.TOPIC, "guarded.events"),
+        (make_topics, ResourceType.TOPIC, "guarded.events"),
+        (offsets_of_group, ResourceType.GROUP, "guarded-graph"),
+        (members_of_group, ResourceType.GROUP, "guarded-graph"),
+        (new_offsets, ResourceType.GROUP, "guarded-graph"),
+    ],
+)
+def test_what_is_refused_is_named(
+    settings: Settings, ask: Callable[[Settings], object], kind: ResourceType, named: str
+) -> None:
+    ask(settings)
+    deny(settings, kind, named)
+    with pytest.raises(NotPermitted, match=rf"Not permitted while .*{named}.*AUTHORIZATION_FAILED"):
+        ask(settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (ResourceType.TOPIC, "guarded.events"),
+        (ResourceType.GROUP, "guarded-relay"),
+        (ResourceType.TRANSACTIONAL_ID, "guarded-relay"),
+    ],
+)
+def test_a_relay_that_may_not_ends(settings: Settings, postgres_dsn: str, kind: ResourceType, named: str) -> None:
+    apply_schema(postgres_dsn, Catalogue.load())
+    deny(settings, kind, named)
+    with pytest.raises(NotPermitted, match=f"Not permitted while .*{named}.*AUTHORIZATION_FAILED"):
+        Relay(postgres_dsn, settings.kafka_bootstrap, namespace=settings.namespace).run(Event())
+
+
+def test_a_missing_topic_is_no_outage(settings: Settings) -> None:
+    with pytest.raises(NotInitialised, match=r"Topic missing while reading the end of topic other\.events.*init"):
+        end_of_topic(replace(settings, namespace="other"))
+
+
+def test_a_broker_that_is_gone_is_an_outage(settings: Settings) -> None:
+    (free,) = ports.choose(("nobody",)).values()
+    with pytest.raises(KafkaUnavailable, match="Kafka unavailable while reading the end of topic guarded"):
+        end_of_topic(replace(settings, kafka_bootstrap=f"127.0.0.1:{free}"))
