@@ -23,7 +23,7 @@ from holonstream.ops.observe.relay import ObservedRelay
 from holonstream.ops.observe.server import CannotServe, MetricsServer
 from holonstream.ops.observe.worker import SAMPLES, observe_ages
 from holonstream.ops.settings import Settings
-from holonstream.producers.relay.progress import Progress
+from holonstream.producers.relay.progress import RelayMonitor
 from holonstream.schemas import instant
 from holonstream.schemas.metrics import BUILD_INFO, METRICS, Histogram
 from holonstream.schemas.prometheus import SourceCollector, family
@@ -102,14 +102,14 @@ def test_a_client_counts_its_appends_and_shares_its_registry_with_no_other() -> 
 
 
 @pytest.fixture
-def relay() -> Iterator[tuple[Progress, ObservedRelay]]:
-    progress = Progress()
+def relay() -> Iterator[tuple[RelayMonitor, ObservedRelay]]:
+    progress = RelayMonitor()
     observed = ObservedRelay(progress, NOWHERE, interval=60, stall=30)
     yield progress, observed
     observed.close()
 
 
-def test_a_relay_is_ready_when_it_leads_or_stands_by(relay: tuple[Progress, ObservedRelay]) -> None:
+def test_a_relay_is_ready_when_it_leads_or_stands_by(relay: tuple[RelayMonitor, ObservedRelay]) -> None:
     progress, observed = relay
     progress.change(state="connecting")
     assert observed.unready() == "connecting"
@@ -127,7 +127,7 @@ def test_a_relay_is_ready_when_it_leads_or_stands_by(relay: tuple[Progress, Obse
     assert found.value("holonstream_log_head_position") is None  # PostgreSQL does not answer
 
 
-def test_a_relay_that_hangs_is_first_not_ready_and_then_not_alive(relay: tuple[Progress, ObservedRelay]) -> None:
+def test_a_relay_that_hangs_is_first_not_ready_and_then_not_alive(relay: tuple[RelayMonitor, ObservedRelay]) -> None:
     progress, observed = relay
     progress.change(state="leader")
     progress.turned_at -= 31
@@ -137,7 +137,7 @@ def test_a_relay_that_hangs_is_first_not_ready_and_then_not_alive(relay: tuple[P
     assert observed.dead() is not None
 
 
-def test_the_server_answers_and_refuses(relay: tuple[Progress, ObservedRelay]) -> None:
+def test_the_server_answers_and_refuses(relay: tuple[RelayMonitor, ObservedRelay]) -> None:
     progress, observed = relay
     port = ports.choose(["metrics"])["metrics"]
     target = Target(port)

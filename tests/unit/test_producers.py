@@ -16,7 +16,7 @@ from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.log.append import encode_events, new_event_id
 from holonstream.producers.log.postgres import query, translate
 from holonstream.producers.relay.lease import leader_key
-from holonstream.producers.relay.progress import Progress, RelayProgress
+from holonstream.producers.relay.progress import RelayMonitor, RelayProgress
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent, UnknownEventType
 from holonstream.schemas.statements import parse_statements, read_text
@@ -82,7 +82,7 @@ def test_a_wrong_statement_stays_a_bug() -> None:
 
 def test_progress_wakes_who_waits() -> None:
     seen: list[RelayProgress] = []
-    progress = Progress(seen.append)
+    progress = RelayMonitor(seen.append)
     waiter = threading.Thread(target=lambda: progress.wait_for(lambda p: p.position == 7, 10))
     waiter.start()
     progress.published(3, 100, 7)

@@ -74,7 +74,7 @@ class TopicStatus:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
         for member in self._members.values():
             member.close()
 
@@ -116,7 +116,7 @@ class TopicStatus:
         return self.group(group, {0: 0}, seconds=False).partitions[0].offset
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
-        """A group's place on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
+        """A group's offsets on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
 
         Raises KafkaUnavailable, NotPermitted.
         """

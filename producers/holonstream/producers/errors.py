@@ -2,7 +2,7 @@
 
 BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge. Unavailable: LogUnavailable
 (TransactionConflict), KafkaUnavailable.
-The others stop whoever meets them: something must be put right by hand.
+The others end a process: somebody must act.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SequenceBehind(HolonstreamError):
     """The log holds positions that its sequence has not drawn: rows were restored or replicated without the sequence.
 
     Nothing may be appended until `holonstream init` has raised the sequence: what is drawn now falls among old
-    positions, which the relay has passed. Events appended in between must be looked for by hand.
+    positions, which the relay has passed. Events appended in between must be searched for by hand.
     """
 
 

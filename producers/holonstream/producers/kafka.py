@@ -138,7 +138,7 @@ def call_within(limit: float, doing: str, call: Callable[[], object]) -> None:
 class ErrorNotes:
     """Logs what librdkafka reports on its own account, each kind once in a while: an outage reports hundreds.
 
-    A call that fails for it raises; this is only for whoever reads the log.
+    A call that fails raises; these lines are for readers of the log.
     """
 
     def __init__(self) -> None:

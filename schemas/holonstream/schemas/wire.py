@@ -62,7 +62,7 @@ class _Traced(msgspec.Struct, frozen=True):
 
 
 class EventPosition(msgspec.Struct, frozen=True, gc=False):
-    """Where a record says that it is in the log, and nothing of what it carries."""
+    """Where an event is in the log, as its record says, and nothing of what it carries."""
 
     stream: str
     version: int

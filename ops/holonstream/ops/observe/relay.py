@@ -8,7 +8,7 @@ from time import monotonic
 from holonstream.ops.observe.health import Observed, stale
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.producers.log.frontier import FrontierStatus
-from holonstream.producers.relay.progress import Progress
+from holonstream.producers.relay.progress import RelayMonitor
 from holonstream.producers.relay.status import LogAge, log_age
 from holonstream.schemas.metrics import Sample
 
@@ -23,7 +23,7 @@ class ObservedRelay(Observed):
 
     process = "relay"
 
-    def __init__(self, progress: Progress, dsn: str, *, interval: float, stall: float) -> None:
+    def __init__(self, progress: RelayMonitor, dsn: str, *, interval: float, stall: float) -> None:
         self._progress = progress
         self._dsn = dsn
         self._stall = stall

@@ -89,7 +89,7 @@ class PostgresEventStore:
         timeout: float = 10.0,
         on_append: Callable[[int, float], None] | None = None,
     ) -> None:
-        """`timeout` in seconds is how long a call waits for a connection. `on_append` is told of each append that
+        """`timeout` in seconds is how long a call waits for a connection. `on_append` is called for each append that
         succeeded, by the thread that made it: how many events, and how many seconds it took.
         """
         self._dsn, self._catalogue = dsn, catalogue
@@ -109,7 +109,7 @@ class PostgresEventStore:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
         with self._opening:
             self._closed = True
             if self._pool is not None:

@@ -1,8 +1,8 @@
 """The leader lock: at most one relay of a namespace reads the log at a time.
 
 A session advisory lock: it ends with the session, however that ends, so nothing has to expire. It only keeps two relays
-from working against each other; that a leader which has lost its session without noticing publishes nothing is the work
-of Kafka's fencing (`producers.relay.publisher`).
+from working against each other; Kafka's fencing sees to it that a leader which has lost its session without noticing
+publishes nothing (`producers.relay.publisher`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def acquire_leadership(
     stop: threading.Event,
     on_try: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Wait until this session leads; False when `stop` was set first. `on_try` is called before each try.
+    """Wait until this session leads; False when `stop` was set first. `on_try` is called before each attempt.
 
     Raises LogUnavailable.
 
-    Asks again and again: a statement that waits for the lock would hold back vacuum for as long as it waits.
+    It polls: a statement that waits for the lock would hold back vacuum for as long as it waits.
     """
     while not stop.is_set():
         on_try()

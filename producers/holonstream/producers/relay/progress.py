@@ -1,4 +1,4 @@
-"""What a relay has done so far, for metrics, `status` and whoever waits for it."""
+"""What a relay has done so far, for metrics, health and tests."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class RelayProgress:
     """why the relay is not leading, until it leads again"""
 
 
-class Progress:
+class RelayMonitor:
     """The present `RelayProgress`, written by the relay's thread, read and waited for by others."""
 
     def __init__(self, on_change: Callable[[RelayProgress], None] | None = None) -> None:
         self.now = RelayProgress()
         self.turned_at = monotonic()
-        """monotonic seconds; when the relay's thread last got through a step: a look at the log, a batch, a try"""
+        """monotonic seconds of the last step of the relay's thread: a poll of the log, a batch, an attempt to lead"""
         self._changed = threading.Condition()
         self._on_change = on_change
 
     def change(self, **changes: Any) -> None:
-        """Take new values; nobody is told when nothing changed."""
+        """Take new values; `on_change` is called when one is different."""
         self.turned()
         changed = replace(self.now, **changes)
         if changed == self.now:
@@ -59,7 +59,7 @@ class Progress:
         self.turned_at = monotonic()
 
     def interrupted(self, error: str, *, fenced: bool) -> None:
-        """Count what ended the relay's lead, or its try for it."""
+        """Count what ended the relay's lead, or its attempt to lead."""
         now = self.now
         self.change(
             state="backoff", error=error, unavailable=now.unavailable + (not fenced), fenced=now.fenced + fenced

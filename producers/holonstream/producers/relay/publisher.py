@@ -1,10 +1,10 @@
 """Publishing batches of the log in Kafka transactions, with the position reached in the same transaction.
 
-Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset
-*is* the log position. Records and offset are committed together or not at all. Who deletes the topic deletes that
-offset, so the same is committed for partition 0 of a second topic, the `witness`: it tells a topic that was made again
-from one that nobody has published to. `open` fences whoever used the
-transactional id before: that publisher's transaction is aborted, and every later call of it raises ProducerFenced.
+Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset *is*
+the log position. Records and offset are committed together or not at all. Deleting the topic deletes that offset, so
+the same is committed for partition 0 of a second topic, the `witness`. With it, a topic that was made again is not
+taken for one that nobody has published to. `open` fences the publisher that used the transactional id before: that
+publisher's transaction is aborted, and every later call of it raises ProducerFenced.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Publisher:
     def committed_position(self) -> int | None:
         """The position that the last committed transaction reached, None when the group has none.
 
-        To be asked after `open`, when no transaction is pending. Raises KafkaUnavailable.
+        Call it after `open`, when no transaction is pending. Raises KafkaUnavailable.
         """
         with driver_errors(f"reading the position that group {self._group} committed on {self._topic}"):
             admin = AdminClient(self._admin_config)
@@ -123,7 +123,7 @@ class Publisher:
             self._commit()
 
     def _commit(self) -> None:
-        """Commit, asking again while the outcome is open: a commit may be repeated as often as need be."""
+        """Commit, and retry while the outcome is open: a commit may be repeated any number of times."""
         attempts = int(TRANSACTION_TIMEOUT / CALL_TIMEOUT)
         for attempt in range(attempts):
             try:
@@ -134,7 +134,7 @@ class Publisher:
                     raise
 
     def abort(self) -> None:
-        """Abort what is open, if Kafka lets us: consumers then need not wait for the transaction's timeout."""
+        """Abort what is open, if Kafka is there: consumers then need not wait for the transaction's timeout."""
         try:
             with driver_errors("aborting"):
                 self._producer.abort_transaction(ABORT_TIMEOUT)
@@ -142,7 +142,7 @@ class Publisher:
             log.info("relay.abort.left", topic=self._topic, **incident(error))
 
     def close(self) -> None:
-        """Let go of everything; what is not committed never will be."""
+        """Close both clients; what is not committed never will be."""
         self.consumer.close()
         self._producer.purge(blocking=False)
         del self._producer  # its own `close` would wait for a broker that may be down

@@ -43,7 +43,7 @@ def find_position(
         raise TopicBehind(
             f"Topic {topic} ends at position {reached}, but {committed} was published: the topic was emptied or made "
             "again. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and rebuild the "
-            "views with `holonstream replay`: their places in the old topic mean nothing in this one"
+            "views with `holonstream replay`: their offsets in the old topic mean nothing in this one"
         )
     if committed != reached and (committed is not None or last is not None):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)

@@ -23,7 +23,7 @@ it about to commit, then either it commits before the next leader's `init_transa
 is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
-what must be put right by hand (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
+what somebody must put right (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from holonstream.producers.log.batches import read_ahead, read_batches
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.relay.lease import acquire_leadership
-from holonstream.producers.relay.progress import Progress, RelayProgress
+from holonstream.producers.relay.progress import RelayMonitor, RelayProgress
 from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.recovery import find_position
 from holonstream.schemas import names
@@ -52,14 +52,14 @@ from holonstream.schemas.retry import backoff
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_IDLE = 0.001  # seconds between two looks at the log
+SHORTEST_IDLE = 0.001  # seconds between two polls of the log
 LONGEST_IDLE = 0.025  # seconds
-STEADY = 15.0  # seconds; a try that lasted longer ended by another incident than the one before
+STEADY = 15.0  # seconds; an attempt that lasted longer was ended by a new incident
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
 
 
 class Relay:
-    """One relay process. `run` blocks until it is told to stop; `progress` may be looked at from any thread."""
+    """One relay process. `run` blocks until `stop` is set; `progress` may be read from any thread."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class Relay:
         self._linger = linger
         self._compression, self._kafka_config = compression, dict(kafka_config or {})
         self._trust_topic = trust_topic
-        self.progress = Progress(on_progress)
+        self.progress = RelayMonitor(on_progress)
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
-        Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: nothing that trying again would help.
+        Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: what a retry cannot help.
         """
         delays = backoff()
-        told: type[Exception] | None = None
+        logged: type[Exception] | None = None
         try:
             while not stop.is_set():
                 transactions, began = self.progress.now.transactions, monotonic()
@@ -104,11 +104,11 @@ class Relay:
                         self._relay_as_leader(connection, stop)
                 except (Unavailable, ProducerFenced) as error:
                     if self.progress.now.transactions > transactions or monotonic() - began > STEADY:
-                        delays, told = backoff(), None
+                        delays, logged = backoff(), None
                     self.progress.interrupted(str(error), fenced=isinstance(error, ProducerFenced))
-                    if told is not type(error):  # one line for an outage, not one for every try
+                    if logged is not type(error):  # one line for an outage, not one for every attempt
                         log.warning("relay.interrupted", position=self.progress.now.position, **incident(error))
-                        told = type(error)
+                        logged = type(error)
                     stop.wait(next(delays))
         finally:
             self.progress.change(state="stopped")
@@ -129,7 +129,7 @@ class Relay:
         with closing(publisher):
             publisher.open()
             position = find_position(connection, publisher, self._topic, trust_topic=self._trust_topic)
-            self._trust_topic = False  # said of the topic as it was at the start
+            self._trust_topic = False  # it was about the topic at the start
             self.progress.change(state="leader", position=position, error=None)
             log.info("relay.leading", topic=self._topic, position=position)
             try:
@@ -141,7 +141,7 @@ class Relay:
     def _follow(
         self, connection: psycopg.Connection[Any], publisher: Publisher, position: int, stop: threading.Event
     ) -> None:
-        """Publish what is beyond `position`, until told to stop."""
+        """Publish what is beyond `position`, until `stop` is set."""
         idle = SHORTEST_IDLE
         while not stop.is_set():
             log_end = read_frontier(connection, after=position)

@@ -11,7 +11,7 @@ from holonstream.producers.log.frontier import FrontierStatus, frontier_status
 from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.producers.relay.lease import leader_key
 
-COUNTED = 1_000_000  # events of a lag that are counted; a larger one is told as this
+COUNTED = 1_000_000  # events of a lag that are counted; a larger one is given as this
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class _Tail:
 def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
     """The event with the highest position on the topic, None when it has no committed record.
 
-    An end may hold nothing but transaction markers, aborted records and what others put there and is no event, so the
+    An end may hold nothing but transaction markers, aborted records and records of others that are no events, so the
     search steps back until it finds an event or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no
     such topic).
     """

@@ -187,7 +187,7 @@ $$;
 --
 -- The lock's key says L, the last position drawn before it was taken: everything that this transaction writes lies
 -- above L, and the relay goes no further than the smallest L that is held. So the order matters: read L, take the
--- lock, and only then draw. With the lock after the draw, the relay could look in between and pass us by.
+-- lock, and only then draw. With the lock after the draw, the relay could read in between and pass us by.
 --
 -- The setting remembers the transaction and its L, so that a second call takes the first one's lock again instead of a
 -- second lock. A session may write the setting itself, so it is not believed: whatever it says, a lock is taken, at L or
@@ -344,7 +344,7 @@ $$;
 --
 -- Returns a row per event, in the order given: ord (from 1), id, stream, version, position, token.
 -- An id that is in the log with the same content gives the first append's row; when that holds for every event of the
--- call, the call is a repetition and `expected` is not looked at.
+-- call, the call is a repetition and `expected` is not checked.
 --
 -- Each step is a statement of its own: under READ COMMITTED a statement sees what was committed before it began, so
 -- that what was waited for in one step is seen in the next.

@@ -90,7 +90,7 @@ SELECT id::text FROM holonstream.events WHERE position = %(position)s;
 SELECT pg_try_advisory_lock(%(key)s);
 
 -- load_event_types --
--- Tell append_events what the catalogue says.
+-- Load the catalogue's types, which append_events checks by.
 SELECT holonstream.load_event_types(%(types)s::jsonb);
 
 -- lock_schema --
