@@ -161,7 +161,7 @@ class EventStoreContract(ABC):
             (
                 assignment("r" * 1001),
                 InvalidEvent,
-                refused("relationshipId must be a string of 1 to 1000 bytes, is " + "r" * 80),
+                f"Invalid event: relationshipId must be a string of 1 to 1000 bytes, is {'r' * 80} (event {{id}})",
             ),
             (person(id="17"), InvalidEvent, refused("id is not a UUID: 17")),
             (person(id=17), InvalidEvent, refused("id must be a string, is 17")),

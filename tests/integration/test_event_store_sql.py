@@ -130,7 +130,7 @@ def test_what_is_wrong_is_refused_by_name(
 GROWS = """
 SELECT FROM holonstream.append_events(jsonb_build_array(
     %s::jsonb || jsonb_build_object('payload', jsonb_build_object('n', ARRAY(
-        SELECT 1e131000 FROM generate_series(1, 7))))))
+        SELECT 1e3999 FROM generate_series(1, 230))))))
 """
 
 

@@ -44,6 +44,21 @@ def test_optional_fields_of_an_envelope_have_defaults() -> None:
     needed = {key: ENVELOPE[key] for key in ("type", "occurredAt", "actor", "subjects", "sourceSystem")}
     event = parse_event(needed)
     assert (event.id, event.payload, event.causal_links, event.schema_version) == (None, {}, {}, None)
+    assert parse_event({**needed, **dict.fromkeys(ENVELOPE.keys() - needed.keys())}) == event
+
+
+def nested(levels: int) -> Any:
+    """A list in a list, and so on."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_limits_may_be_reached() -> None:
+    payload = {"a": nested(199), "n": 10**4000 - 1, "": "\U0010ffff"}
+    event = parse_event({**ENVELOPE, "payload": payload, "subjects": ["é" * 500], "actor": "x" * 1000})
+    assert event.payload == payload
 
 
 @pytest.mark.parametrize(
@@ -59,6 +74,19 @@ def test_optional_fields_of_an_envelope_have_defaults() -> None:
         ({"validityWindow": {"start": "soon"}}, "Not an instant: 'soon'"),
         ({"validityWindow": {"end": ""}}, "Not an instant: ''"),
         ({"schemaVersion": "1"}, "at `$.schemaVersion`"),
+        ({"id": "{01f077b0-8edc-4e54-ae86-9b927f3ec734}"}, "id is not a UUID"),
+        ({"type": ""}, "type must be a non-empty string"),
+        ({"actor": ""}, "actor must be a non-empty string"),
+        ({"actor": "é" * 501}, "actor has 1002 bytes"),
+        ({"sourceSystem": ""}, "sourceSystem must be a non-empty string"),
+        ({"subjects": ["a", ""]}, "subjects must be non-empty strings of at most 1000 bytes"),
+        ({"subjects": ["x" * 1001]}, "subjects must be non-empty strings of at most 1000 bytes"),
+        ({"sourceDocument": "a\0"}, "holds the character U+0000"),
+        ({"payload": {"\0": 1}}, "holds the character U+0000"),
+        ({"payload": {"a": "\ud800"}}, "holds half of a surrogate pair"),
+        ({"payload": {"a": float("nan")}}, "holds a number that JSON does not have: nan"),
+        ({"causalLinks": {"a": [10**4000]}}, "hold a number of more than 4000 digits"),
+        ({"payload": {"a": nested(200)}}, "nested more than 200 levels deep"),
     ],
 )
 def test_a_faulty_envelope_is_refused(change: dict[str, Any], message: str) -> None:

@@ -33,6 +33,10 @@ from holonstream.schemas.jsontext import decode, encode, encode_sorted
         ("1.0000000000000000000001", 1),
         ("1e-400", 0),
         ("2.5e-324", 5e-324),
+        ("0e5000", 0),
+        ("1e-16383", 0),
+        ("9" * 400 + ".5", int("9" * 400)),  # where a float does not reach
+        ("1e3999", 10**3999),
     ],
 )
 def test_a_number_keeps_its_value(text: str, value: Any) -> None:
@@ -42,7 +46,11 @@ def test_a_number_keeps_its_value(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1e4001", "-1e999999999", "1" * 400 + ".5", "NaN", "Infinity", "1.", "01", "{", "", "tru"]
+    "text",
+    [
+        *("1e4000", "-1e999999999", "1e9999999999999999999", "0e-9999999999999999999", "1e-16384", "9" * 4001 + ".5"),
+        *("NaN", "Infinity", "1.", "01", "{", "", "tru", "[" * 20_000),
+    ],
 )
 def test_invalid_json_and_too_large_numbers_are_refused(text: str) -> None:
     with pytest.raises(BadData, match="Invalid JSON"):

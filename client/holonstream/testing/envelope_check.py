@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 
 from holonstream.producers.errors import EventTooLarge
-from holonstream.schemas import instant
+from holonstream.schemas import instant, json_limits
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import ValidityWindow
-from holonstream.schemas.state import RELATIONSHIP
 
 MAX_BYTES = 900_000
-MAX_LEVELS = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null", int: "number"}
 
@@ -31,9 +29,6 @@ def check_envelope(envelope: Mapping[str, Any], number: int, catalogue: Catalogu
     if fault := _fault(envelope):
         raise InvalidEvent(f"Invalid event: {fault} {place}")
     event_type = catalogue.get(envelope["type"], envelope["schemaVersion"])
-    if event_type.stream_kind == RELATIONSHIP and not 1 <= _bytes(envelope["payload"]["relationshipId"]) <= 1000:
-        identity = envelope["payload"]["relationshipId"][:80]
-        raise InvalidEvent(f"Invalid event: relationshipId must be a string of 1 to 1000 bytes, is {identity} {place}")
     size = _bytes(_jsonb(envelope))
     if size > MAX_BYTES:
         raise EventTooLarge(
@@ -59,11 +54,11 @@ def _fault(envelope: Mapping[str, Any]) -> str | None:
     if not _is_instant(envelope["occurredAt"]):
         return f"occurredAt is not an ISO-8601 instant: {envelope['occurredAt'][:80]}"
     for field in ("payload", "causalLinks"):
-        value = envelope.get(field, {})
-        if not isinstance(value, dict):
+        value = envelope.get(field)
+        if not isinstance(value, dict | None):
             return f"{field} must be an object, is {_kind(value)}"
-    if _deeper_than(envelope, MAX_LEVELS + 1):
-        return "payload or causalLinks are nested more than 200 levels deep"
+    if fault := json_limits.fault(envelope, json_limits.MAX_LEVELS + 1):
+        return fault
     window = envelope.get("validityWindow")
     if window is not None and not _is_window(window):
         return (
@@ -94,19 +89,6 @@ def _is_window(value: Any) -> bool:
     except (msgspec.ValidationError, InvalidEvent):
         return False
     return True
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested deeper; without recursion, which has a limit of its own."""
-    layer = [value]
-    for _ in range(levels + 1):
-        layer = [
-            inner
-            for outer in layer
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return bool(layer)
 
 
 def _bytes(text: str) -> int:

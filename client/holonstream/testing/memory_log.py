@@ -104,7 +104,7 @@ class MemoryEventStore:
     def _recorded(self, envelope: Mapping[str, Any]) -> RecordedEvent:
         """The event of a checked envelope, as yet without a place."""
         kind = self._catalogue.get(envelope["type"], envelope["schemaVersion"]).stream_kind
-        payload = envelope.get("payload", {})
+        payload = envelope.get("payload") or {}
         window = envelope.get("validityWindow")
         return RecordedEvent(
             id=envelope["id"].lower(),
@@ -121,7 +121,7 @@ class MemoryEventStore:
             position=0,
             source_document=envelope.get("sourceDocument"),
             validity_window=None if window is None else msgspec.convert(window, ValidityWindow),
-            causal_links=envelope.get("causalLinks", {}),
+            causal_links=envelope.get("causalLinks") or {},
             traceparent=envelope.get("traceparent"),
         )
 

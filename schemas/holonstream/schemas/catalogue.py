@@ -20,7 +20,7 @@ import jsonschema_rs
 import msgspec
 
 from holonstream.schemas.errors import InvalidCatalogue, InvalidEvent, UnknownEventType
-from holonstream.schemas.event import Event, RecordedEvent
+from holonstream.schemas.event import MAX_ID_BYTES, Event, RecordedEvent
 from holonstream.schemas.operation import CreateHolon, Operation, SetPresent
 from holonstream.schemas.rules import operations_of, steps_of
 from holonstream.schemas.state import HOLON, stream_of
@@ -77,6 +77,11 @@ class EventType:
         if not isinstance(entity, str) or not entity:
             raise InvalidEvent(
                 f"Missing identity: {self.name} (event {event.id}) names no {self.stream_kind}: {entity!r}"
+            )
+        if self.stream_kind != HOLON and len(entity.encode(errors="replace")) > MAX_ID_BYTES:
+            raise InvalidEvent(
+                f"Invalid event: relationshipId must be a string of 1 to {MAX_ID_BYTES} bytes, is {entity[:80]} "
+                f"(event {event.id})"
             )
         return stream_of(self.stream_kind, entity)
 

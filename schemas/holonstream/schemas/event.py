@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
 
-from holonstream.schemas import instant, jsontext
+from holonstream.schemas import instant, json_limits, jsontext
 from holonstream.schemas.errors import BadData, InvalidEvent
+
+MAX_ID_BYTES = 1000  # of an id: a subject, an actor, a relationshipId
+_OBJECTS = frozenset({"payload", "causalLinks"})
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class ValidityWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,22 +158,42 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_event(value: Any) -> Event:
-    """An envelope from JSON values, checked and made canonical.
+    """An envelope from JSON values, checked as the log does and made canonical.
 
-    Raises InvalidEvent, naming the event's id and the field.
+    Its type and payload are not held against the catalogue, nor is its size checked. Raises InvalidEvent, naming the
+    event's id and the field.
     """
     name = value.get("id") if isinstance(value, dict) else None
     try:
+        if isinstance(value, dict):  # null is as good as absent, in every optional field
+            value = {name: given for name, given in value.items() if given is not None or name not in _OBJECTS}
         event = msgspec.convert(value, Event)
+        if fault := _fault(event, value):
+            raise InvalidEvent(fault)
         return msgspec.structs.replace(
             event,
-            id=None if event.id is None else str(UUID(event.id)),
+            id=None if event.id is None else event.id.lower(),
             occurred_at=instant.canonical(event.occurred_at),
         )
     except (msgspec.ValidationError, InvalidEvent) as error:
         raise InvalidEvent(f"Invalid event {name!r}: {error}") from None
-    except ValueError:
-        raise InvalidEvent(f"Invalid event {name!r}: id is not a UUID") from None
+
+
+def _fault(event: Event, envelope: Mapping[str, Any]) -> str | None:
+    """What the log refuses in an envelope whose fields have the right types."""
+    known = {name: envelope.get(name) for name in Event.__struct_encode_fields__}  # others are dropped
+    if fault := json_limits.fault(known, json_limits.MAX_LEVELS + 1):
+        return fault
+    if event.id is not None and not _UUID.fullmatch(event.id):
+        return "id is not a UUID"
+    for field, text in (("type", event.type), ("actor", event.actor), ("sourceSystem", event.source_system)):
+        if not text:
+            return f"{field} must be a non-empty string"
+    if len(event.actor.encode()) > MAX_ID_BYTES:
+        return f"actor has {len(event.actor.encode())} bytes, at most {MAX_ID_BYTES} are taken"
+    if not all(1 <= len(subject.encode()) <= MAX_ID_BYTES for subject in event.subjects):
+        return f"subjects must be non-empty strings of at most {MAX_ID_BYTES} bytes"
+    return None
 
 
 def parse_events(text: bytes | str, key: str = "events") -> list[Event]:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from holonstream.schemas.errors import InvalidEvent
 
 # datetime.fromisoformat takes more (any separator, week dates, texts without dashes), which no other reader would.
+# PostgreSQL takes zones up to 15:59. The log refuses every other form as well (`is_instant` in append.sql).
 _SHAPE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+    r"([T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?)?"
 )
 
 

@@ -1,32 +1,38 @@
 """JSON text to values and back: the same values, whichever store the text went through.
 
 PostgreSQL's jsonb keeps a number by its value and not by its spelling (1e3 comes back as 1000), so a number that is
-whole becomes an int of any size, whatever its spelling, and every other one the nearest float.
+whole becomes an int of any size, whatever its spelling, and every other one the nearest float, or the nearest int where
+a float does not reach (1.8e308). The log takes numbers of at most 4,000 digits before the point.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from math import isfinite
+from decimal import Decimal, InvalidOperation
+from math import isinf
 from typing import Any
 
 import msgspec
 
 from holonstream.schemas.errors import BadData
 
-MAX_DIGITS = 4000  # longest whole number taken; CPython refuses to print beyond 4,300
+MAX_DIGITS = 4000  # before the point; CPython refuses to print beyond 4,300
+MAX_SCALE = 16_383  # digits after the point, zeros too: as many as PostgreSQL keeps
+MAX_EXPONENT = 2**30 - 1  # of a zero, which may have any
 
 
 def number(literal: str) -> int | float:
-    """The value of a JSON number. Raises ValueError when it is too large to be kept."""
-    exact = Decimal(literal)
-    if exact.adjusted() <= MAX_DIGITS:
-        if exact == exact.to_integral_value():
-            return int(exact)
-        nearest = float(exact)
-        if isfinite(nearest):
-            return int(nearest) if nearest.is_integer() else nearest
-    raise ValueError(f"number out of range: {literal[:40]}")
+    """The value of a JSON number. Raises ValueError when the log would not take it."""
+    try:
+        exact = Decimal(literal)
+    except InvalidOperation:  # an exponent of 19 digits
+        raise ValueError(f"number out of range: {literal[:40]}") from None
+    scale = -int(exact.as_tuple().exponent)
+    if (exact and exact.adjusted() >= MAX_DIGITS) or not -MAX_EXPONENT < scale <= MAX_SCALE:
+        raise ValueError(f"number out of range: {literal[:40]}")
+    if exact == exact.to_integral_value():
+        return int(exact) if exact else 0
+    nearest = float(exact)
+    return int(exact if isinf(nearest) else nearest) if isinf(nearest) or nearest.is_integer() else nearest
 
 
 _decoder = msgspec.json.Decoder(float_hook=number)
@@ -38,7 +44,7 @@ def decode(text: bytes | str) -> Any:
     """The value of a JSON text. Raises BadData when it is none."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadData(f"Invalid JSON: {error}") from error
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 from msgspec.structs import replace
 from psycopg.rows import tuple_row
 
 from holonstream.producers.log.postgres import driver_errors, query
-from holonstream.schemas import jsontext
+from holonstream.schemas import json_limits, jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, Event, as_event
@@ -78,8 +79,8 @@ def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
         text = jsontext.encode(complete).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
-    if "\\u0000" in text:
-        _refuse_null_characters(complete)
+    if "null" in text or "\\u0000" in text:  # a float that is not finite is written as null
+        _refuse_lossy(complete)
     return text
 
 
@@ -91,8 +92,7 @@ def new_event_id() -> str:
     return str(UUID(int=number))
 
 
-def _refuse_null_characters(events: Iterable[Event]) -> None:
+def _refuse_lossy(events: Iterable[Event]) -> None:
     for event in events:
-        text = jsontext.encode(event).replace(b"\\\\", b"")  # an escaped backslash may stand before a plain u0000
-        if b"\\u0000" in text:
-            raise InvalidEvent(f"Invalid event: {event.type} (event {event.id}) holds the character U+0000")
+        if fault := json_limits.fault(msgspec.to_builtins(event), json_limits.MAX_LEVELS + 1):
+            raise InvalidEvent(f"Invalid event: {event.type} (event {event.id}) {fault}")

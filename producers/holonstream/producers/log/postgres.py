@@ -118,7 +118,8 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return SequenceBehind(f"{message}: run `holonstream init`, which raises it")
         case "23505" if constraint == "events_pkey":
             return SequenceBehind(f"Position sequence behind the log: {detail} run `holonstream init`")
-        case "22P02" | "22P05" | "22021" | "22003" | "54000":  # what jsonb cannot hold: \u0000, lone surrogates
+        # what jsonb cannot hold: \u0000, lone surrogates, larger numbers; levels beyond the server's stack
+        case "22P02" | "22P05" | "22021" | "22003" | "54000" | "54001":
             return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")
         case "3F000" | "42P01" | "42883":
             return NotInitialised(f"The event log is not there: {message}: run `holonstream init`")

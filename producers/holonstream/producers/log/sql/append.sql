@@ -37,9 +37,32 @@ CREATE OR REPLACE FUNCTION holonstream.new_id() RETURNS uuid LANGUAGE sql VOLATI
         6, (get_byte(uuid_send(gen_random_uuid()), 6) & 15) | 112), 'hex')::uuid
 $$;
 
--- Whether a text starts as an ISO date does: keeps out what a cast would take as well ('now', 'infinity', '1/2/2024').
-CREATE OR REPLACE FUNCTION holonstream.is_instant(value text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT value LIKE '____-__-__%' AND value NOT LIKE '%BC'
+-- Whether a text has the form of an instant (docs/domain.md, Envelope; schemas/instant.py has the same form). A cast takes
+-- much more ('now', 'infinity', 24:00, a second 60, the name of a zone), which readers refuse. The first pattern is the
+-- usual form, at half the cost.
+CREATE OR REPLACE FUNCTION holonstream.is_instant(value text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,9})?Z$'
+        OR value ~ ('^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?'
+                    '(?:Z|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?)?)?$')
+$$;
+
+-- The instant of such a text. Digits beyond the microsecond are dropped (a cast rounds them), a comma counts as a point.
+CREATE OR REPLACE FUNCTION holonstream.instant_of(value text) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN length(value) < 27 AND strpos(value, ',') = 0 THEN value::timestamptz
+                ELSE regexp_replace(replace(value, ',', '.'), '([.][0-9]{6})[0-9]+', '\1')::timestamptz END
+$$;
+
+-- Whether an instant has a year of four digits, as every reader needs.
+CREATE OR REPLACE FUNCTION holonstream.is_in_range(value timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT value BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'
+$$;
+
+CREATE OR REPLACE FUNCTION holonstream.is_timestamp(value text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN holonstream.is_instant(value) AND holonstream.is_in_range(holonstream.instant_of(value));
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION holonstream.is_validity_window(value jsonb) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
@@ -51,17 +74,21 @@ BEGIN
         AND coalesce(jsonb_typeof(value -> 'start'), 'null') IN ('string', 'null')
         AND coalesce(jsonb_typeof(value -> 'end'), 'null') IN ('string', 'null')
         AND coalesce(holonstream.is_instant(starts), true) AND coalesce(holonstream.is_instant(ends), true)
-        AND coalesce(starts::timestamptz <= ends::timestamptz, true);
+        AND coalesce(holonstream.is_in_range(holonstream.instant_of(starts)), true)
+        AND coalesce(holonstream.is_in_range(holonstream.instant_of(ends)), true)
+        AND coalesce(holonstream.instant_of(starts) <= holonstream.instant_of(ends), true);
 EXCEPTION WHEN data_exception THEN
     RETURN false;
 END
 $$;
 
--- Whether JSON is surely not too large, and not nested more than 200 levels deep: a reader that meets more levels than it
--- can take is lost (msgspec takes 1,000), and with it everybody behind that event. 200 levels need 400 bytes.
-CREATE OR REPLACE FUNCTION holonstream.is_small(value jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN octet_length(value::text) < 400 THEN true
-                ELSE octet_length(value::text) < 100000 AND NOT value @? '$.**{201}' END
+-- Whether JSON is surely not too large, not nested more than 200 levels deep, and without a number of more than 4,000 digits
+-- before the point: a reader that meets more than it can take (msgspec 1,000 levels, CPython 4,300 digits) is lost, and
+-- with it everybody behind that event. As jsonb, 201 levels take 1,600 bytes.
+CREATE OR REPLACE FUNCTION holonstream.is_small(value jsonb) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT (pg_column_size(value) < 1500 OR NOT value @? '$.**{201}')
+       AND (octet_length(value::text) < 4000
+            OR octet_length(value::text) < 100000 AND NOT value @? 'strict $.** ? (@ >= 1e4000 || @ <= -1e4000)')
 $$;
 
 -- Explains why a call was refused: finds the first event that is wrong and raises. Slow and exact, where the check in
@@ -104,18 +131,23 @@ BEGIN
             fault := format('id is not a UUID: %s', left(event ->> 'id', 80));
         ELSIF NOT holonstream.is_timestamp(event ->> 'occurredAt') THEN
             fault := format('occurredAt is not an ISO-8601 instant: %s', left(event ->> 'occurredAt', 80));
-        ELSIF coalesce(jsonb_typeof(event -> 'payload'), 'object') <> 'object' THEN
+        ELSIF jsonb_typeof(event -> 'payload') NOT IN ('object', 'null') THEN
             fault := format('payload must be an object, is %s', jsonb_typeof(event -> 'payload'));
-        ELSIF coalesce(jsonb_typeof(event -> 'causalLinks'), 'object') <> 'object' THEN
+        ELSIF jsonb_typeof(event -> 'causalLinks') NOT IN ('object', 'null') THEN
             fault := format('causalLinks must be an object, is %s', jsonb_typeof(event -> 'causalLinks'));
-        ELSIF event @? '$.**{202}' THEN
+        ELSIF event -> 'payload' @? '$.**{201}' OR event -> 'causalLinks' @? '$.**{201}'
+              OR event -> 'validityWindow' @? '$.**{201}' THEN
             fault := 'payload or causalLinks are nested more than 200 levels deep';
+        ELSIF jsonb_path_exists(
+                jsonb_build_array(event -> 'payload', event -> 'causalLinks', event -> 'validityWindow'),
+                'strict $.** ? (@ >= 1e4000 || @ <= -1e4000)') THEN
+            fault := 'payload or causalLinks hold a number of more than 4000 digits';
         ELSIF jsonb_typeof(event -> 'validityWindow') <> 'null'
               AND NOT holonstream.is_validity_window(event -> 'validityWindow') THEN
             fault := format('validityWindow must be {start, end}, ISO-8601 instants with start not after end, is %s',
                             left(event ->> 'validityWindow', 120));
         ELSIF jsonb_typeof(event -> 'schemaVersion') NOT IN ('null', 'number')
-              OR (event ->> 'schemaVersion') !~ '^[1-9][0-9]{0,8}$' THEN
+              OR (event ->> 'schemaVersion') !~ '^[1-9][0-9]{0,8}([.]0+)?$' THEN
             fault := format('schemaVersion must be a number from 1, is %s', left(event ->> 'schemaVersion', 80));
         ELSIF jsonb_typeof(event -> 'subjects') IS DISTINCT FROM 'array' THEN
             fault := format('subjects must be a list of ids, is %s', coalesce(left(event ->> 'subjects', 80), 'missing'));
@@ -133,7 +165,7 @@ BEGIN
         SELECT * INTO kind FROM holonstream.event_types t
         WHERE t.name = event ->> 'type'
           AND CASE WHEN event ->> 'schemaVersion' IS NULL THEN t.is_current
-                   ELSE t.version = (event ->> 'schemaVersion')::integer END;
+                   ELSE t.version = (event ->> 'schemaVersion')::numeric END;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'Unknown event type: % %',
                 concat_ws(' version ', left(event ->> 'type', 120), event ->> 'schemaVersion'), place
@@ -172,14 +204,6 @@ BEGIN
                 USING ERRCODE = 'HS005', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'size', size);
         END IF;
     END LOOP;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION holonstream.is_timestamp(value text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN holonstream.is_instant(value) AND value::timestamptz BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z';
-EXCEPTION WHEN data_exception THEN
-    RETURN false;
 END
 $$;
 
@@ -373,21 +397,30 @@ BEGIN
                              e.payload, e.source_system, e.source_document, e.validity_window, e.causal_links,
                              e.traceparent)::holonstream.incoming),
                bool_and(e.valid AND e.stream IS NOT NULL
-                        AND e.occurred_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+                        AND holonstream.is_in_range(e.occurred_at)),
                count(DISTINCT e.id) < count(*)
         INTO incoming, valid, repeated
         FROM (
             SELECT row_number() OVER (PARTITION BY hashtext(e.stream), e.stream ORDER BY e.ord) AS nth, e.*
             FROM (
-                SELECT e.ord::integer AS ord, coalesce(e.id, holonstream.new_id()) AS id, e.type,
-                       t.version AS schema_version, e."occurredAt"::timestamptz AS occurred_at, e.actor, e.subjects,
+                SELECT e.ord::integer AS ord, coalesce(e.id::uuid, holonstream.new_id()) AS id, e.type,
+                       t.version AS schema_version, holonstream.instant_of(e."occurredAt") AS occurred_at, e.actor, e.subjects,
                        coalesce(e.payload, '{}') AS payload, e."sourceSystem" AS source_system,
                        e."sourceDocument" AS source_document, nullif(e."validityWindow", 'null') AS validity_window,
                        nullif(nullif(e."causalLinks", '{}'), 'null') AS causal_links, e.traceparent,
                        CASE t.stream_kind WHEN 'holon' THEN 'holon/' || e.subjects[1]
                                           ELSE 'relationship/' || (e.payload ->> 'relationshipId') END AS stream,
                        coalesce(
-                           cardinality(e.subjects) >= t.required_subjects AND array_ndims(e.subjects) = 1
+                           -- The types in JSON: a column also takes a number as text, and a text '{a,b}' as a list.
+                           jsonb_typeof(e.raw -> 'type') = 'string' AND jsonb_typeof(e.raw -> 'occurredAt') = 'string'
+                           AND jsonb_typeof(e.raw -> 'actor') = 'string' AND jsonb_typeof(e.raw -> 'sourceSystem') = 'string'
+                           AND to_jsonb(e.subjects) = e.raw -> 'subjects'
+                           AND (e.id IS NULL OR jsonb_typeof(e.raw -> 'id') = 'string'
+                                             AND e.id LIKE '________-____-____-____-____________')  -- casts take more
+                           AND (e."schemaVersion" IS NULL OR jsonb_typeof(e.raw -> 'schemaVersion') = 'number')
+                           AND (e."sourceDocument" IS NULL OR jsonb_typeof(e.raw -> 'sourceDocument') = 'string')
+                           AND (e.traceparent IS NULL OR jsonb_typeof(e.raw -> 'traceparent') = 'string')
+                           AND cardinality(e.subjects) >= t.required_subjects AND array_ndims(e.subjects) = 1
                            AND holonstream.is_instant(e."occurredAt")
                            AND e.actor <> '' AND e."sourceSystem" <> ''
                            AND ',' || array_to_string(e.subjects, ',', '') || ',' NOT LIKE '%,,%'
@@ -405,11 +438,11 @@ BEGIN
                                 AND holonstream.is_small(e."causalLinks")),
                            false) AS valid
                 FROM ROWS FROM (jsonb_to_recordset(events) AS (
-                    id uuid, type text, "schemaVersion" integer, "occurredAt" text, actor text, subjects text[],
+                    id text, type text, "schemaVersion" numeric, "occurredAt" text, actor text, subjects text[],
                     payload jsonb, "sourceSystem" text, "sourceDocument" text, "validityWindow" jsonb,
-                    "causalLinks" jsonb, traceparent text)) WITH ORDINALITY
+                    "causalLinks" jsonb, traceparent text), jsonb_array_elements(events)) WITH ORDINALITY
                     AS e (id, type, "schemaVersion", "occurredAt", actor, subjects, payload, "sourceSystem",
-                          "sourceDocument", "validityWindow", "causalLinks", traceparent, ord)
+                          "sourceDocument", "validityWindow", "causalLinks", traceparent, raw, ord)
                 LEFT JOIN holonstream.event_types t
                     ON t.name = e.type
                    AND CASE WHEN e."schemaVersion" IS NULL THEN t.is_current ELSE t.version = e."schemaVersion" END
