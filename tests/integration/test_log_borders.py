@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier, Literal
 
 from holonstream.producers.errors import LogUnavailable, NotPrimary, SequenceBehind
-from holonstream.producers.log.frontier import read_frontier
+from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.postgres import connect
 from holonstream.producers.log.schema import apply_schema, repair_sequence
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from tests.support.event_log import append, envelope, person
 from tests.support.standby import Standby, standby_of
+from tests.support.waiting import wait_until
 
 CATALOGUE = Catalogue.load()
 
@@ -133,6 +138,107 @@ def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeyp
         monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=100ms")
         with pytest.raises(LogUnavailable, match="lock timeout"):
             repair_sequence(dsn)
+
+
+def lock_key(position: int) -> int:
+    return 18515 << 48 | position
+
+
+@pytest.mark.parametrize("function", ["pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock_shared"])
+def test_locks_of_a_session_that_does_not_append_hold_nothing_and_are_named(dsn: str, function: str) -> None:
+    with (
+        psycopg.connect(dsn, application_name="outsider") as outsider,
+        psycopg.connect(dsn, autocommit=True) as service,
+        connect(dsn, "relay") as relay,
+    ):
+        outsider.execute(f"SELECT {function}(%s)", [lock_key(7)])
+        append(service, [envelope("a"), envelope("b")])
+        status = frontier_status(relay)
+        assert (status.frontier, status.holder) == (2, None)
+        assert [(f.pid, f.user, f.application_name, f.count) for f in status.foreign] == [
+            (outsider.info.backend_pid, "postgres", "outsider", 1)
+        ]
+
+
+def test_a_lock_that_keeps_an_append_waiting_is_named(dsn: str) -> None:
+    with (
+        psycopg.connect(dsn, autocommit=True, application_name="outsider") as outsider,
+        psycopg.connect(dsn, autocommit=True) as service,
+        connect(dsn, "relay") as relay,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        outsider.execute("SELECT pg_advisory_lock(%s)", [lock_key(0)])
+        appended = thread.submit(append, service, [envelope("a")])
+        waiting = "SELECT count(*) FROM pg_locks WHERE pid = %s AND NOT granted"
+        wait_until(
+            lambda: relay.execute(waiting, [service.info.backend_pid]).fetchone() == (1,), "the append waits for a lock"
+        )
+        assert [f.application_name for f in frontier_status(relay).foreign] == ["outsider"]
+        outsider.execute("SELECT pg_advisory_unlock_all()")
+        assert appended.result(60)[0][3] == 1
+        assert read_frontier(relay).frontier == 1
+
+
+def test_a_prepared_transaction_holds_the_frontier_and_is_named(dsn: str) -> None:
+    gid = f"tx-{uuid4()}"
+    with psycopg.connect(dsn, autocommit=True) as service, connect(dsn, "relay") as relay:
+        service.execute("BEGIN")
+        append(service, [envelope("a")])
+        service.execute(SQL("PREPARE TRANSACTION {}").format(Literal(gid)))
+        append(service, [envelope("b")])
+        status = frontier_status(relay)
+        assert status.frontier == 0
+        assert status.holder is not None
+        holder = status.holder
+        assert (holder.pid, holder.user, holder.state, holder.gid) == (None, "postgres", "prepared", gid)
+        assert holder.age_seconds is not None
+        assert status.foreign == []
+        relay.execute(SQL("COMMIT PREPARED {}").format(Literal(gid)))
+        assert read_frontier(relay).frontier == 2
+
+
+def test_preparing_transactions_never_lets_the_frontier_pass_one(dsn: str) -> None:
+    """A transaction that is being prepared hands its locks on one by one."""
+    positions: list[int] = []
+    stop = threading.Event()
+    too_far: list[tuple[int, int]] = []
+
+    def prepare() -> None:
+        with psycopg.connect(dsn, autocommit=True) as service:
+            for number in range(150):
+                gid = Literal(f"{uuid4()}")
+                service.execute("BEGIN")
+                (appended,) = append(service, [envelope(f"p-{number}")])
+                positions.append(appended[3])
+                service.execute(SQL("PREPARE TRANSACTION {}").format(gid))
+                positions.pop()
+                service.execute(SQL("COMMIT PREPARED {}").format(gid))
+        stop.set()
+
+    with connect(dsn, "relay") as relay, ThreadPoolExecutor(1) as thread:
+        preparing = thread.submit(prepare)
+        while not stop.is_set() and not preparing.done():
+            open_now = positions[:1]
+            frontier = read_frontier(relay).frontier
+            if open_now and open_now == positions[:1] and frontier >= open_now[0]:
+                too_far.append((frontier, open_now[0]))
+        preparing.result()
+    assert too_far == []
+
+
+def test_a_login_without_a_role_of_ours_may_not_connect(dsn: str) -> None:
+    login = f"login_{uuid4().hex}"
+    address = dsn.replace("postgres@", f"{login}@")
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(login)))
+        try:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(address)
+            owner.execute(SQL("GRANT holonstream_writer TO {}").format(Identifier(login)))
+            with psycopg.connect(address) as service:
+                append(service, [envelope("a")])
+        finally:
+            owner.execute(SQL("DROP ROLE {}").format(Identifier(login)))
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ def standby_of(primary: str) -> Iterator[Standby]:
             "listen_addresses": LOOPBACK,
             "unix_socket_directories": "",
             "fsync": "off",
-            "max_connections": 200,  # not fewer than the primary's, else it refuses to start
+            "max_connections": 200,  # these two not lower than the primary's, else it refuses to start
+            "max_prepared_transactions": 16,
         }
         settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         with (folder / "server.log").open("wb") as log:

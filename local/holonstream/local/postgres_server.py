@@ -70,6 +70,7 @@ class PostgresServer(Server):
             "unix_socket_directories": "",
             "shared_buffers": "256MB",
             "max_connections": "200",
+            "max_prepared_transactions": "16",
             "fsync": "on" if self._fsync else "off",
             "logging_collector": "off",
         }

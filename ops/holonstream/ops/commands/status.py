@@ -12,6 +12,8 @@ from holonstream.ops.settings import Settings
 
 if TYPE_CHECKING:
     from holonstream.ops.status import GroupStatus
+    from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
+    from holonstream.producers.relay.status import RelayLeader
 
 
 @click.command()
@@ -53,21 +55,26 @@ def status(settings: Settings, as_json: bool) -> None:
     click.echo(f"log      head {frontier.head:,}, gap-free up to {frontier.frontier:,}")
     if frontier.holder is not None:
         held = frontier.holder
-        age = "unknown age" if held.age_seconds is None else f"open for {held.age_seconds:.1f} s"
-        click.echo(
-            f"         held back at {held.position:,} by pid {held.pid} ({held.application_name}, {held.state}, {age})"
-        )
+        age = "unknown age" if held.age_seconds is None else f"for {held.age_seconds:.1f} s"
+        who = f"prepared transaction {held.gid!r}" if held.pid is None else f"pid {held.pid} {_session(held)}"
+        click.echo(f"         held back at {held.position:,} by {who}, {held.state} {age}")
+    for locks in frontier.foreign:
+        click.echo(f"         pid {locks.pid} {_session(locks)} has {locks.count} locks like those of appends: end it")
     click.echo(f"relay    position {relayed:,}, {log.lag:,} events behind, the oldest {log.lag_seconds:.3f} s old")
     click.echo(
         "         no leader: start `holonstream relay`"
         if leader is None
-        else f"         led by pid {leader.pid} ({leader.application_name}, {leader.address})"
+        else f"         led by pid {leader.pid} {_session(leader)}"
     )
     for group in groups:
         title = f"{group.name}: {group.state}, {group.members} workers, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
         rows = [[p.partition, p.offset, p.end, p.lag, p.position, p.lag_seconds] for p in group.partitions]
         click.echo()
         print_table(title, ["partition", "offset", "end", "lag", "position", "seconds"], rows)
+
+
+def _session(session: FrontierHolder | ForeignLocks | RelayLeader) -> str:
+    return f"({session.user}, {session.application_name}, {session.address or 'local'})"
 
 
 def _group(group: GroupStatus) -> dict[str, Any]:

@@ -34,10 +34,27 @@ class FrontierHolder:
     position: int
     pid: int | None
     """None for a prepared transaction, which has no session"""
+    user: str | None
     application_name: str | None
+    address: str | None
+    """of the client; None for one on the same machine's socket, or when the role may not see it"""
     age_seconds: float | None
-    """since the transaction began; None when the role may not see it (pg_read_all_stats)"""
+    """since it began, or was prepared; None when the role may not see it (pg_read_all_stats)"""
     state: str | None
+    gid: str | None
+    """of a prepared transaction"""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLocks:
+    """A session with locks like those of appends, though it does not append: these may make appends wait."""
+
+    pid: int
+    user: str | None
+    application_name: str | None
+    address: str | None
+    state: str | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,7 @@ class FrontierStatus:
     head: int
     frontier: int
     holder: FrontierHolder | None
+    foreign: list[ForeignLocks]
 
 
 def read_frontier(connection: psycopg.Connection[Any], after: int = -1) -> Frontier:
@@ -62,8 +80,5 @@ def frontier_status(connection: psycopg.Connection[Any]) -> FrontierStatus:
     now = read_frontier(connection)
     with driver_errors():
         row = connection.execute(query("frontier_holder")).fetchone()
-    holder = None
-    if row is not None:
-        held, pid, application_name, state, age = row
-        holder = FrontierHolder(held, pid, application_name, age, state)
-    return FrontierStatus(now.head, now.frontier, holder)
+        foreign = [ForeignLocks(*found) for found in connection.execute(query("foreign_locks"))]
+    return FrontierStatus(now.head, now.frontier, FrontierHolder(*row) if row else None, foreign)

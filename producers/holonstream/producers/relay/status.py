@@ -19,6 +19,7 @@ class RelayLeader:
     """The session that has the leader lock."""
 
     pid: int
+    user: str | None
     application_name: str | None
     address: str | None
     """of the client; None for one on the same machine's socket, or when the role may not see it"""

@@ -69,10 +69,25 @@ SELECT holonstream.last_position();
 
 -- frontier_holder --
 -- The transaction that holds the frontier lowest, and of those at one position the oldest.
-SELECT l.held, l.pid, a.application_name, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
-FROM holonstream.frontier_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-ORDER BY l.held, a.xact_start
+SELECT h.held, h.pid, coalesce(a.usename, p.owner)::text, a.application_name, a.client_addr::text,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8,
+       coalesce(a.state, CASE WHEN p.gid IS NOT NULL THEN 'prepared' END), p.gid
+FROM holonstream.frontier_holders() AS h
+LEFT JOIN pg_stat_activity AS a ON a.pid = h.pid
+LEFT JOIN pg_locks AS x ON h.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = h.holder
+LEFT JOIN pg_prepared_xacts AS p ON p.transaction = x.transactionid
+ORDER BY h.held, coalesce(a.xact_start, p.prepared)
 LIMIT 1;
+
+-- foreign_locks --
+-- Sessions that have a lock like those of appends and do not append. An exclusive one makes appends wait.
+SELECT a.pid, a.usename::text, a.application_name, a.client_addr::text, a.state, count(*)
+FROM holonstream.frontier_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE NOT EXISTS (SELECT FROM pg_locks AS t
+                  WHERE t.locktype = 'relation' AND t.relation = 'holonstream.streams'::regclass
+                    AND t.mode = 'RowExclusiveLock' AND t.pid = l.pid)
+GROUP BY a.pid, a.usename, a.application_name, a.client_addr, a.state
+ORDER BY a.pid;
 
 -- read_batches --
 -- What the relay publishes: (position, stream, record value) in log order.
@@ -126,7 +141,8 @@ SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.positi
 
 -- relay_leader --
 -- The session that has the leader lock.
-SELECT l.pid, a.application_name, a.client_addr::text, extract(epoch FROM clock_timestamp() - a.backend_start)::float8
+SELECT l.pid, a.usename::text, a.application_name, a.client_addr::text,
+       extract(epoch FROM clock_timestamp() - a.backend_start)::float8
 FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())

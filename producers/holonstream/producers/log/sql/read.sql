@@ -98,14 +98,43 @@ BEGIN
     END IF;
     frontier := head;
     IF head > "after" THEN
-        SELECT least(head, min(h.held)) INTO frontier FROM holonstream.frontier_locks AS h;
+        SELECT least(head, min(h.held)) INTO frontier FROM holonstream.frontier_holders() AS h;
     END IF;
 END
 $$;
 
--- The frontier locks of this database: who holds the frontier at which position.
+-- The advisory locks of this database that look like frontier locks, and who has them. Anybody who may connect can take
+-- such a lock.
 CREATE OR REPLACE VIEW holonstream.frontier_locks AS
-    SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS held, l.pid
+    SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS held, l.pid, l.virtualtransaction AS holder
     FROM pg_catalog.pg_locks AS l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 = 18515
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
+
+-- The frontier locks of transactions that append. `pid` is NULL for a prepared transaction.
+--
+-- A transaction that appends has locked rows of holonstream.streams before it takes its frontier lock, and so holds a
+-- ROW EXCLUSIVE lock on that table until it ends; only the owner's functions get that. A lock whose holder lacks it is
+-- somebody else's. Locks change while they are read (a transaction that is being prepared hands them on one by one), so
+-- a lock is left out only if the same holder has it before and after the table's locks were read without one of his.
+CREATE OR REPLACE FUNCTION holonstream.frontier_holders() RETURNS TABLE (held bigint, pid integer, holder text)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    before    holonstream.frontier_locks[] := ARRAY(SELECT l FROM holonstream.frontier_locks AS l);
+    appending text[];
+BEGIN
+    IF before = '{}' THEN
+        RETURN;
+    END IF;
+    appending := ARRAY(
+        SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'relation' AND l.relation = 'holonstream.streams'::regclass AND l.mode = 'RowExclusiveLock'
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()));
+    RETURN QUERY
+        SELECT b.held, b.pid, b.holder FROM unnest(before) AS b WHERE b.holder = ANY (appending)
+        UNION ALL
+        SELECT b.held, b.pid, b.holder FROM unnest(before) AS b
+        WHERE b.holder <> ALL (appending)
+          AND NOT EXISTS (SELECT FROM holonstream.frontier_locks AS l WHERE l.held = b.held AND l.holder = b.holder);
+END
+$$;

@@ -25,6 +25,14 @@ BEGIN
 END
 $$;
 
+-- Whoever may connect can take advisory locks, those of appends and of the relay's leader among them.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO holonstream_writer, holonstream_reader', current_database());
+END
+$$;
+
 REVOKE ALL ON ALL TABLES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
@@ -33,6 +41,6 @@ GRANT USAGE ON SCHEMA holonstream TO holonstream_writer, holonstream_reader;
 GRANT EXECUTE ON FUNCTION holonstream.append_events(jsonb, jsonb) TO holonstream_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA holonstream TO holonstream_reader;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA holonstream TO holonstream_reader;
-GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.last_position(),
+GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.frontier_holders(), holonstream.last_position(),
     holonstream.cloud_event(holonstream.events), holonstream.cloud_event_v2(holonstream.events),
     holonstream.instant_text(timestamptz), holonstream.uri_reference(text) TO holonstream_reader;
