@@ -1,1 +1,1 @@
-"""Chaos: a pipeline of real processes under load and faults, held against its promises. docs/chaos.md says more."""
+"""Chaos: a pipeline of real processes under load and faults, compared with its promises (docs/chaos.md)."""

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: chaos runs from the command line; docs/chaos.md says how to read what they print."""
+"""``python -m tests.chaos``: chaos runs from the command line; docs/chaos.md explains the output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEEDS = "1,2,3,4,5,6"
 @click.option("--seeds", default=SEEDS, show_default=True, help="Seeds that share the duration, without --seed.")
 @click.option("--duration", default=HOUR, show_default=True, type=click.FloatRange(10), help="Seconds of load, in all.")
 @click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(1), help="Events a second.")
-@click.option("--variant", type=click.Choice(sorted(QUERIES)), help="A broken relay, which must be found out.")
+@click.option("--variant", type=click.Choice(sorted(QUERIES)), help="A relay with a defect, which must be detected.")
 @click.option(
     "--evidence", type=click.Path(path_type=Path), help="Where evidence is kept; a temporary folder by default."
 )
@@ -40,10 +40,10 @@ def main(
     evidence: Path | None,
     as_json: bool,
 ) -> None:
-    """Run the pipeline under load and faults, and hold it against its promises; exits with 1 on any violation."""
+    """Run the pipeline under load and faults, and check its promises; exits with 1 on any violation."""
     logs.configure("info", "console")
-    logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # broken connections are what we are here for
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is taken down
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # broken connections are expected here
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and processes are stopped
     chosen = [int(one) for one in seeds.split(",")] if seed is None else [seed]
     home = evidence or Path(tempfile.mkdtemp(prefix="holonstream-chaos-"))
     reports = []

@@ -1,4 +1,4 @@
-"""Faults made to happen: each function returns when its fault has ended, and what it hurt is up again."""
+"""Faults: each method makes one happen, and returns when it has ended and what it hit is up again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GARBAGE_VALUES = (b"\xff\xfe no text", b"{}", b'{"specversion":"1.0","sequence":
 
 
 class Faults:
-    """Performs a schedule; `poisoned` and `garbage` are for the oracle: what was put in, and where."""
+    """Performs a schedule. `poisoned` (streams) and `garbage` (records) tell the oracle what was written, and where."""
 
     def __init__(self, world: World, supervisor: Supervisor, recoveries: Recoveries, seed: int) -> None:
         self._world, self._supervisor, self._recoveries = world, supervisor, recoveries
@@ -84,13 +84,13 @@ class Faults:
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
-    def _who(self, fault: Fault) -> str | None:
+    def _process(self, fault: Fault) -> str | None:
         if fault.target.startswith("relay"):
             return self._supervisor.leader(fault.target == "relay-leader")
         return fault.target
 
     def _kill(self, fault: Fault) -> bool:
-        name = self._who(fault)
+        name = self._process(fault)
         if name is None or not self._supervisor.kill(name):
             return False
         self._never.wait(fault.hold)
@@ -98,7 +98,7 @@ class Faults:
         return True
 
     def _terminate(self, fault: Fault) -> bool:
-        name = self._who(fault)
+        name = self._process(fault)
         if name is None or not self._supervisor.terminate(name):
             return False
         self._never.wait(fault.hold)
@@ -106,12 +106,12 @@ class Faults:
         return True
 
     def _freeze(self, fault: Fault) -> bool:
-        """Long enough to lose sessions and leases: a zombie that wakes up later."""
-        name = self._who(fault)
+        """SIGSTOP for longer than sessions and leases last, then SIGCONT: a process that wakes up as a zombie."""
+        name = self._process(fault)
         if name is None or not self._supervisor.freeze(name):
             return False
         if fault.target.startswith("relay"):
-            # To the server a frozen client is a patient one: the lock goes with the connection.
+            # PostgreSQL keeps a frozen client's lock until its connection breaks.
             self._world.proxies["postgres"].break_once()
         self._never.wait(fault.hold)
         self._supervisor.thaw(name)
@@ -156,7 +156,7 @@ class Faults:
         return True
 
     def _fill(self, fault: Fault) -> bool:
-        """No memory is left: what expires is evicted first, then every write is refused."""
+        """Fill the memory: Redis evicts what expires first, then refuses every write."""
         with self._redis() as client:
             before = client.config_get("maxmemory")["maxmemory"]
             client.config_set("maxmemory", client.info("memory")["used_memory"] + (1 << 20))
@@ -180,11 +180,11 @@ class Faults:
         except psycopg.OperationalError:
             return False
         finally:
-            self.poisoned[name] = events  # perhaps: whoever looks asks the log
+            self.poisoned[name] = events  # perhaps; the oracle asks the log
         return True
 
     def _garbage(self, fault: Fault) -> bool:
-        """Records of another producer, outside of any transaction."""
+        """Put undecodable records on the topic, as a foreign producer without transactions would."""
 
         def delivered(error: object, message: Message) -> None:
             partition, offset = message.partition(), message.offset()

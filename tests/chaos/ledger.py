@@ -1,4 +1,4 @@
-"""What writers were told: the measure that log, topic, graph and cache are held against."""
+"""What was acknowledged to writers. Log, topic, graph and cache are compared with it."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Ledger:
         """stream, version and position by event id"""
         self.rolled_back: set[str] = set()
         self.uncertain: dict[str, int] = {}
-        """event ids whose commit was not answered, and a number for each transaction: all of it is in, or nothing"""
+        """by event id, the number of a transaction whose commit was not answered: the log has it whole or not at all"""
         self.transactions: Counter[str] = Counter()
         self.appended = 0
         self._transactions = 0
-        self._made: dict[str, int] = {}
+        self._created: dict[str, int] = {}
         self._recent: deque[Acknowledged] = deque(maxlen=RECENT)
         self._latest: dict[int, int] = {}
 
@@ -59,8 +59,8 @@ class Ledger:
                 partition = partition_of(row.stream, self._partitions)
                 self._latest[partition] = max(row.position, self._latest.get(partition, 0))
                 if event["type"] in CREATING and "validityWindow" not in event:
-                    self._made.setdefault(row.stream, row.position)
-                if self._made.get(row.stream, row.position + 1) <= row.position:
+                    self._created.setdefault(row.stream, row.position)
+                if self._created.get(row.stream, row.position + 1) <= row.position:
                     self._recent.append(row)
 
     def roll_back(self, kind: str, ids: Iterable[str]) -> None:
@@ -69,25 +69,25 @@ class Ledger:
             self.transactions[kind] += 1
             self.rolled_back.update(ids)
 
-    def lose(self, ids: Iterable[str]) -> None:
-        """A connection broke during the commit."""
+    def mark_uncertain(self, ids: Iterable[str]) -> None:
+        """A connection broke during a commit, so its outcome is unknown."""
         with self._lock:
             self.transactions["uncertain"] += 1
             self._transactions += 1
             self.uncertain |= dict.fromkeys(ids, self._transactions)
 
     def append(self, count: int) -> None:
-        """So many events were handed to append_events."""
+        """Count events that are passed to append_events."""
         with self._lock:
             self.appended += count
 
     def place(self, event_id: str) -> tuple[str, int, int] | None:
-        """Where an event was committed; None when it was not, or nobody knows."""
+        """Where an event was committed; None when it was not, or the outcome is unknown."""
         with self._lock:
             return self.committed.get(event_id)
 
     def recent(self) -> list[Acknowledged]:
-        """The last acknowledged events of entities that were there then."""
+        """The last acknowledged events of entities that existed then."""
         with self._lock:
             return list(self._recent)
 

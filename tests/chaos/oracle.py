@@ -1,4 +1,4 @@
-"""The judgement at the end, when everything is calm and caught up: log, topic, graph, cache, offsets, reads."""
+"""The checks at the end of a run, when all have caught up: log, topic, graph, cache, offsets and reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Log:
     states: dict[str, State] = field(default_factory=dict)
     """by stream; of one with an event that cannot be applied, the state before that event"""
     history: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    """digest of each state that there was, by stream and position"""
+    """digest of each state that an entity has had, by stream and position"""
     positions: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     parked: dict[str, int] = field(default_factory=dict)
     """version of the event that cannot be applied, by stream"""
@@ -93,7 +93,7 @@ def read_ends(dsn: str) -> dict[int, int]:
 
 
 def activity(dsn: str) -> list[list[str]]:
-    """The sessions of PostgreSQL and the frontier's locks, for whoever wants to know why nothing moves."""
+    """The sessions of PostgreSQL and the frontier's locks: evidence of why nothing moves."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
             "SELECT a.application_name, a.state, a.wait_event, a.xact_start::text, l.held::text, left(a.query, 100) "
@@ -104,7 +104,7 @@ def activity(dsn: str) -> list[list[str]]:
 
 
 def check_writers(log: Log, ledger: Ledger, violations: Violations) -> None:
-    """The log has what was acknowledged, where that was said; nothing that was rolled back; transactions whole."""
+    """The log has every acknowledged event in its place, none that was rolled back, and no half transaction."""
     for id_, place in ledger.committed.items():
         if log.places.get(id_) != place:
             violations.add(
@@ -120,7 +120,7 @@ def check_writers(log: Log, ledger: Ledger, violations: Violations) -> None:
 
 
 def check_topic(log: Log, topic: TopicObserver, violations: Violations) -> None:
-    """The topic has every event of the log and no other, as the log has it. (Order: checked as records came.)"""
+    """The topic has every event of the log, unchanged, and no other. (`TopicObserver` has checked the order.)"""
     for id_, place in log.places.items():
         seen = topic.seen.get(id_)
         if seen is None:
@@ -134,7 +134,7 @@ def check_topic(log: Log, topic: TopicObserver, violations: Violations) -> None:
 def check_reads(
     log: Log, shown: dict[tuple[str, int], bytes], hits: dict[tuple[str, int], int], violations: Violations
 ) -> None:
-    """What readers saw are states that the log had; no hit was older than what was acknowledged before it."""
+    """Readers saw states that the log had; no hit was older than an invalidation acknowledged before it."""
     for (stream, position), found in shown.items():
         if log.history.get((stream, position)) != found:
             known = (stream, position) in log.history
@@ -149,7 +149,7 @@ def check_reads(
 
 
 def check_graph(world: World, log: Log, poisoned: set[str], violations: Violations) -> dict[str, Any]:
-    """The graph is the fold of the log; what is parked is what was poisoned; verify says the same."""
+    """The graph is the fold of the log, the poisoned streams are parked, and `verify graph` agrees."""
     exported = {}
     for state in asyncio.run(wiring.graph_states(world.settings)):
         kind = type(state).__name__.lower()
@@ -160,7 +160,7 @@ def check_graph(world: World, log: Log, poisoned: set[str], violations: Violatio
             violations.add("the graph is not the fold of the log", stream=stream, log=repr(wanted), graph=repr(found))
     parked = {mark["stream"]: mark["version"] for mark in _json(world, "dead-letters", "list", "--json")}
     if parked != log.parked:
-        violations.add("other streams are parked than cannot be applied", log=log.parked, graph=parked)
+        violations.add("the parked streams are not those that cannot be applied", log=log.parked, graph=parked)
     if unknown := log.parked.keys() - poisoned:
         violations.add("an event of the load cannot be applied", streams=sorted(unknown))
     tally = _json(world, "verify", "graph", "--json", codes=(0, 1))
@@ -170,7 +170,7 @@ def check_graph(world: World, log: Log, poisoned: set[str], violations: Violatio
 
 
 def check_cache(world: World, violations: Violations) -> dict[str, Any]:
-    """No entry breaks a promise."""
+    """`verify cache` finds no violation in any entry."""
     tally = _json(world, "verify", "cache", "--all", "--json", codes=(0, 1))
     if tally["violations"]:
         violations.add("verify cache finds violations", tally=tally)

@@ -1,10 +1,10 @@
-"""Readers, with and without tokens, each read held against what the reader knew when it began.
+"""Readers, with and without tokens. Each read is compared with what was known when it began.
 
 A read with a token must not be older than the token. A value that came from the cache must not be older than an event
-whose invalidation was acknowledged before the read began. Acknowledged is, whichever is higher: the position that the
-cache group had committed for the holon's partition, or the holon's slot of the partition's watermarks
-(`sinks.cache`): a slot is raised by the script that writes the tombstone. Both are read before the value. And each
-state that any read shows must be one that the log had at its position: their digests are kept for the oracle.
+whose invalidation was acknowledged before the read began. The acknowledged position is the higher of two: the one that
+the cache group had committed for the holon's partition, and the holon's slot in the partition's watermarks, which the
+script that writes a tombstone raises (`sinks.cache`). Both are read before the value. Each state that a read shows must
+be one that the log had at its position; the oracle checks that by digests.
 
 A read that fails because a server is down, or that says NotYetVisible, breaks no promise.
 """
@@ -42,8 +42,8 @@ from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import HolonPattern, Pattern, RelationshipPattern
-from tests.chaos.beside import Beside
 from tests.chaos.ledger import Acknowledged, Ledger, position_in
+from tests.chaos.thread import BackgroundThread
 from tests.chaos.topic import TopicObserver, digest
 from tests.chaos.violations import Violations
 from tests.chaos.workload import BADGE, COLD, HOT, RELATIONSHIPS, relationship_ends
@@ -51,21 +51,21 @@ from tests.chaos.world import PARTITIONS
 
 PAUSE = 0.02  # seconds between two reads of one reader
 DEADLINE = 2.0  # seconds that a read with a token waits
-CACHE_TIMEOUT = 0.25  # seconds; generous, since the machine is busy and hits are what we are after
+CACHE_TIMEOUT = 0.25  # seconds; generous, so that a busy machine still gives hits
 READERS = 2  # of each kind
 
 
 def state_digest(state: State) -> bytes:
-    """Tells two states apart, whatever store they come from."""
+    """The same for equal states of any two stores."""
     document = holon_document(state) if isinstance(state, Holon) else relationship_document(state)
     return digest(jsontext.encode_sorted(document))
 
 
-class Readers(Beside):
-    """Reads from a thread of its own until told to stop.
+class Readers(BackgroundThread):
+    """Reads in a thread of its own until `stop`.
 
-    `shown` has the digest of every state that was read, by stream and position; `hits` the highest acknowledged
-    position with which a value at some position was still got from the cache, by stream and position.
+    By stream and position: `shown` has the digest of every state that was read, `hits` the highest position that was
+    acknowledged before a hit with this state.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Readers(Beside):
         self.shown: dict[tuple[str, int], bytes] = {}
         self.hits: dict[tuple[str, int], int] = {}
 
-    def _go_on(self) -> None:
-        asyncio.run(self._run())
+    def _main(self) -> None:
+        asyncio.run(self._read_until_stopped())
 
-    async def _run(self) -> None:
+    async def _read_until_stopped(self) -> None:
         kinds = [self._read_without_token, self._read_with_token, self._read_relationships, self._read_pattern]
         tasks = [asyncio.create_task(self._reader(kind)) for kind in kinds for _ in range(READERS)]
         await asyncio.to_thread(self._stop.wait)
@@ -98,10 +98,10 @@ class Readers(Beside):
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                self._violations.add("a reader failed as none should", error=repr(outcome))
+                self._violations.add("a reader failed unexpectedly", error=repr(outcome))
 
     async def _reader(self, read: Callable[[CachedGraphStore, Any], Awaitable[None]]) -> None:
-        """One reader with a store of its own, so that its counters tell whether a read was a hit."""
+        """One reader with a store of its own, whose counters show whether a read was a hit."""
         never, pause = asyncio.Event(), PAUSE
         redis = connections.redis_client(self._settings, timeout=CACHE_TIMEOUT)
         connection = connections.graph_connection(self._settings)
@@ -122,7 +122,7 @@ class Readers(Beside):
                     self.counts["not yet visible"] += 1
                 except Exception as error:
                     kind = read.__name__.strip("_")
-                    self._violations.add("a read failed as none should", read=kind, trace=format_exception(error))
+                    self._violations.add("a read failed unexpectedly", read=kind, trace=format_exception(error))
         finally:
             await cached.close()
             await connection.close()

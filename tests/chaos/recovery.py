@@ -1,8 +1,7 @@
-"""How long the pipeline takes to be itself again after a fault.
+"""How long the pipeline takes to recover from a fault.
 
-Recovered is: some events were appended after the fault had ended, and these, with all that was acknowledged before
-them, are published by the relay and acknowledged by both groups. Another fault may come meanwhile; the time then
-contains that one too.
+It has recovered when some events that were appended after the fault's end, and all that were acknowledged before them,
+are published by the relay and committed by both groups. If another fault comes meanwhile, the time contains that too.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from tests.chaos.beside import Beside
 from tests.chaos.ledger import Ledger
 from tests.chaos.report import Recovery
 from tests.chaos.schedule import GROUPS, Fault
+from tests.chaos.thread import BackgroundThread
 from tests.chaos.topic import TopicObserver
 
-LOOK = 0.2  # seconds between two looks
-TIMEOUT = 1.0  # seconds for each question to the brokers
+POLL = 0.2  # seconds between two polls
+TIMEOUT = 1.0  # seconds for each request to the brokers
 AFTER = 10  # events acknowledged after a fault whose arrival is awaited
 
 
 @dataclass
-class _Open:
+class _Pending:
     fault: Fault
     ended: float
     events: int
     target: dict[int, int] = field(default_factory=dict)
 
 
-class Recoveries(Beside):
-    """Watches groups, in a thread of its own. `acknowledged` is how far each has committed, per partition."""
+class Recoveries(BackgroundThread):
+    """Polls the groups in a thread of its own. `acknowledged` is how far each has committed, per partition."""
 
     def __init__(
         self,
@@ -56,34 +55,34 @@ class Recoveries(Beside):
         self._groups = groups
         self.relayed = 0
         self.acknowledged: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
-        """log positions: they never fall, for what was acknowledged once is so for good"""
+        """log positions; they never fall, since an acknowledgement is not taken back"""
         self._offsets: dict[str, dict[int, int]] = {group: {} for group in GROUPS}
         self.done: list[Recovery] = []
-        self._open: list[_Open] = []
+        self._pending: list[_Pending] = []
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """End. What has not recovered is noted as such."""
+        """Stop. Faults that have not been recovered from get no time."""
         super().stop()
         for member in self._members.values():
             member.close()
         with self._lock:
-            self.done += [Recovery(waiting.fault, None) for waiting in self._open]
-            self._open.clear()
+            self.done += [Recovery(waiting.fault, None) for waiting in self._pending]
+            self._pending.clear()
 
     def expect(self, fault: Fault) -> None:
         """A fault has just ended."""
         with self._lock:
-            self._open.append(_Open(fault, monotonic(), self._ledger.latest()[0]))
+            self._pending.append(_Pending(fault, monotonic(), self._ledger.latest()[0]))
 
     @property
     def waiting(self) -> int:
         """How many faults the pipeline has not yet recovered from."""
         with self._lock:
-            return len(self._open)
+            return len(self._pending)
 
     def reached(self, target: dict[int, int]) -> bool:
-        """Whether relay and groups have come as far as these positions of the partitions."""
+        """Whether relay and groups have reached these positions of the partitions."""
         if self.relayed < max(target.values(), default=0):
             return False
         for partition, position in target.items():
@@ -101,27 +100,27 @@ class Recoveries(Beside):
         )
 
     def state(self) -> dict[str, Any]:
-        """For whoever wants to know why it is waiting."""
+        """What a violation says when the pipeline does not catch up."""
         return {"relayed": self.relayed, "offsets": self._offsets, "last_offsets": dict(self._seen.last_offset)}
 
-    def _go_on(self) -> None:
-        while not self._stop.wait(LOOK):
+    def _main(self) -> None:
+        while not self._stop.wait(POLL):
             try:
-                self._look()
+                self._poll()
             except KafkaException:
                 continue
             events, latest = self._ledger.latest()
             now = monotonic()
             with self._lock:
-                for waiting in self._open:
+                for waiting in self._pending:
                     if not waiting.target and events >= waiting.events + AFTER:
                         waiting.target = latest
-                recovered = [waiting for waiting in self._open if waiting.target and self.reached(waiting.target)]
+                recovered = [waiting for waiting in self._pending if waiting.target and self.reached(waiting.target)]
                 for waiting in recovered:
-                    self._open.remove(waiting)
+                    self._pending.remove(waiting)
                     self.done.append(Recovery(waiting.fault, now - waiting.ended))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         (place,) = self._members["relay"].committed([TopicPartition(self._topic, 0)], TIMEOUT)
         self.relayed = max(self.relayed, place.offset)
         for group in self._groups:

@@ -1,4 +1,4 @@
-"""What a run came to, for people and as JSON."""
+"""The report of a run, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.violations import Violations
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How long after the end of a fault what was appended after it had reached all views; None: not in this run."""
+    """Seconds from a fault's end to the pipeline's recovery; None when it did not recover in this run."""
 
     fault: Fault
     seconds: float | None
@@ -22,7 +22,7 @@ class Recovery:
 
 @dataclass
 class Report:
-    """Filled while a run goes on."""
+    """Filled during a run."""
 
     seed: int
     variant: str | None
@@ -34,7 +34,7 @@ class Report:
     recoveries: list[Recovery] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
-    """processes that ended by themselves as they may, by name and reason"""
+    """processes that ended by themselves for an allowed reason, by kind and reason"""
     stop_seconds: list[tuple[float, str]] = field(default_factory=list)
     """from SIGTERM to the end of a process, and its name"""
     checks: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Report:
         return {"count": len(self.stop_seconds), "max": round(longest, 2), "slowest": name}
 
     def lines(self) -> list[str]:
-        """In words."""
+        """As text."""
         found = self.document()
         kinds = found["faults"]
         lines = [

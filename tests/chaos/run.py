@@ -1,4 +1,4 @@
-"""One chaos run: servers, processes, load, faults, and the judgement."""
+"""One chaos run: servers, processes, load, faults, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = structlog.get_logger(__name__)
 
 WRITERS = 6
 WARM_UP = 300  # events
-PAUSE = 0.02  # seconds that a writer rests inside a transaction, at most
+PAUSE = 0.02  # seconds that a writer waits inside a transaction, at most
 QUIET = 180.0  # seconds within which everything must have caught up when faults, or load, have ended
-SAY = 10.0  # seconds between two lines about what is waited for
+REPORT_EVERY = 10.0  # seconds between two log lines while a condition is awaited
 VARIANT_QUIET = 5.0  # seconds for a relay that loses events to deliver those that it does not lose
 
 
@@ -55,7 +55,7 @@ class Run:
         self._ledger = Ledger(PARTITIONS)
 
     def perform(self) -> Report:
-        """All of it; what goes wrong in the harness itself counts as a violation too."""
+        """The whole run. An error of the harness itself counts as a violation too."""
         began = monotonic()
         with world(self._variant) as made:
             logs = self._folder / "processes"
@@ -92,7 +92,7 @@ class Run:
             if self._variant is not None:
                 self._with_variant(made, topic)
             else:
-                self._under_fire(made, supervisor, topic, recoveries)
+                self._with_faults(made, supervisor, topic, recoveries)
         self.report.recoveries = recoveries.done
 
     def _with_variant(self, made: World, topic: TopicObserver) -> None:
@@ -101,9 +101,9 @@ class Run:
         log_ = oracle.read_log(made.dsn)
         topic.catch_up(log_.ends, VARIANT_QUIET)
         topic.stop()
-        self._judge_log(log_, topic)
+        self._check_log(log_, topic)
 
-    def _under_fire(self, made: World, supervisor: Supervisor, topic: TopicObserver, recoveries: Recoveries) -> None:
+    def _with_faults(self, made: World, supervisor: Supervisor, topic: TopicObserver, recoveries: Recoveries) -> None:
         acknowledged = recoveries.acknowledged["cache"]
         readers = Readers(
             Settings.of(made.proxied), self._ledger, topic, acknowledged, self._violations, self._seed
@@ -119,15 +119,15 @@ class Run:
                 ending.set()
                 self._await("recovery", lambda: recoveries.waiting == 0, recoveries)
             ends = oracle.read_ends(made.dsn)
-            if not self._await("calm", lambda: recoveries.reached(ends), recoveries):
+            if not self._await("caught up", lambda: recoveries.reached(ends), recoveries):
                 self._violations.add(
                     "not caught up", ends=ends, **recoveries.state(), postgres=oracle.activity(made.dsn)
                 )
         topic.catch_up(ends, QUIET)
         topic.stop()
-        log.info("chaos.judging")
+        log.info("chaos.checking")
         log_ = oracle.read_log(made.dsn)
-        self._judge_log(log_, topic)
+        self._check_log(log_, topic)
         oracle.check_reads(log_, readers.shown, readers.hits, self._violations)
         oracle.check_offsets(made, log_, topic, self._violations)
         oracle.check_dead_letters(made, faults.garbage, self._violations)
@@ -137,7 +137,7 @@ class Run:
         self.report.reads = dict(sorted(readers.counts.items()))
         self.report.skipped.update(fault.name for fault in faults.skipped)
 
-    def _judge_log(self, log_: oracle.Log, topic: TopicObserver) -> None:
+    def _check_log(self, log_: oracle.Log, topic: TopicObserver) -> None:
         oracle.check_writers(log_, self._ledger, self._violations)
         oracle.check_topic(log_, topic, self._violations)
         self.report.events = {
@@ -149,7 +149,7 @@ class Run:
         }
 
     def _append_seeds(self, made: World) -> None:
-        """What all others change, before the load begins; and some of each event, for the servers to warm up by."""
+        """Append the entities that writers change, and some events of each kind, so that the servers are warm."""
         work = Workload("seed", random.Random(self._seed))
         seeds = work.seeds() + [work.event() for _ in range(WARM_UP)]
         with psycopg.connect(made.dsn, autocommit=True) as connection:
@@ -160,13 +160,13 @@ class Run:
 
     def _await(self, what: str, condition: Callable[[], bool], recoveries: Recoveries) -> bool:
         """Whether the condition came true in time."""
-        began = said = monotonic()
+        began = reported = monotonic()
         while not condition():
             now = monotonic()
             if now - began > QUIET:
                 return False
-            if now - said > SAY:
-                said = now
+            if now - reported > REPORT_EVERY:
+                reported = now
                 behind = {group: recoveries.behind(group) for group in GROUPS}
                 events = self._ledger.latest()[0]
                 log.info("chaos.waiting", what=what, events=events, relayed=recoveries.relayed, behind=behind)
@@ -176,7 +176,7 @@ class Run:
 
     @contextmanager
     def _writing(self, made: World) -> Iterator[threading.Event]:
-        """The load; a trickle, once the event that this gives is set. Every other writer goes through the proxy."""
+        """The load. Set the event that this gives to reduce it to a trickle. Every other writer uses the proxy."""
         dsns = (made.dsn, made.proxied["HOLONSTREAM_POSTGRES_DSN"])
         writers = [
             Writer(

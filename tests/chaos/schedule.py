@@ -13,7 +13,7 @@ SERVERS = ("kafka", "neo4j", "redis", "postgres")
 PROXIED = ("neo4j", "redis", "postgres")
 CALM_BEFORE, CALM_AFTER = 3.0, 6.0  # seconds without a new fault
 
-# How long each lasts, in seconds. Sessions of workers last 4 s: whoever is frozen for longer has lost its partitions.
+# How long each lasts, in seconds. Sessions of workers last 4 s: a worker frozen for longer has lost its partitions.
 HOLDS = {
     "kill": (0.0, 2.0),
     "terminate": (0.0, 1.0),
@@ -29,7 +29,7 @@ HOLDS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`at` and `hold` are seconds: from the start of the run, and from the fault to what ends it."""
+    """`at` and `hold` are seconds: from the run's start to the fault, and from the fault to its end."""
 
     at: float
     kind: str
@@ -38,7 +38,7 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """What recoveries are counted by."""
+        """The name under which recoveries are counted."""
         return f"{self.kind} {self.target.partition('-')[0] if self.target.startswith(GROUPS) else self.target}"
 
     def document(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Our processes under a restart policy: what ends by itself is judged, and started again."""
+"""The processes under a restart policy: one that ends by itself is checked and started again."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from typing import Any
 from holonstream.ops.processes import Processes
 from tests.chaos.violations import Violations
 
-STOP_LIMIT = 20.0  # seconds from SIGTERM, beyond which a process hangs
-YOUNG = 15.0  # seconds of life in which a process may not yet know what to do about SIGTERM
-RESTART_DELAY = 0.5  # seconds, so that nothing starts in a tight loop
+STOP_LIMIT = 20.0  # seconds from SIGTERM, after which a process counts as hanging
+YOUNG = 15.0  # seconds after its start in which a process may not handle SIGTERM yet
+RESTART_DELAY = 0.5  # seconds, so that a failing process is not restarted in a tight loop
 
 # Kafka's client gives up on some errors of the brokers: Faust then ends the worker, and a restart policy is the answer.
 BROKER_ERRORS = (
@@ -33,7 +34,7 @@ BROKER_ERRORS = (
 class Supervisor:
     """Starts, signals and watches processes by name: ``relay-1``, ``graph-2``, ``cache-1``.
 
-    `brokers_troubled` says whether brokers are, or were just now, hurt by a fault. `variant` is run in place of relays.
+    `brokers_troubled` says whether brokers suffer, or did until just now, from a fault. `variant` replaces the relay.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Supervisor:
         self._processes = Processes(environment, logs)
         self._logs, self._violations, self._troubled, self._variant = logs, violations, brokers_troubled, variant
         self._lock = threading.RLock()
-        self._in_hand: set[str] = set()
+        self._held: set[str] = set()
+        """processes that a fault has ended and will start again"""
         self._frozen: set[str] = set()
-        self._began: dict[str, int] = {}
+        self._log_start: dict[str, int] = {}
+        """where in its log file a process's present life begins"""
         self._started_at: dict[str, float] = {}
         self.restarts: Counter[str] = Counter()
         self.stop_seconds: list[tuple[float, str]] = []
@@ -68,13 +71,13 @@ class Supervisor:
         try:
             for name in self.names():
                 self.remove(name)
-        finally:  # an impatient Ctrl-C leaves nobody behind
+        finally:  # a second Ctrl-C leaves no process behind
             for child in children.values():
                 if child.poll() is None:
                     child.kill()
 
     def names(self, kind: str = "") -> list[str]:
-        """The processes that are wanted now, all or those of one kind."""
+        """The processes that should run now, all or those of one kind."""
         with self._lock:
             return sorted(name for name in self._processes.running if name.startswith(kind))
 
@@ -83,18 +86,18 @@ class Supervisor:
         kind = name.partition("-")[0]
         with self._lock:
             log = self._log(name)
-            self._began[name] = log.stat().st_size if log.exists() else 0
+            self._log_start[name] = log.stat().st_size if log.exists() else 0
             if kind == "relay" and self._variant is not None:
                 self._start_variant(name, self._variant)
             else:
                 self._processes.start(name, *(["relay"] if kind == "relay" else ["worker", kind]))
             self._started_at[name] = monotonic()
-            self._in_hand.discard(name)
+            self._held.discard(name)
 
     def kill(self, name: str) -> bool:
         """SIGKILL; False when it does not run. It stays down until `start`."""
         with self._lock:
-            if not self._take(name):
+            if not self._hold(name):
                 return False
             self._processes.running[name].kill()
             self._processes.running[name].wait()
@@ -103,7 +106,7 @@ class Supervisor:
     def terminate(self, name: str) -> bool:
         """SIGTERM, and wait for the end; False when it does not run. It stays down until `start`."""
         with self._lock:
-            if not self._take(name):
+            if not self._hold(name):
                 return False
             child = self._processes.running[name]
         self.thaw(name)
@@ -118,28 +121,28 @@ class Supervisor:
             child.wait()
         else:
             self.stop_seconds.append((monotonic() - began, name))
-            # One that is still importing Python dies of the signal; one that had just ended for the brokers' sake has
-            # its own code.
+            # A process that is still importing Python dies of the signal; one that had just ended because of the
+            # brokers has a code of its own.
             young = began - self._started_at[name] < YOUNG and code == -signal.SIGTERM
             if code == 1 and any(line.get("event") == "stop.overdue" for line in self._lines(name)):
-                self.restarts[f"{name.partition('-')[0]}: ended out of order"] += 1
+                self.restarts[f"{name.partition('-')[0]}: did not stop in time"] += 1
             elif code != 0 and not young and not (code == 1 and self._reason(name)[0] is not None):
-                self._violations.add("a process told to end failed", name=name, code=code, log=self._tail(name))
+                self._violations.add("a process failed after SIGTERM", name=name, code=code, log=self._tail(name))
         return True
 
     def remove(self, name: str) -> bool:
-        """SIGTERM, for good."""
+        """SIGTERM; the process is not started again."""
         done = self.terminate(name)
         with self._lock:
             self._processes.running.pop(name, None)
-            self._in_hand.discard(name)
+            self._held.discard(name)
         return done
 
     def freeze(self, name: str) -> bool:
         """SIGSTOP; False when it does not run."""
         with self._lock:
             child = self._processes.running.get(name)
-            if child is None or name in self._in_hand or child.poll() is not None:
+            if child is None or name in self._held or child.poll() is not None:
                 return False
             child.send_signal(signal.SIGSTOP)
             self._frozen.add(name)
@@ -159,18 +162,18 @@ class Supervisor:
         with self._log(name).open("ab") as output:
             self._processes.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.variants", variant],
-                env={**self._processes._environment},
+                env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
 
-    def _take(self, name: str) -> bool:
+    def _hold(self, name: str) -> bool:
         child = self._processes.running.get(name)
-        if child is None or name in self._in_hand:
+        if child is None or name in self._held:
             return False
-        self._in_hand.add(name)
+        self._held.add(name)
         return child.poll() is None
 
     def thaw(self, name: str) -> None:
@@ -189,17 +192,17 @@ class Supervisor:
                 ended = [
                     name
                     for name, child in self._processes.running.items()
-                    if name not in self._in_hand and child.poll() is not None
+                    if name not in self._held and child.poll() is not None
                 ]
                 for name in ended:
                     if name not in ended_at:
                         ended_at[name] = monotonic()
-                        self._judge(name)
+                        self._check_end(name)
                     elif monotonic() - ended_at[name] > RESTART_DELAY:
                         del ended_at[name]
                         self.start(name)
 
-    def _judge(self, name: str) -> None:
+    def _check_end(self, name: str) -> None:
         code = self._processes.running[name].returncode
         allowed, line = self._reason(name)
         if code == 1 and allowed is not None:
@@ -208,7 +211,7 @@ class Supervisor:
             self._violations.add("a process ended by itself", name=name, code=code, reason=line, log=self._tail(name))
 
     def _reason(self, name: str) -> tuple[str | None, Any]:
-        """The allowed reason for which a process ended, if it is one; and the line in which it says why."""
+        """The allowed reason why a process ended, or None; and the log line that says why."""
         for line in reversed(self._lines(name)):
             if line.get("event") == "worker.failed":
                 cause = str(line.get("cause"))
@@ -223,7 +226,7 @@ class Supervisor:
         """The log lines of a process's present life."""
         found = []
         with self._log(name).open("rb") as log:
-            log.seek(self._began[name])
+            log.seek(self._log_start[name])
             for text in log:
                 if text.startswith(b"{"):
                     try:

@@ -1,4 +1,4 @@
-"""The pipeline under fire for three minutes, and two relays that are wrong, which the same oracle finds out.
+"""The pipeline under load and faults for three minutes, and two relays with a defect, which the oracle detects.
 
 Each run has servers of its own, since it kills and restarts them. Longer ones: `make chaos`.
 """
@@ -30,7 +30,7 @@ def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, report
 
 
-def test_no_promise_is_broken_under_fire(tmp_path: Path) -> None:
+def test_no_promise_is_broken_under_load_and_faults(tmp_path: Path) -> None:
     code, report = chaos(tmp_path, "--seed", "1", "--duration", "100", "--rate", "60")
     assert report["violations"] == {}, (tmp_path / "seed-1" / "violations.json").read_text()[:5_000]
     assert code == 0
@@ -51,7 +51,7 @@ def test_no_promise_is_broken_under_fire(tmp_path: Path) -> None:
         ("xmin", "a stream out of order"),
     ],
 )
-def test_a_relay_without_the_frontier_is_found_out(tmp_path: Path, variant: str, found: str) -> None:
+def test_a_relay_without_the_frontier_is_detected(tmp_path: Path, variant: str, found: str) -> None:
     code, report = chaos(tmp_path, "--seed", "1", "--duration", "10", "--rate", "300", "--variant", variant)
     assert code == 1
     assert report["violations"][found] > 0

@@ -1,4 +1,4 @@
-"""The fault proxy does what the chaos runs rely on."""
+"""The fault proxy forwards, stalls, cuts and restores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.proxy import LOOPBACK, FaultProxy
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    """A server that gives back what it gets."""
+    """A server that echoes."""
     with socket.create_server((LOOPBACK, 0)) as listening:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""A schedule is its seed's, and one that can be performed."""
+"""A schedule follows from its seed, and can be performed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_long_schedule_has_everything_and_hits_what_is_there(seed: int) -> None:
+def test_a_long_schedule_has_every_fault_and_hits_existing_processes(seed: int) -> None:
     faults = make_schedule(seed, 3_600)
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
     assert {fault.kind for fault in faults} == {kind for kind, _ in deck()}

@@ -1,4 +1,4 @@
-"""The topic as a consumer who reads committed sees it: followed while the run goes on, checked record by record."""
+"""The topic as a read-committed consumer sees it, followed during the run and checked record by record."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tests.chaos.beside import Beside
+from tests.chaos.thread import BackgroundThread
 from tests.chaos.violations import Violations
 
-GARBAGE = b"garbage-"  # begins the keys of what the harness itself puts on the topic
+GARBAGE = b"garbage-"  # the beginning of the keys of records that the harness puts on the topic
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
+class SeenRecord(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a record."""
 
     stream: str
@@ -26,33 +26,33 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _Attributes(msgspec.Struct, frozen=True):
     id: str
     subject: str
     sequence: str
     streamversion: str
 
 
-_decode = msgspec.json.Decoder(_Place).decode
+_decode = msgspec.json.Decoder(_Attributes).decode
 
 
 def digest(value: bytes) -> bytes:
-    """Tells two texts apart."""
+    """The same for equal texts, and short."""
     return blake2b(value, digest_size=8).digest()
 
 
-class TopicObserver(Beside):
+class TopicObserver(BackgroundThread):
     """Follows all partitions from their beginning. `seen` is by event id.
 
-    Promises held, at each record: an event comes once; positions rise within a partition; a stream's versions come as
-    1, 2, 3 ..., and from one partition.
+    Checks at each record that an event comes once, that positions rise within a partition, and that a stream's versions
+    come as 1, 2, 3 ... from one partition.
     """
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, violations: Violations) -> None:
         super().__init__("topic-observer")
         self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
         self._violations = violations
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, SeenRecord] = {}
         self.garbage: set[tuple[int, int]] = set()
         """partition and offset of undecodable records"""
         self.last_offset: dict[int, int] = {}
@@ -84,7 +84,7 @@ class TopicObserver(Beside):
             self._stop.wait(0.05)
         return True
 
-    def _go_on(self) -> None:
+    def _main(self) -> None:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -113,7 +113,7 @@ class TopicObserver(Beside):
             consumer.close()
 
     def _assign(self, consumer: Consumer) -> None:
-        """Read on behind what was seen."""
+        """Continue after the last record seen."""
         places = {p: self.last_offset.get(p, -1) + 1 for p in range(self._partitions)}
         consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in places.items()])
 
@@ -142,7 +142,7 @@ class TopicObserver(Beside):
         if position <= last:
             self._violations.add("positions fall within a partition", **where, before=last)
         else:
-            self._places[partition][1].append(offset)  # first, since others look for the position meanwhile
+            self._places[partition][1].append(offset)  # first, since other threads search the positions
             self._places[partition][0].append(position)
         version = self._versions.get(place.subject, 0)
         if number != version + 1:
@@ -152,4 +152,4 @@ class TopicObserver(Beside):
         self.last_position[partition] = max(position, last)
         self._versions[place.subject] = max(number, version)
         self._positions[place.subject].append(position)
-        self.seen[place.id] = Seen(place.subject, number, position, digest(value or b""))
+        self.seen[place.id] = SeenRecord(place.subject, number, position, digest(value or b""))

@@ -1,9 +1,9 @@
-"""Two relays that are wrong, for the oracle to catch: ``python -m tests.chaos.variants sequence-cursor|xmin``.
+"""Two relays with a defect, which the oracle must detect: ``python -m tests.chaos.variants sequence-cursor|xmin``.
 
-Both follow the log by what a reader can see, without the frontier. ``sequence-cursor`` takes whatever has a higher
-position than the last event it published: what commits later with a lower position is lost. ``xmin`` takes, in the
-order of transaction ids, what lies below the oldest transaction that still runs: a transaction that began early and
-appended late comes before those that it came after, so that versions of a stream are reversed.
+Both follow the log by what a reader can see, without the frontier. ``sequence-cursor`` takes every event with a
+higher position than the last one published, and loses what commits later with a lower position. ``xmin`` takes events
+in the order of transaction ids, up to the oldest transaction that still runs. A transaction that began early and
+appended late is published too early, so that versions of a stream are reversed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ BY_TRANSACTION = """
     ORDER BY e.xmin::text::bigint, e.position
 """
 QUERIES: dict[str, Any] = {"sequence-cursor": BY_POSITION, "xmin": BY_TRANSACTION}
-LOOK = 0.01  # seconds
+POLL = 0.01  # seconds
 
 
 class BrokenRelay(Relay):
-    """Leads, publishes and recovers as the relay does; only its way through the log is another."""
+    """Leads, publishes and recovers as the relay does, but reads the log in another order."""
 
     query: Any
 
@@ -45,7 +45,7 @@ class BrokenRelay(Relay):
         self, connection: psycopg.Connection[Any], publisher: Publisher, position: int, stop: threading.Event
     ) -> None:
         last = 0
-        while not stop.wait(LOOK):
+        while not stop.wait(POLL):
             rows = connection.execute(self.query, [last]).fetchall()
             if rows:
                 last = rows[-1][3]

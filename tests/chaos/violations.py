@@ -1,4 +1,4 @@
-"""The broken promises that a run has met."""
+"""The broken promises that a run has found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT = 100  # of each kind; all are counted
 
 
 class Violations:
-    """Takes violations from any thread."""
+    """Collects violations from any thread."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -19,7 +19,7 @@ class Violations:
         self._lock = threading.Lock()
 
     def add(self, kind: str, **detail: Any) -> None:
-        """Note one; `detail` is whatever lets a reader find out what happened."""
+        """Add one; `detail` is the evidence."""
         with self._lock:
             self.counts[kind] += 1
             if self.counts[kind] <= KEPT:

@@ -13,7 +13,7 @@ HOT, COLD, MEASURES, RELATIONSHIPS, MOVERS = 8, 400, 60, 250, 40
 HOT_SHARE = 0.3
 TYPES = ("OCCUPIES", "MEMBER_OF", "PART_OF", "OPCON", "SUPPORTS")
 BADGE = "badge"
-"""an own property that every holon has and keeps: its id, for patterns to find it by"""
+"""a property that every holon has and keeps: its id, by which patterns find it"""
 
 Envelope = dict[str, Any]
 
@@ -25,7 +25,7 @@ def relationship_ends(number: int) -> tuple[str, str, str]:
 
 
 class Workload:
-    """One writer's source of events; `name` keeps the ids of its new holons apart from those of others."""
+    """One writer's source of events; `name` is part of the ids of its new holons, so that they are unique."""
 
     def __init__(self, name: str, dice: random.Random) -> None:
         self._name, self._dice = name, dice
@@ -36,7 +36,7 @@ class Workload:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     def seeds(self) -> list[Envelope]:
-        """What makes every holon and relationship that the others change."""
+        """Events that create every holon and relationship that others change."""
         names = [f"hot-{n}" for n in range(HOT)] + [f"cold-{n}" for n in range(COLD)]
         events = [self._create(name) for name in names] + [self._remeasure(f"measured-{n}") for n in range(MEASURES)]
         return events + [self._start(number) for number in range(RELATIONSHIPS)]
@@ -45,7 +45,7 @@ class Workload:
         """Any event."""
         kinds = (self._new, self._recreate, self._patch, self._status, self._qualify, self._measure, self._relate)
         made: Envelope = self._dice.choices(kinds, (8, 4, 38, 12, 8, 8, 22))[0]()
-        if self._dice.random() < 0.04:  # some of these have no effect, and count as the stream's versions all the same
+        if self._dice.random() < 0.04:  # some of these have no effect, but a version of their stream
             start = self._dice.choice(["2020-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"])
             made["validityWindow"] = {"start": start, "end": None}
         return made
@@ -125,7 +125,7 @@ class Workload:
 
 
 def poison(number: int, dice: random.Random) -> list[Envelope]:
-    """A stream that nobody else writes; its third event cannot be applied."""
+    """A stream of its own; the third event cannot be applied."""
     work = Workload("poison", dice)
     name = f"poor-{number}"
     return [
@@ -141,4 +141,4 @@ CREATING = {
     *("PersonCreated", "OrganizationCreated", "PositionCreated", "AssignmentStarted"),
     *("TaskStarted", "TaskBlocked", "TaskCompleted", "InitiativeStageChange"),
 }
-"""after one of these, without a validityWindow, its entity is there"""
+"""event types after which the entity exists, if they have no validityWindow"""

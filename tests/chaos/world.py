@@ -1,4 +1,4 @@
-"""Servers of a run's own, with proxies before three of them."""
+"""The servers of one run, with proxies before three of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ENVIRONMENT = {
 
 @dataclass
 class World:
-    """`direct` leads to the servers themselves, `proxied` through the proxies, as our processes go."""
+    """`direct` has the addresses of the servers, `proxied` those that lead through the proxies, for the processes."""
 
     stack: local.Stack
     proxies: dict[str, FaultProxy]
@@ -53,16 +53,16 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        """Those of the oracle, past the proxies."""
+        """The oracle's settings, which bypass the proxies."""
         return Settings.of(self.direct)
 
     @property
     def dsn(self) -> str:
-        """The log, past the proxy."""
+        """The log's connection string, which bypasses the proxy."""
         return self.direct["HOLONSTREAM_POSTGRES_DSN"]
 
     def hurt_brokers(self) -> None:
-        """Take note that brokers are being, or were until now, out of order."""
+        """Note that a fault of the brokers begins or ends now."""
         with self._lock:
             self._brokers_hurt.append(monotonic())
 
@@ -78,7 +78,7 @@ class World:
 
 @contextmanager
 def world(variant: str | None) -> Iterator[World]:
-    """Servers that are up and initialised. A variant of the relay needs the log and the brokers only."""
+    """Servers that are up and initialised; for a variant of the relay only PostgreSQL and Kafka."""
     with ExitStack() as stack:
         services = local.SERVICES if variant is None else ("postgres", "kafka")
         servers = stack.enter_context(temporary_stack(services=services))

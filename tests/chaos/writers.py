@@ -1,7 +1,7 @@
-"""Concurrent writers: transactions of every awkward kind, through append_events, each writer in its own session.
+"""Concurrent writers: transactions of every difficult kind, each writer in a session of its own.
 
-What a writer learns goes into the ledger: committed, rolled back, or (the connection broke during the commit) unknown.
-An unknown outcome is mostly resolved as a careful service would: the same events again, with the same ids.
+The ledger gets each outcome: committed, rolled back, or unknown, when the connection broke during the commit. Most
+unknown outcomes are resolved as a careful service would: by appending the same events again, with the same ids.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from tests.support.event_log import append
 
 OPTIONS = "-c deadlock_timeout=50ms -c idle_in_transaction_session_timeout=20s"
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
-TRICKLE = 10  # by which the rate is divided when the run ends
-UNDONE = {"HS003": "conflict", "40P01": "deadlock"}
-"""errors that writers provoke: wrong expected version, and two transactions with two appends each, crosswise"""
+TRICKLE = 10  # divides the rate when the run ends
+EXPECTED_ERRORS = {"HS003": "conflict", "40P01": "deadlock"}
+"""SQLSTATEs that writers provoke: a wrong expected version, and two transactions that append to the same streams in
+opposite order"""
 
 
-class Undone(Exception):
+class DeliberateRollback(Exception):
     """The writer's own rollback."""
 
 
 class Writer:
-    """One writer; `run` goes on until it is told to stop. `rate` in events a second, `pause` the longest in seconds."""
+    """One writer. `rate` is in events a second, `pause` the longest wait inside a transaction, in seconds."""
 
     def __init__(
         self, name: str, seed: int, dsn: str, ledger: Ledger, violations: Violations, *, rate: float, pause: float
@@ -62,7 +63,7 @@ class Writer:
                 stop.wait(0.2)
                 continue
             except psycopg.Error as error:
-                self._violations.add("an append failed as none should", error=repr(error), events=self._events)
+                self._violations.add("an append failed unexpectedly", error=repr(error), events=self._events)
                 self._disconnect()
                 continue
             rate = self._rate / TRICKLE if ending.is_set() else self._rate
@@ -93,11 +94,11 @@ class Writer:
             with connection.transaction():
                 kind(connection)
                 self._committing = True
-        except Undone:
+        except DeliberateRollback:
             self._ledger.roll_back(kind.__name__, self._ids())
         except psycopg.Error as error:
-            if error.sqlstate in UNDONE:
-                self._ledger.roll_back(UNDONE[error.sqlstate], self._ids())
+            if error.sqlstate in EXPECTED_ERRORS:
+                self._ledger.roll_back(EXPECTED_ERRORS[error.sqlstate], self._ids())
                 return 1
             if self._committing:
                 self._unknown()
@@ -110,12 +111,12 @@ class Writer:
         return max(len(self._events), 1)
 
     def _ids(self) -> list[str]:
-        # What is appended again is committed already, whatever happens to the repetition.
+        # Events that are appended again are committed already, even if the repetition fails.
         return [event["id"] for event in self._events if self._ledger.place(event["id"]) is None]
 
     def _unknown(self) -> None:
-        """The commit was not answered: nobody knows. Try to resolve it by the same events again, once."""
-        self._ledger.lose(self._ids())
+        """The commit was not answered. Mostly append the same events once more, which resolves it."""
+        self._ledger.mark_uncertain(self._ids())
         self._disconnect()
         if self._dice.random() < 0.3:
             return
@@ -143,7 +144,7 @@ class Writer:
     def rolled_back(self, connection: psycopg.Connection[Any]) -> None:
         self._append(connection)
         self._rest(connection)
-        raise Undone
+        raise DeliberateRollback
 
     def savepoint_undone_first(self, connection: psycopg.Connection[Any]) -> None:
         with self._undone(connection):
@@ -161,14 +162,14 @@ class Writer:
             self._append(connection)
 
     def wrong_version(self, connection: psycopg.Connection[Any]) -> None:
-        """An append that expects a version which cannot be."""
+        """An append that expects an impossible version."""
         event = self._work.event()
         self._events.append(event)
         append(connection, [event], {_stream(event): 10**9})
-        self._violations.add("append with a wrong expected version was taken", event=event)
+        self._violations.add("append with a wrong expected version was accepted", event=event)
 
     def right_version(self, connection: psycopg.Connection[Any]) -> None:
-        """Optimistic: read the head, think, append; somebody else may have been quicker."""
+        """Optimistic: read the stream's version, wait, append. Another writer may have been faster."""
         event = self._work.event()
         row = connection.execute(
             "SELECT version FROM holonstream.streams WHERE stream = %s", [_stream(event)]
@@ -179,10 +180,10 @@ class Writer:
         (found,) = append(connection, [event], {_stream(event): expected})
         self._took(found)
         if found[2] != expected + 1:
-            self._violations.add("append beside the expected version was taken", expected=expected, found=found)
+            self._violations.add("append at another version was accepted", expected=expected, found=found)
 
     def again(self, connection: psycopg.Connection[Any]) -> None:
-        """A repetition of what was committed, among new events."""
+        """Committed events once more, among new ones."""
         old = self._dice.sample(self._mine, min(2, len(self._mine)))
         events = [*old, self._work.event()]
         self._dice.shuffle(events)
@@ -190,7 +191,7 @@ class Writer:
         for event, row in zip(self._events, self._rows, strict=True):
             place = self._ledger.place(event["id"])
             if place is not None and place != (row.stream, row.version, row.position):
-                self._violations.add("a repeated append was taken for another", event=event, first=place, again=row.id)
+                self._violations.add("a repeated append got another place", event=event, first=place, again=row.id)
 
     def _append(self, connection: psycopg.Connection[Any], events: list[Envelope] | None = None) -> None:
         if events is None:
@@ -206,7 +207,7 @@ class Writer:
     def _rest(self, connection: psycopg.Connection[Any]) -> None:
         seconds = self._dice.uniform(0, self._pause)
         if self._dice.random() < 0.02:
-            seconds *= 20  # now and then somebody holds the frontier for long
+            seconds *= 20  # sometimes a transaction holds the frontier for long
         connection.execute("SELECT pg_sleep(%s)", [seconds])
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What goes on beside a run, in a thread of its own, until it is told to stop."""
+"""A task in a thread of its own, during a run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 from abc import abstractmethod
 
 
-class Beside:
+class BackgroundThread:
     """`start` begins it, `stop` ends it and waits; stopping twice is fine."""
 
     def __init__(self, name: str) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name=name)
+        self._thread = threading.Thread(target=self._main, name=name)
 
     @abstractmethod
-    def _go_on(self) -> None:
-        """Go on until `_stop` is set."""
+    def _main(self) -> None:
+        """Work until `_stop` is set."""
 
     def start(self) -> None:
         """Begin."""
