@@ -11,7 +11,7 @@ NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics",
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables with which a process of ours finds the same servers."""
+    """The variables with which a holonstream process finds the same servers."""
     return {
         f"{PREFIX}POSTGRES_DSN": settings.postgres_dsn.reveal(),
         f"{PREFIX}KAFKA_BOOTSTRAP": settings.kafka_bootstrap,

@@ -13,7 +13,7 @@ class Figure:
     value: float
     unit: str
     peer: str = ""
-    """what it is held against"""
+    """what it is compared with"""
     peer_value: float | None = None
     promise: str = ""
     kept: bool | None = None

@@ -1,7 +1,7 @@
 """Each consumer group scales by itself: under load the graph workers are doubled, then the cache workers.
 
-The load appends as fast as the graph follows. Its events extend lists, so that one applied twice would show. A group's
-generation is what Kafka counts up at each rebalance: where it did not change, nobody in the group noticed anything.
+The load appends as fast as the graph follows. Its events extend lists, so that one applied twice would show. Kafka
+raises a group's generation at each rebalance: where it did not change, no worker of the group was disturbed.
 """
 
 from __future__ import annotations

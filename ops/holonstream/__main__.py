@@ -11,7 +11,7 @@ def main() -> None:
         from holonstream.ops.cli import main as run
     except ModuleNotFoundError as error:
         if (error.name or "holonstream").partition(".")[0] == "holonstream":
-            raise  # a bug of ours
+            raise  # a bug in holonstream
         sys.exit(f"error: The package {error.name} is not installed, type: pip install 'holonstream[cli]'")
     run()
 

@@ -231,7 +231,7 @@ async def test_a_mark_of_a_record_that_is_not_of_the_log_is_taken_away(neo4j_uri
         await into.assign(TOPIC, 0, None)
         await into.write(Batch(TOPIC, 0, [Record(0, None, forged), *records_of(events, 1)], 3))
         redriver = log.redriver(connection)
-        with pytest.raises(NotParked, match="put on the topic by somebody else"):
+        with pytest.raises(NotParked, match="put on the topic by another program"):
             await redriver.discard("holon/a", 5)
         assert await all_of(redriver) == [RedriveResult("holon/a", 2, 0, None)]
         assert await graph(connection) == fold(log.newer, events)

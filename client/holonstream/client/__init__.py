@@ -1,4 +1,4 @@
-"""The front door for services: append facts, ask the graph, look back in time.
+"""What services import: append events, query the graph, read states of the past.
 
 `Client` is for asyncio, `SyncClient` has the same methods and blocks. Both read the present through the cache and the
 graph, and the past from the log:
@@ -7,12 +7,13 @@ graph, and the past from the log:
 - *which relationships held on a date*: any relationship query with `as_of("2001-06-01")` as its filter.
 - *a state as of an instant or of a log position*: `get_holon(id, at=...)`, `get_relationship(id, at=...)`.
 
-`append_in` and `append_in_async` append in a transaction of the service's own, over whatever it uses for PostgreSQL.
+`append_in` and `append_in_async` append in a transaction of the service's own, over the library that it uses for
+PostgreSQL.
 
-Instants are ISO-8601 text (a day alone is its midnight, UTC), times to wait are seconds, answers are the dataclasses
-`Holon` and `Relationship`. Every error derives from `HolonstreamError` (docs/appending.md says which to catch): BadData
-when the event or the question is wrong, Unavailable when a server is down (trying again can help), NotYetVisible when a
-read did not reach its token in time.
+Instants are ISO-8601 text (a date without a time is its midnight, UTC), times to wait are seconds, answers are the
+dataclasses `Holon` and `Relationship`. Every error derives from `HolonstreamError` (docs/appending.md says which to
+catch): BadData when the event or the question is wrong, Unavailable when a server is down (trying again can help),
+NotYetVisible when a read did not reach its token in time.
 """
 
 from __future__ import annotations

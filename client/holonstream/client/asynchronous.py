@@ -57,9 +57,9 @@ class Client(SemanticGraphStore):
         deadline: float = DEADLINE,
         metrics: ClientMetrics | None = None,
     ) -> None:
-        """Over stores that stay their maker's to close; `deadline`, in seconds, is for reads that name none.
+        """Uses the given stores, which the caller closes.
 
-        `metrics` are those that the stores report to.
+        `deadline`, in seconds, is for reads that give none; `metrics` are those that the stores report to.
         """
         self._graph, self._deadline = graph, deadline
         self._log, self._catalogue = log, catalogue
@@ -78,7 +78,7 @@ class Client(SemanticGraphStore):
         """A client that is open inside the ``async with``; settings come from the environment unless given.
 
         Nothing is connected to yet: each call connects to what it needs when it first needs it, also in a child that
-        was forked. So appending needs PostgreSQL alone, reads of the present go on without the log, reads of the past
+        was forked. So appending needs PostgreSQL alone, reads of the present work without the log, reads of the past
         without the graph, and all without the cache. Reading the present needs ``pip install 'holonstream[read]'``.
 
         Raises InvalidSettings. Every call raises the error of the server that it cannot reach.
@@ -106,12 +106,12 @@ class Client(SemanticGraphStore):
         return self._deadline if deadline is None else deadline
 
     async def append(self, events: Sequence[AnyEvent], *, expected: Mapping[str, int] | None = None) -> list[Appended]:
-        """Append events, all or none; where each is in the log, with its token, in the order given.
+        """Append events, all or none. Returns the place and the token of each, in the order given.
 
-        `expected` maps streams (``holon/ada``) to the version that they must be at, 0 for one that must not exist.
-        An event whose id is in the log with the same content is not written again: its place is returned. Whoever
-        means to repeat an append after LogUnavailable, or after cancelling one, therefore gives the events ids
-        (`new_event_id`). `append_in` appends in a transaction of your own.
+        `expected` maps streams (``holon/ada``) to the version that they must be at, 0 for one that must not exist. An
+        event whose id is in the log with the same content is not written again: its place is returned. So give the
+        events ids (`new_event_id`) to be able to repeat an append after LogUnavailable or a cancellation. `append_in`
+        appends in a transaction of your own.
 
         Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
         """

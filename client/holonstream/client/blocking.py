@@ -58,7 +58,7 @@ async def _take(items: AsyncIterator[R]) -> list[R]:
 class SyncClient:
     """`Client`, blocking: the same methods with the same arguments, answers and errors. Safe for several threads.
 
-    A method used outside of the ``with`` raises ClientClosed. An interrupt (Ctrl-C) cancels the call that it meets.
+    A method used outside of the ``with`` raises ClientClosed. An interrupt (Ctrl-C) cancels the call under way.
 
     >>> with SyncClient.from_settings() as client:
     ...     appended = client.append([

@@ -46,7 +46,7 @@ class LazyGraph:
         return await (await self._opened())._fresh(at_least, deadline)
 
     async def close(self) -> None:
-        """Let go of all connections; closing twice is fine."""
+        """Close all connections; closing twice is fine."""
         await self._store.close()
 
 
@@ -74,7 +74,7 @@ class LazyReads(SemanticGraphStore):
         return await self._cached()._fresh(at_least, deadline)
 
     async def close(self) -> None:
-        """Let go of all connections; the next read would connect again."""
+        """Close all connections; the next read would connect again."""
         made, self._made = self._made, None
         if made is not None:
             cached, graph = made

@@ -27,7 +27,7 @@ class ClientMetrics:
         self._append_seconds = histogram("holonstream_append_seconds")
 
     def appended(self, events: int, seconds: float) -> None:
-        """Take note of an append; from any thread."""
+        """Count an append; may be called from any thread."""
         with self._lock:
             self._appended += events
             self._append_seconds.observe(seconds)

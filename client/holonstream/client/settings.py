@@ -151,7 +151,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """The settings that these variables give, whatever the process's own environment says of them.
+        """The settings that these variables give; the process's own environment is not read.
 
         Raises InvalidSettings with every fault at once.
         """

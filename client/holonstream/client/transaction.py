@@ -72,7 +72,7 @@ async def append_in_async(
     """`append_in` for asyncio: the same arguments, answers and errors.
 
     `connection` is a psycopg AsyncConnection or AsyncCursor, a SQLAlchemy AsyncSession or AsyncConnection, or an
-    asyncpg Connection, also one that a pool lent.
+    asyncpg Connection, also one from a pool.
     """
     arguments = encode_call(events, catalogue or _default_catalogue(), expected)
     if isinstance(connection, psycopg.AsyncCursor):

@@ -17,9 +17,9 @@ DROP = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
 @contextmanager
 def temporary_database(server: str, *, copy_of: str | None = None) -> Iterator[str]:
-    """The connection string of a new database: empty, or a copy of another one that nobody is connected to.
+    """The connection string of a new database: empty, or a copy of another one, which must have no connections.
 
-    It is dropped afterwards, whoever is still connected.
+    It is dropped afterwards, even with connections open.
     """
     name = f"holonstream_test_{uuid4().hex}"
     template = "template1" if copy_of is None else str(conninfo_to_dict(copy_of)["dbname"])

@@ -39,7 +39,7 @@ class MemoryGraphStore(SemanticGraphStore):
     """
 
     def __init__(self, log: EventStore, catalogue: Catalogue) -> None:
-        """Over a log, in memory or in PostgreSQL; it stays its maker's to close."""
+        """Folds a log, in memory or in PostgreSQL, which the caller closes."""
         self._log, self._catalogue = log, catalogue
         self._reads = MemoryReads({}, 0, {})
         self._dead_letters: dict[str, CannotApply] = {}

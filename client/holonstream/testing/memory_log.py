@@ -99,7 +99,7 @@ class MemoryEventStore:
         return len(self._events)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def _recorded(self, envelope: Mapping[str, Any]) -> RecordedEvent:
         """The event of a checked envelope, as yet without a place."""

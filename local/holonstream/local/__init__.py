@@ -5,7 +5,7 @@ The real servers without Docker: PostgreSQL, Kafka, Neo4j and Redis as child pro
     stack.up()
     os.environ |= stack.env()
 
-Imports nothing of ours, so that tests, benchmarks and the command line can all stand on it.
+Imports no other part of holonstream, so that tests, benchmarks and the command line can all use it.
 """
 
 from __future__ import annotations

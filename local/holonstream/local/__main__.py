@@ -1,4 +1,4 @@
-"""`python -m local`: the command group without the rest of holonstream."""
+"""`python -m holonstream.local`: the command group without the rest of holonstream."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from holonstream.local.stack import SERVICES, Stack, default_data_dir
 
 
 class _Group(click.Group):
-    """Turns our one error into one line on stderr and exit code 1."""
+    """Turns LocalStackError into one line on stderr and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -1,4 +1,4 @@
-"""What servers, tests and examples need from the operating system, and its installation on Debian and its kin."""
+"""What servers, tests and examples need from the operating system, and its installation on Debian and the like."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def _java_is_present() -> bool:
     # javac, not just java: Neo4jServer.java is started from its source.
     if shutil.which("javac") is None or shutil.which("java") is None:
         return False
-    told = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False)
-    match = re.search(r"javac (\d+)", told.stdout + told.stderr)
+    done = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False)
+    match = re.search(r"javac (\d+)", done.stdout + done.stderr)
     return match is not None and int(match[1]) >= 17
 
 
@@ -124,7 +124,7 @@ def _become_root() -> list[str] | None:
 
 
 def _run_apt(argv: list[str], progress: Callable[[str], None]) -> str:
-    """Run apt, tell how far it is now and then, and return its last error or last line."""
+    """Run apt, report its progress now and then, and return its last error or last line."""
     last = error = ""
     steps = {"Get:": 0, "Unpacking ": 0, "Setting up ": 0}
     with subprocess.Popen(

@@ -12,7 +12,7 @@ from holonstream.local.server import Server
 
 _SOURCE = Path(__file__).with_name("Neo4jServer.java")
 
-# Without the last setting bolt waits twice five seconds at shutdown in case somebody still calls.
+# Without the last setting bolt waits twice five seconds at shutdown in case a client still calls.
 _SETTINGS = """\
 server.default_listen_address={host}
 server.bolt.enabled=true

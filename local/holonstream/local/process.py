@@ -1,7 +1,7 @@
 """
 Server processes that outlive the command that started them.
 
-A process is known by pid, start time and boot: a pid alone may belong to somebody else by the time we signal it.
+A process is known by pid, start time and boot: a pid alone may belong to another process by the time we signal it.
 Linux only (/proc).
 """
 
@@ -44,7 +44,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of one boot: `started` is in clock ticks after boot, as /proc tells it."""
+    """One process of one boot: `started` is in clock ticks after boot, as in /proc."""
 
     pid: int
     started: int

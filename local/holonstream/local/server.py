@@ -15,7 +15,7 @@ from holonstream.local import ports, process
 from holonstream.local.errors import LocalStackError
 from holonstream.local.install import Program
 
-_POLL = 0.1  # seconds between two questions whether a server is ready
+_POLL = 0.1  # seconds between two probes of a starting server
 
 State = Literal["running", "stopped", "unhealthy"]
 
@@ -80,10 +80,13 @@ class Server(ABC):
 
     @abstractmethod
     def probe(self) -> str:
-        """Speak the server's own protocol for some seconds at most and return its version; any exception is a no."""
+        """Return the server's version, asked in its own protocol; takes some seconds at most.
+
+        Any exception means that the server is not ready.
+        """
 
     def finish(self) -> None:  # noqa: B027 - most servers need nothing
-        """What is to be done once the server answers; done at every start."""
+        """Called at every start, once the server answers."""
 
     def wipe(self) -> None:  # noqa: B027 - most servers keep nothing outside the data folder
         """Delete what the server keeps outside the data folder."""
@@ -175,7 +178,7 @@ class Server(ABC):
             if not ports.is_free(self.ports[name]):
                 raise LocalStackError(
                     f"port {self.ports[name]} of {name} is taken by another program; "
-                    f"stop that one, or remove the port from {self.home.parent / 'stack.json'} to get a new one"
+                    f"stop it, or remove the port from {self.home.parent / 'stack.json'} to get a new one"
                 )
 
     def _log_end(self, offset: int) -> str:

@@ -1,4 +1,4 @@
-"""The four servers together: the front door of this package."""
+"""The four servers together."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def versions() -> dict[str, str]:
 
 class Stack:
     """
-    PostgreSQL, Kafka, Neo4j and Redis as child processes, with everything of theirs in one data folder.
+    PostgreSQL, Kafka, Neo4j and Redis as child processes, with all their files in one data folder.
 
     Ports are chosen at the first start and kept, so that addresses survive a restart; stacks in different folders do
-    not meet. What is asked twice is done once: up of a running stack and down of a stopped one do nothing. `fsync`
-    False makes PostgreSQL faster and unsafe against a crash of the machine (not of the process); each start decides it.
+    not meet. Up of a running stack and down of a stopped one do nothing. `fsync` False makes PostgreSQL faster and
+    unsafe against a crash of the machine (not of the process); it is chosen at each start.
 
     Used as a context manager, it is up inside and down, data kept, afterwards.
     """
@@ -139,7 +139,7 @@ class Stack:
         self._server(name).send_signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a paused service go on."""
+        """Let a paused service continue."""
         self._server(name).send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:

@@ -1,9 +1,9 @@
 """The catalogue of event types: one JSON Schema file each, which validates, projects and documents.
 
-A file ``events/<Type>.v<version>.json`` is a JSON Schema (2020-12) of the payload with fields of ours: ``x-projection``
-says what the event does (`schemas.operation`), from version 2 on ``x-upcast`` says how a payload of the version before
-becomes one of this (`schemas.upcast`), and ``$id`` is what records carry as ``dataschema``. No code names an event
-type, except ``client.events``, which is generated.
+A file ``events/<Type>.v<version>.json`` is a JSON Schema (2020-12) of the payload with fields of this project:
+``x-projection`` says what the event does (`schemas.operation`), from version 2 on ``x-upcast`` says how a payload of
+the version before becomes one of this (`schemas.upcast`), and ``$id`` is what records carry as ``dataschema``. No code
+names an event type, except ``client.events``, which is generated.
 
 Old versions stay: an event is validated by the version that it names, and lifted to the newest before it is folded.
 """

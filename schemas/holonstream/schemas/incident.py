@@ -13,8 +13,8 @@ FRAMES = 4  # innermost places in the code that are named
 def incident(error: BaseException) -> dict[str, str]:
     """`cause`, the error's class, and `reason`.
 
-    Errors of ours about servers, streams and positions give their text. Errors about data (BadData) quote values, and
-    the text of a bug may hold anything: for these the reason is the places in the code.
+    holonstream's errors about servers, streams and positions give their text. Errors about data (BadData) quote values,
+    and the text of a bug may hold anything: for these the reason is the places in the code.
     """
     has_safe_text = isinstance(error, HolonstreamError | TimeoutError) and not isinstance(error, BadData)
     return {"cause": type(error).__name__, "reason": str(error) if has_safe_text and str(error) else places(error)}

@@ -23,7 +23,7 @@ class Token:
     positions: Mapping[str, int] = field(default_factory=dict)
 
     def merge(self, *others: Token) -> Token:
-        """The token that requires whatever any of them requires."""
+        """The token that requires what all of them together require."""
         merged = dict(self.positions)
         for other in others:
             for stream, position in other.positions.items():
@@ -36,7 +36,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Read a token's text. Raises InvalidToken when it is none."""
+        """Read a token's text. Raises InvalidToken when it is not one."""
         body = text.removeprefix(PREFIX)
         if body == text:
             raise InvalidToken(f"Invalid token: {text[:80]!r} does not start with {PREFIX!r}")

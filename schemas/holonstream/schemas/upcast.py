@@ -39,7 +39,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """`field` is `value`, whatever it was."""
+    """`field` becomes `value`, also where it has another."""
 
     field: str
     value: Any

@@ -26,7 +26,7 @@ class RawRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive records of one partition. Reading goes on at `next_offset`."""
+    """Consecutive records of one partition. Reading continues at `next_offset`."""
 
     topic: str
     partition: int

@@ -154,7 +154,7 @@ class HolonRead:
     """Every event of the holon up to here is in what was read. It is the visible position of the partition, read BEFORE
     the holon; below the first parked event when the holon's stream is parked; 0 when the graph has nothing of it."""
     is_whole: bool = True
-    """False when somebody else has changed the holon in the store: no cache may keep it"""
+    """False when another program has changed the holon in the store: no cache may keep it"""
 
 
 class GraphReads(Protocol):

@@ -1,12 +1,12 @@
 """The Faust side: the log on Kafka, followed by one consumer group per sink.
 
-The protocol of a worker, in one page.
+The protocol of a worker.
 
 - A Faust message is a *fetch*: the consecutive records of one partition that one request brought
   (`streams.transport`).
 - One actor joins what was fetched meanwhile to one *batch* per partition, hands the batches to its sink and waits until
   they are written (`streams.follower`). Only the end of the last batch that was written is committed, partition by
-  partition; Faust's own acks mean nothing here.
+  partition; Faust's own acks are not used.
 - A fetch is handled only when it starts where the last written batch of its partition ended. Any other one (dropped by
   a rebalance, fetched before a seek) is left out, and the partition is read again from that place.
 - Errors are three kinds. *Transient* (`schemas.errors.Unavailable`, a timeout): the same batch is retried with backoff,

@@ -26,7 +26,7 @@ from holonstream.streams.transport import SCHEME, FetchSchema, WorkerApp
 
 log = structlog.get_logger(__name__)
 
-MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group for good when its store is down
+MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group permanently when its store is down
 STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 
@@ -52,7 +52,7 @@ class GroupSettings:
     stall_timeout: float = 120.0
     """a worker that lags, is not waiting for its store or brokers and writes nothing for so long ends itself"""
     poll_interval: float = 5.0
-    """between two questions, for metrics and health: to the brokers for the ends, to the store whether it answers"""
+    """seconds between two polls for metrics and health: of the topic's ends, and of whether the store answers"""
     tls: bool = False
     """whether the brokers speak TLS"""
     ca: Path | None = None
@@ -63,7 +63,7 @@ class GroupSettings:
 
     def credentials(self) -> Any:
         """What Faust takes, None without security."""
-        # Faust speaks TLS only when it is handed a context: without one a password would go out in the clear.
+        # Faust uses TLS only with a context: without one a password would be sent in plain text.
         context = ssl.create_default_context(cafile=self.ca) if self.tls else None
         if self.user is not None:
             return faust.SASLCredentials(
@@ -73,7 +73,7 @@ class GroupSettings:
 
 
 class SinkApp(WorkerApp):
-    """Follows the log with one sink. Raises nothing into Faust but bugs."""
+    """Follows the log with one sink. Only bugs reach Faust as exceptions."""
 
     def __init__(self, settings: GroupSettings, make_sink: Callable[[PublishDeadLetters], Sink]) -> None:
         """`make_sink` gets the function by which the sink publishes dead letters; `run` opens and closes the sink."""
@@ -159,7 +159,7 @@ class SinkApp(WorkerApp):
         return False
 
     async def _follow(self, stop: asyncio.Event, watching: asyncio.Future[None]) -> BaseException | None:
-        """Run the Faust app until `stop` is set or something fails; the failure, if there is one."""
+        """Run the Faust app until `stop` is set or something fails. Returns the failure, or None."""
         starting = asyncio.ensure_future(self.start())
         stopping, ended = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self.wait())
         done, _ = await asyncio.wait({starting, stopping, ended, watching}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Hands batches to a sink, in order, and knows when not to."""
+"""Passes batches to a sink, in order, and retries while the store is down."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FollowerApp(Protocol):
 
 
 class Message(Protocol):
-    """Of Faust, around a fetch."""
+    """Faust's message around a fetch."""
 
     generation_id: int
 
@@ -83,9 +83,9 @@ class Follower:
     """Couples one consumer to one sink; a `transport.RebalanceListener`.
 
     What was fetched while the sink was writing is written together, one batch per partition: a transaction costs the
-    same for one event as for hundreds. What the sink does not manage within `write_timeout`, or finds too much, is
-    retried in smaller parts: as a whole it might never be written. Per assigned partition the follower knows the offset
-    at which the next batch must start; before it has asked the sink for its checkpoint, it knows none and writes
+    same for one event as for hundreds. A write that does not end within `write_timeout`, or that the sink finds too
+    large, is retried in smaller parts: as a whole it might never succeed. Per assigned partition the follower knows the
+    offset at which the next batch must start; before it has asked the sink for its checkpoint, it knows none and writes
     nothing.
     """
 
@@ -102,7 +102,7 @@ class Follower:
         self._starting: dict[TP, asyncio.Task[None]] = {}
         self._rebalancing = False
         self.writes = 0
-        """that succeeded, whole or in part; and batches in which there was nothing to write"""
+        """writes that succeeded, whole or in part, and batches without anything to write"""
         self.retries = 0
         self.causes: Counter[str] = Counter()
         """retries by the error's class"""
@@ -168,7 +168,7 @@ class Follower:
             await self._app.crash(error)
 
     async def _seek_to_checkpoint(self, tp: TP, committed: GroupOffset) -> None:
-        """Ask the sink where the partition goes on, and go there."""
+        """Ask the sink where the partition continues, and seek to that offset."""
         checkpoint = await self._retry(lambda: self._sink.assign(tp.topic, tp.partition, committed.position))
         start = committed.offset if checkpoint is None else checkpoint
         if start != committed.offset:
@@ -240,7 +240,7 @@ class Follower:
                 self._app.consumer.mark_written(tp, GroupOffset(fetch.next_offset, self._positions.get(tp)))
 
     async def _write_some(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Write as much of batches as the sink has lately managed in time; what is left."""
+        """Write as many records as the sink has lately written in time. Returns the rest."""
         began = monotonic()
         self.in_hand, left = first_of(batches, self._write_size)
         results = await self._sink.write_batches(self.in_hand)
@@ -284,7 +284,7 @@ class Follower:
             log.warning("sink.unavailable", group=self._group, positions=positions, **incident(error))
 
     async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
-        """One attempt: ended by its own time limit, and soon once the worker has to stop."""
+        """One attempt, with a time limit, which is short once the worker has to stop."""
         task = asyncio.ensure_future(call())
         deadline = monotonic() + self._write_timeout
         try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL = 0.5  # seconds
-COORDINATOR_INTERVAL = 1.0  # seconds between two questions for the coordinator's errors
+COORDINATOR_INTERVAL = 1.0  # seconds between two polls of the coordinator's errors
 ANSWER_TIMEOUT = 5.0  # seconds that the store or the brokers get for an answer
 
 
@@ -36,14 +36,14 @@ class Stalled(HolonstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of a partition: at `since` (monotonic seconds) there was an event below `end` that was not yet handled."""
+    """In a partition: at `since` (monotonic seconds) there was an event below `end` that was not yet handled."""
 
     end: int
     since: float
 
 
 class WorkerHealth:
-    """Of one worker. Brokers and store are asked every `poll_interval` seconds, once `watch` runs."""
+    """The health of one worker. Brokers and store are polled every `poll_interval` seconds, once `watch` runs."""
 
     def __init__(self, app: SinkApp, *, poll_interval: float, stall_timeout: float) -> None:
         self._app = app
@@ -89,7 +89,7 @@ class WorkerHealth:
         return 0.0 if behind_since is None else monotonic() - max(self.moved_at, behind_since)
 
     async def watch(self) -> None:
-        """Keep all this current, until cancelled. Crashes the app when it stalls or has lost its group for good."""
+        """Keep all this current, until cancelled. Crashes the app when it stalls or has lost its group permanently."""
         watching = [asyncio.ensure_future(self._poll()), asyncio.ensure_future(self._watch_coordinator())]
         try:
             while True:
@@ -114,8 +114,8 @@ class WorkerHealth:
             self._seen, self.moved_at = seen, monotonic()
 
     async def _watch_coordinator(self) -> None:
-        """Ask for errors: one in a join or sync phase waits until somebody asks, and the worker would stay alive,
-        silent, without partitions."""
+        """Ask the coordinator for errors. One of a join or sync phase is only reported when it is asked for; without
+        that the worker would stay alive, silent, without partitions."""
         while True:
             await asyncio.sleep(COORDINATOR_INTERVAL)
             consumer = self._app.fetch_consumer

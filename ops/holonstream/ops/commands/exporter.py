@@ -21,9 +21,7 @@ def exporter(settings: Settings) -> None:
     from holonstream.ops.observe.process import observed
 
     if not settings.metrics_port:
-        raise click.ClickException(
-            "HOLONSTREAM_METRICS_PORT is 0: set it to the port that the exporter shall listen on"
-        )
+        raise click.ClickException("HOLONSTREAM_METRICS_PORT is 0: set it to the port on which the exporter listens")
     stop = stop_on_signals()
     exporter = Exporter(settings)
     with observed(settings, lambda: exporter):

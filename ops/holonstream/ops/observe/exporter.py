@@ -64,7 +64,7 @@ class Exporter(Observed):
         return Snapshot(place, groups)
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
-        """The answer; None, and one log line for each incident, when there is none."""
+        """The answer, or None after an error; logs one line for each incident."""
         try:
             answer = question()
         except HolonstreamError as error:

@@ -46,5 +46,5 @@ def stale(what: str, age: float, limit: float) -> str | None:
 
 
 def first(*questions: Callable[[], str | None]) -> str | None:
-    """The first reason; None when there is none."""
+    """The first reason that is given, or None."""
     return next((reason for question in questions if (reason := question()) is not None), None)

@@ -49,7 +49,7 @@ class ObservedWorker(Observed):
     # --- by the worker's loop, once a write ------------------------------------------------------------------------
 
     def on_written(self, batches: Sequence[Batch], results: Sequence[WriteResult], seconds: float) -> None:
-        """Take note of a write."""
+        """Count a write."""
         self._batch_events.observe(sum(len(batch.records) for batch in batches))
         self._write.observe(seconds)
         folded = self._fold_seconds()

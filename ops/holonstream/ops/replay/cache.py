@@ -5,9 +5,9 @@ beyond their positions, and leave them.
 
 The order matters. *First the watermarks*: without a floor no fill is accepted until a worker has made a new one, at
 what it has processed, and its grace period is over. So nothing gets in because of an old floor. *Then the entries*: a
-scan returns every key that was there when it began, so whatever was filled under the old floors is deleted. What comes
-in meanwhile was accepted by the new ones. For the protocol this is a FLUSHALL, which its proof covers (`sinks.cache`).
-If it is interrupted, run it again.
+scan returns every key that was there when it began, so everything that was filled under the old floors is deleted. What
+comes in meanwhile was accepted by the new ones. For the protocol this is a FLUSHALL, which its proof covers
+(`sinks.cache`). If it is interrupted, run it again.
 
 Readers see no stale value after it: reads go to the graph until fills are accepted again.
 """

@@ -85,7 +85,7 @@ class GraphReplay:
         }
 
     async def prepare(self, *, wipe: bool) -> None:
-        """Prepare the target for workers; with `wipe`, empty it first. Raises WorkersRunningning, Unavailable."""
+        """Prepare the target for workers; with `wipe`, empty it first. Raises WorkersRunning, Unavailable."""
         settings = self.target
         with TopicStatus(client(settings), settings.topic) as topic:
             partitions = len(topic.ends())
@@ -138,7 +138,7 @@ class GraphReplay:
         return ReplayResult(position, moment, parked, taken)
 
     def command(self, words: str) -> str:
-        """A command line of ours that works on the target."""
+        """A holonstream command line that works on the target."""
         return f"holonstream {words}" if self.live is None else f"{self.assignments()} holonstream {words}"
 
     def assignments(self, *only: str) -> str:
@@ -227,7 +227,7 @@ async def in_place(
 ) -> GraphReplay:
     """A replay of the live graph in place, prepared: wiped, or an interrupted one that continues.
 
-    Raises WorkersRunningning, SharedGraph, Unavailable.
+    Raises WorkersRunning, SharedGraph, Unavailable.
     """
     replay = GraphReplay(settings, None, workers, logs, say)
     refuse_workers(settings)
@@ -245,7 +245,7 @@ async def in_place(
 
 
 def refuse_workers(settings: Settings) -> None:
-    """Raises WorkersRunningning, naming them, when the graph's group has any; KafkaUnavailable."""
+    """Raises WorkersRunning, naming them, when the graph's group has any; KafkaUnavailable."""
     group = settings.group("graph")
     if there := members(client(settings), group):
         raise WorkersRunning(

@@ -6,7 +6,7 @@ A verification of the whole graph has two halves. Both run in bounded memory, wh
    When the graph's checkpoints have reached their last events, read the graph's rows of these ids and compare them
    whole. An entity that differs is a suspect;
 2. *graph to log*: search the log for every node and relationship of the graph. One that the log does not have is a
-   suspect. One without an id, label or type of ours, which no worker can find, is loose.
+   suspect. One without an id, label or type of the catalogue, which no worker can find, is loose.
 
 Suspects are read once more, and their streams are folded event by event (`ops.verify.trace`). That clears what only
 changed in between: parked, discarded, applied after the gap-free position, or read while it was being written (Neo4j

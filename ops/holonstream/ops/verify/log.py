@@ -1,7 +1,7 @@
-"""The log as verification reads it: entity by entity, so that memory is bounded whatever the log's size.
+"""The log as verification reads it: entity by entity, so that memory is bounded for a log of any size.
 
 An entity's state depends on the events of its own stream and on no others, so nothing is lost by folding one stream
-after the other, and the fold then holds one state at a time. (The rivals: hash ranges of the ids read the whole log
+after the other, and the fold then holds one state at a time. (Rejected: hash ranges of the ids read the whole log
 once per range; a temporary file of digests needs a disk as large as the log, or a state store with a random access per
 event. The price here: the table's pages come in the order of streams, not of positions.)
 """

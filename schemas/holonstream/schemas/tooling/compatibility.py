@@ -1,7 +1,7 @@
 """``schemas diff``: would a new schema refuse an event that the old one accepted?
 
 `jsonschema_rs` decides whether the new schema covers the old one. When it does not, or cannot tell, each part of the
-new schema is held against the old one by itself, to say where. What stays undecided counts as a refusal, unless trying
+new schema is compared with the old one by itself, to say where. What stays undecided counts as a refusal, unless trying
 finds a payload that proves it one.
 """
 

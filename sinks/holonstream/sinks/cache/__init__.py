@@ -38,7 +38,7 @@ Invariant: a present tombstone or value stands at or beyond every acknowledged e
 as described; a fill keeps it because floor and slot, and likewise a tombstone or value, are at or beyond every
 acknowledged event of the holon, and what was read is at or beyond them. No clock and no key's life is part of this, so:
 
-- *Expiry and eviction* of tombstones and values are harmless, in any order: an absent key is judged by its slot. The
+- *Expiry and eviction* of tombstones and values are harmless, in any order: for an absent key the slot decides. The
   tombstone is only more precise: while the graph lags, it lets a holon in as soon as the holon's own last event is
   applied, whereas a slot stands for every holon that shares it. (Tombstones alone are not enough: one replaced by a
   value which is then evicted leaves nothing to refuse a slow reader's older fill.)

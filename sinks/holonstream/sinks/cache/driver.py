@@ -75,7 +75,7 @@ def redis_errors(doing: str) -> Iterator[None]:
 
 @contextmanager
 def reader_errors(doing: str) -> Iterator[None]:
-    """Turn every error of Redis into CacheUnavailable: whatever it is, a reader can ask the graph instead."""
+    """Turn every error of Redis into CacheUnavailable: after any of them a reader can ask the graph instead."""
     try:
         with redis_errors(doing):
             yield
@@ -93,7 +93,7 @@ Call = tuple[list[str], list[str | int]]
 
 
 async def get(client: Redis, key: str) -> bytes | None:
-    """The string at a key; None when there is none, or something of another type."""
+    """The string at a key; None when the key is absent, or of another type."""
     try:
         return cast("bytes | None", await client.get(key))
     except exceptions.ResponseError as error:

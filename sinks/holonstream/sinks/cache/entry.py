@@ -1,7 +1,7 @@
 """What Redis holds: the names of keys, and entries as bytes.
 
 An entry is a kind, a position of 20 digits, and for a value the holon as JSON. One GET answers everything: the first
-byte tells value from tombstone, and the position stands at a fixed place where Lua can compare it as text.
+byte distinguishes value and tombstone, and the position stands at a fixed place where Lua can compare it as text.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def is_value(entry: bytes) -> bool:
 
 
 def decode_value(entry: bytes, holon_id: str) -> Holon | None:
-    """The holon of a value; None for one of another holon or release, and for what somebody else wrote."""
+    """The holon of a value; None for one of another holon or release, and for foreign data."""
     try:
         holon = _decode(memoryview(entry)[HEADER:])
     except (msgspec.DecodeError, RecursionError):

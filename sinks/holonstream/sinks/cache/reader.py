@@ -79,7 +79,7 @@ class HolonCache:
     async def get_holon(
         self, holon_id: str, *, at_least: Token | str | None = None, deadline: float | None = None
     ) -> Holon | None:
-        """The holon, None when there is none of this id; with a token, in a state that is at least as new as the token.
+        """The holon, or None; with a token, in a state that is at least as new as the token.
 
         Without a token the answer is as fresh as the sinks' lag. `deadline` is how long, in seconds, to wait for the
         graph to reach the token. Raises NotYetVisible when it passes, GraphUnavailable, InvalidToken.
@@ -99,7 +99,7 @@ class HolonCache:
         return await self._from_graph(holon_id, wanted, known or 0, Patience(deadline))
 
     async def close(self) -> None:
-        """Let go of reads under way and of all connections; closing twice is fine."""
+        """Cancel reads under way and close all connections; closing twice is fine."""
         reads = list(self._reads.values())
         for read in reads:
             read.cancel()
@@ -199,7 +199,7 @@ class HolonCache:
 
 
 class CachedGraphStore(HolonCache, SemanticGraphStore):
-    """`get_holon` goes through Redis (see `HolonCache`), all else to the graph, which stays its maker's to close."""
+    """`get_holon` goes through Redis (see `HolonCache`), all else to the graph, which the caller closes."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from holonstream.sinks.errors import CacheUnavailable
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 1000  # records per script, or per scripts sent together: some 7 ms in which Redis serves nobody else
+CHUNK = 1000  # records per script, or per scripts sent together: some 7 ms in which Redis serves no other client
 _TURNS_TO_SEND = 4  # turns of the loop in which redis-py gets a command onto its socket
 _invalidate = Script("invalidate")
 _floor = Script("floor")
@@ -87,7 +87,7 @@ class InvalidationSink:
             await self._redis.ping()
 
     async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
-        """Take a partition. Reading goes on at the group's own offset. Raises CacheUnavailable."""
+        """Take a partition. Reading continues at the group's own offset. Raises CacheUnavailable."""
         with redis_errors("deleting watermarks of an earlier version"):
             await self._redis.delete(self._keys.former_watermarks(partition))
         self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))

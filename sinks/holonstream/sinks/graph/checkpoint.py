@@ -1,7 +1,7 @@
 """Checkpoints: how far the graph has come in each partition, kept in the graph itself.
 
 A node ``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition. ``offset`` and
-``position`` move in the transaction that writes a batch: a worker goes on there. ``visible`` follows in a transaction
+``position`` move in the transaction that writes a batch: a worker continues there. ``visible`` follows in a transaction
 of its own, after the commit: Neo4j applies a committed transaction piece by piece, so a reader may see the new position
 before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by operators' writes
 (redrive, repair), so that a worker notices them.
@@ -54,7 +54,7 @@ class Claim(NamedTuple):
 
 
 async def read_all(connection: GraphConnection, topic: str) -> list[Checkpoint]:
-    """The checkpoints that there are, in order of the partitions. Raises GraphUnavailable."""
+    """All checkpoints that exist, in order of the partitions. Raises GraphUnavailable."""
     return [Checkpoint(*row) for row in await connection.execute(text("checkpoints"), topic=topic)]
 
 
@@ -72,7 +72,7 @@ async def create_checkpoints(connection: GraphConnection, topic: str, partitions
 
 
 async def publish_all(connection: GraphConnection, topic: str, partition: int) -> Standing:
-    """Where a checkpoint stands once its last writer is done; from now on readers see all that was committed.
+    """Wait for a checkpoint's last writer, and publish its visible position. Returns where it stands.
 
     Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
     """

@@ -41,7 +41,7 @@ _RETRIABLE = (
     "Neo.ClientError.Transaction.TransactionHookFailed",
     "Neo.ClientError.Cluster.",
     "Neo.ClientError.General.TransactionOutOfMemoryError",
-    "Neo.ClientError.Statement.EntityNotFound",  # somebody deleted it while it was read
+    "Neo.ClientError.Statement.EntityNotFound",  # it was deleted while it was read
 )
 _DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
 _FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
@@ -98,7 +98,7 @@ def _detailed(refusal: R, detail: str) -> R:
 
 
 def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:
-    """Address and options for the driver: one whose scheme says TLS takes no authorities of ours."""
+    """Address and options for the driver, which takes a file of authorities only with a scheme without TLS."""
     scheme, _, rest = uri.partition("://")
     if ca is None or not scheme.endswith("+s"):
         return uri, {}
@@ -265,5 +265,5 @@ def _quiet(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _query(statement: str) -> Query:
-    # Statements come from files of ours; only names that the catalogue knows are put into them (statements.py).
+    # Statements come from this project's files; only names that the catalogue knows are put into them (statements.py).
     return Query(statement)

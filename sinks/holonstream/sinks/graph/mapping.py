@@ -80,7 +80,7 @@ def relationship_row(relationship: Relationship) -> dict[str, Any]:
 def is_whole(p: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
     """Whether properties, as they were read, are those of one row; `labels` are a node's, or the type of an edge.
 
-    Not so while the row is being written, or when somebody else has changed it.
+    Not so while the row is being written, or when another program has changed it.
     """
     names = [label for label in labels if label != "Holon"]
     if len(names) != 1:

@@ -1,4 +1,4 @@
-"""Which events the graph does not have: parked streams and discarded events, noted in the graph itself.
+"""Which events the graph does not have: parked streams and discarded events, recorded in the graph itself.
 
 A *parked* stream has a node ``(:HolonstreamParked {key, stream, version, position, ...})``: its events from that
 version on are not in the graph. A *discarded* event is left out by an operator's decision and has a node
@@ -50,7 +50,7 @@ class DiscardedEvent:
 
 
 def parked_key(stream: str) -> str:
-    """What is unique of a parked stream: its name, or a digest when Neo4j could not index it."""
+    """The unique key of a parked stream: its name, or a digest when the name is too long for Neo4j's index."""
     name = stream.encode()
     return stream if len(name) <= MAX_ID else f"sha256:{sha256(name).hexdigest()}"
 
@@ -67,7 +67,7 @@ async def parked_in(connection: GraphConnection, topic: str, partition: int) -> 
 
 
 async def parked_of(database: Database, streams: Collection[str]) -> dict[str, ParkedStream]:
-    """Those of some streams that are parked. Raises GraphUnavailable."""
+    """Those streams of `streams` that are parked. Raises GraphUnavailable."""
     rows = await database.execute(text("parked_of"), keys=_keys(streams))
     return {row[0]: ParkedStream(*row) for row in rows}
 
@@ -90,7 +90,7 @@ async def park(
 
 
 async def unpark(transaction: Transaction, streams: Collection[str]) -> None:
-    """These are parked no more; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
+    """Unpark streams; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
     if streams:
         await transaction.execute(text("unpark"), keys=_keys(streams))
 

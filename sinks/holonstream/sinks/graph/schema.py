@@ -1,7 +1,7 @@
 """What the graph needs before a sink may write: constraints, indexes, and a checkpoint per partition.
 
 `holonstream init` makes them (`initialise`). A sink only checks that they are there, so that a wrong address or a
-forgotten init is an error at the start, and never a graph without constraints.
+forgotten init is an error at the start, and no graph is written without constraints.
 """
 
 from __future__ import annotations

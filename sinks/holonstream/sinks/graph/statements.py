@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class UnknownType(HolonstreamError):
-    """A type that the catalogue does not know was about to become part of a statement."""
+    """A type that the catalogue does not know would become part of a statement."""
 
 
 @cache
@@ -56,7 +56,7 @@ def statement(
 
     ``__HOLON_TYPE__`` becomes ``:`Person` `` (``:Holon`` for any), ``__RELATIONSHIP_TYPE__`` becomes ``:`A`|`B` ``,
     ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__BRANCHES__`` a union over the types,
-    each found by its own index, ``__NAME__`` the name of a constraint or index. `variables` are names of ours for
+    each found by its own index, ``__NAME__`` the name of a constraint or index. `variables` are Cypher variables for
     ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
     """
     template = text(name)

@@ -23,7 +23,7 @@ class Loader:
         self._forgotten = 0
 
     def forget_types(self) -> None:
-        """Ask again which types occur: another worker may have written the first of one.
+        """Read again which types occur: another worker may have written the first relationship of a type.
 
         Call it once that worker is done: after the checkpoint's lock was taken.
         """
@@ -31,14 +31,14 @@ class Loader:
         self._forgotten += 1
 
     def add_types(self, types: set[str]) -> None:
-        """Take note of types that were written."""
+        """Add types that were written."""
         if self._types is not None:
             self._types |= types
 
     async def load(self, streams: Sequence[str]) -> dict[str, State]:
         """The states of some streams, in at most two queries; those that have none are left out.
 
-        Raises GraphUnavailable, for ExecutionFailed too: a load that fails says nothing of what is to be written.
+        Raises GraphUnavailable, for ExecutionFailed too: a failed load says nothing about the values to be written.
         """
         try:
             return await self._load(streams)

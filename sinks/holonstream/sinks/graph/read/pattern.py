@@ -1,6 +1,6 @@
 """A pattern as one Cypher statement: pure. Types go through the catalogue, everything else travels as a parameter.
 
-Variables are ours: ``h0``, ``h1`` ... for the aliases in order of appearance, ``r0``, ``r1`` ... for the relationships.
+The variables are ``h0``, ``h1`` ... for the aliases in order of appearance, ``r0``, ``r1`` ... for the relationships.
 """
 
 from __future__ import annotations

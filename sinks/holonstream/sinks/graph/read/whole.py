@@ -5,10 +5,10 @@ being written a reader may find some properties of before and some of after. Eve
 that it does not fit is read once more under the entity's write lock, which a writer holds until its transaction is
 applied. That is rare (reader and writer must meet within one entity), so readers as a rule take no lock.
 
-A row that does not fit even then was changed by somebody else. It is returned as it is, with a warning and marked as
+A row that does not fit even then was changed by another program. It is returned as it is, with a warning and marked as
 not whole, so that no cache keeps it: `holonstream verify graph` finds it.
 
-Not guaranteed: that a query which filters finds an entity that is being written at that very moment; it is judged by
+Not guaranteed: that a query which filters finds an entity that is being written at that very moment; the filter sees
 the properties that Neo4j then shows. Nor that a relationship which is made again with other ends or another type is
 found at the moment when the one edge goes and the other comes.
 """
@@ -40,7 +40,7 @@ class ChangedWhileRead(Exception):
 
 
 class DamagedEntity(HolonstreamError):
-    """Somebody else has changed an entity so that it can no longer be read; `holonstream verify graph --repair`."""
+    """Another program has changed an entity so that it can no longer be read: `holonstream verify graph --repair`."""
 
 
 async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple[dict[str, Holon], bool]:
@@ -85,7 +85,7 @@ async def read_relationships(
         if len(locked) < len(set(ids)):
             raise ChangedWhileRead
         for source, _, target, properties in locked:
-            if source is None or target is None:  # an end that somebody deletes
+            if source is None or target is None:  # an end that is being deleted
                 raise ChangedWhileRead
             _is_damaged(properties, (name,), source, target)
             made = _built(relationship_of, properties["_id"], source, name, target, properties)

@@ -24,7 +24,7 @@ class Element(NamedTuple):
     element: str
     """Neo4j's own id of it"""
     stream: str | None
-    """the stream whose entity it is; None when no worker can find it by an id, a label and a type of ours"""
+    """the stream whose entity it is; None when no worker can find it by id, label and type"""
     is_node: bool
     description: str
 
@@ -100,7 +100,7 @@ class GraphReader:
                 ]
 
     async def edges(self) -> AsyncIterator[list[Element]]:
-        """Every relationship that is, or claims to be, one of ours; in batches."""
+        """Every relationship that has an id or a type of the catalogue; in batches."""
         types = sorted(self._catalogue.relationship_types)
         async with self._connection.stream(text("verify_edges"), types=types) as rows:
             async for batch in _batches(rows):

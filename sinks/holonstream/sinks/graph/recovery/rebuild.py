@@ -1,4 +1,4 @@
-"""A graph that is rebuilt: what must go, what is set aside, and a mark by which an interrupted replay goes on.
+"""Rebuilding a graph: what is deleted, what is kept, and the mark at which an interrupted replay continues.
 
 The node ``(:HolonstreamReplay {topic, suffix, state, began})`` says which replay makes this graph. ``state`` is
 
@@ -56,19 +56,19 @@ async def content(connection: GraphConnection, topic: str) -> Content:
 
 
 async def mark(connection: GraphConnection, topic: str) -> ReplayMark | None:
-    """The replay that makes the graph, None when there is none. Raises GraphUnavailable."""
+    """The replay that makes the graph, or None. Raises GraphUnavailable."""
     rows = await connection.execute(text("replay_mark"), topic=topic)
     return ReplayMark(*rows[0]) if rows else None
 
 
 async def set_mark(connection: GraphConnection, topic: str, suffix: str, state: Stage) -> None:
-    """Note how far the replay is. Raises GraphUnavailable."""
+    """Record the stage of the replay. Raises GraphUnavailable."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     await connection.execute(text("replay_mark_set"), topic=topic, suffix=suffix, state=state, now=now)
 
 
 async def delete_mark(connection: GraphConnection, topic: str) -> None:
-    """The replay is over. Raises GraphUnavailable."""
+    """Delete the mark: the replay is over. Raises GraphUnavailable."""
     await connection.execute(text("replay_mark_delete"), topic=topic)
 
 

@@ -16,21 +16,21 @@ A redrive, one transaction per partition and some streams of it:
    that position. This may take long and holds no lock;
 2. *raise the epoch*, under the checkpoint's lock, which the worker takes at the start of each transaction: from here on
    no batch of the partition can commit. If the epoch is not the one of step 1, another operator's command has written
-   these entities: begin again. A parked stream is only written by a command that raises the epoch, so what was loaded
+   these entities: start again. A parked stream is only written by a command that raises the epoch, so what was loaded
    and folded still holds;
-3. *go on*: fold what the log has from the position of step 1 to the one found under the lock: as a rule, nothing;
+3. *continue*: fold what the log has from the position of step 1 to the one found under the lock: as a rule, nothing;
 4. *write* the states; unpark the streams, or park them at the event that does not apply and say why. Commit.
 5. *publish*: a transaction is not applied at once, so a reader might see a stream unparked before its state is there.
    Its node therefore stays as ``redriven``, or keeps as ``since`` where it was parked before. Workers ignore that,
    readers do not, until the next one that takes the checkpoint's lock (this redrive, or a worker that takes the
    partition) publishes what is applied.
 
-With a worker at work. Its transaction is before ours: then step 2 waits for it, and finds the position that it moved
-to; what it dead-lettered on the way lies below and is folded in step 3. Or it is after ours: then its claim finds the
-epoch raised, nothing of it is written, it drops its cached states, reads again what is parked, and writes the same
-batch once more, in which every event of an unparked stream lies beyond our position and is the next version. There is
-no third case. Letters that it had sent by then are on the topic though the events are applied: letters say what
-happened, parked streams what is.
+While a worker runs. Either its transaction comes before the redrive's: then step 2 waits for it, and finds the position
+that it moved to; what it dead-lettered lies below that and is folded in step 3. Or it comes after: then its claim finds
+the epoch raised and nothing of it is written. The worker drops its cached states, reads again what is parked, and
+writes the same batch once more, in which every event of an unparked stream lies beyond the redrive's position and is
+the next version. There is no third case. The dead letters that the worker had sent by then stay on the topic, though
+their events are applied: dead letters are a history, parked streams are the present.
 
 A crash before the commit changes nothing; after it, all is done. Repeating a redrive is harmless.
 
@@ -94,7 +94,7 @@ class StreamLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RedriveResult:
-    """What became of a parked stream."""
+    """The result of redriving one parked stream."""
 
     stream: str
     applied: int
@@ -135,7 +135,7 @@ class Redriver:
         return await parking.discarded_events(self._connection, self._topic)
 
     async def redrive(self, streams: Sequence[str]) -> AsyncIterator[RedriveResult]:
-        """Redrive parked streams, and yield what became of each once it is committed. Others are passed over.
+        """Redrive streams, and yield the result of each once it is committed. Those that are not parked are left out.
 
         Raises Unavailable: what was yielded is done, the rest is as it was.
         """
@@ -246,11 +246,11 @@ class Redriver:
             for stream, at in sorted(parked.items())  # one lock order for every writer
         ]
         for fold in folds:
-            fold.go_on(position)
+            fold.fold_to(position)
         if decision is not None and folds[0].version < decision.version:
             raise NotParked(
                 f"Not in the log: {decision.stream} ends at version {folds[0].version}, so that its record "
-                f"{decision.version} was put on the topic by somebody else: `redrive` unparks it"
+                f"{decision.version} was put on the topic by another program: `redrive` unparks it"
             )
         pending = [fold for fold in folds if fold.has_changed()]
         if pending:
@@ -259,7 +259,7 @@ class Redriver:
                 if epoch_found != epoch:
                     raise _OtherCommand
                 for fold in pending:
-                    fold.go_on(position)
+                    fold.fold_to(position)
                 await self._write(transaction, pending, decision)
             await self._publish_visible(partition)
         return [fold.result() for fold in folds]
@@ -293,7 +293,7 @@ class _Stop:
 
 
 class _Fold:
-    """One stream on its way from what the graph has of it to a position."""
+    """The fold of one stream from the graph's state of it up to a position."""
 
     def __init__(
         self,
@@ -308,13 +308,13 @@ class _Fold:
         self._batch = Batch(was.topic, was.partition, (), 0)
         self.was = was
         self.before = self.after = before
-        # Without a state no event had an effect, so the stream is read from its start: a stream parked by a record that
-        # is not of the log says nothing of what came before it.
+        # Without a state no event had an effect, so the stream is read from its start: a stream that a record from
+        # elsewhere has parked says nothing about its earlier events.
         self.version = before.version if before is not None else 0
         self.parked: ParkedStream | None = None
         self._applied = self._discarded = 0
 
-    def go_on(self, until: int) -> None:
+    def fold_to(self, until: int) -> None:
         """Fold what the log has up to a position, unless an event does not apply. Raises HoleInStream, Unavailable."""
         while self.parked is None:
             events = self._log.read(self.was.stream, self.version, until, CHUNK)
@@ -330,7 +330,7 @@ class _Fold:
         return self.parked is None or self.parked != self.was or self.after is not self.before
 
     def result(self) -> RedriveResult:
-        """What became of the stream."""
+        """The result."""
         return RedriveResult(self.was.stream, self._applied, self._discarded, self.parked)
 
     def _take(self, event: LoggedEvent) -> None:

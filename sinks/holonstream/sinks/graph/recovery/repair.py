@@ -1,17 +1,17 @@
 """Repair: put entities into the state that the log says they have, while workers run.
 
 What the graph must hold of an entity follows from the log and from the partition's checkpoint: the fold of its stream's
-events up to the checkpoint's position, or up to where the stream is parked. Not more: the worker would take the next
-event for one seen before, and not less: it would take it for a hole.
+events up to the checkpoint's position, or up to where the stream is parked. With more, the worker would skip the next
+event as already seen; with less, it would find a hole before it.
 
 A repair is one transaction per partition:
 
-1. *raise the epoch*, under the checkpoint's lock. A worker's transaction came before: then this one sees what it wrote.
-   Or it comes after: then its claim finds the epoch raised, so it writes nothing, drops its cached states and writes
-   its batch once more over what the repair has left. So no cached state outlives a repair;
+1. *raise the epoch*, under the checkpoint's lock. Either a worker's transaction came before: then this one sees what it
+   wrote. Or it comes after: then its claim finds the epoch raised, so it writes nothing, drops its cached states and
+   writes its batch once more over what the repair has left. So no cached state outlives a repair;
 2. fold the streams up to the checkpoint's position: the caller does it, since sinks do not read the log;
-3. write the states over whatever is there, labels too. An entity that the log does not have becomes a bare end when it
-   is a node, and goes when it is a relationship.
+3. overwrite what the graph has with these states, labels too. An entity that the log does not have becomes a bare end
+   when it is a node, and goes when it is a relationship.
 
 The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. The cache
 never holds a damaged holon (`sinks.graph.read.whole`), so it needs no repair.
@@ -51,7 +51,7 @@ async def repair(
 ) -> None:
     """Put the entities of some streams of one partition into the state that the log gives them.
 
-    Raises whatever `state_at` does, NotInitialised when the partition has no checkpoint, GraphUnavailable; nothing is
+    Raises what `state_at` raises, NotInitialised when the partition has no checkpoint, GraphUnavailable; nothing is
     changed then.
     """
 
@@ -66,9 +66,8 @@ async def repair(
 async def remove_loose(
     connection: GraphConnection, catalogue: Catalogue, *, nodes: Sequence[str] = (), edges: Sequence[str] = ()
 ) -> None:
-    """Delete elements, by element id, that no worker can find: without an id, a label or a type of ours.
-
-    An element that turns out not to be one of these stays. Raises GraphUnavailable.
+    """Delete elements, by element id, that no worker can find: without an id, the label or a type of the
+    catalogue. An element that has them by now stays. Raises GraphUnavailable.
     """
     if nodes:
         types = sorted(catalogue.holon_types)
@@ -109,7 +108,7 @@ async def _write_holons(transaction: Transaction, states: dict[str, State | None
 async def _write_relationships(
     transaction: Transaction, catalogue: Catalogue, streams: Iterable[str], states: Iterable[State | None]
 ) -> None:
-    """Delete all of these ids, of whatever type and however often there, and make those that the log has."""
+    """Delete all relationships of these ids, of any type, also duplicates; create those that the log has."""
     ids = [_id_of(stream) for stream in streams]
     wanted = [state for state in states if isinstance(state, Relationship)]
     todo = changes((None, state) for state in wanted)

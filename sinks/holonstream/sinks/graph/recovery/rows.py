@@ -22,7 +22,7 @@ from holonstream.sinks.graph.mapping import INSTANTS, holon_row, is_whole, relat
 Row = dict[str, Any]
 
 BOOKKEEPING = frozenset({"properties._version", "properties._position", "properties._lastModified"})
-"""Fields that every event changes: they say least about where a difference began."""
+"""Fields that every event changes: they do not show where a difference began."""
 
 DIGEST = "properties._digest"
 _PLAIN = frozenset({str, int, float, bool})
