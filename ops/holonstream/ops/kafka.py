@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from holonstream.ops.settings import Settings
-
-T = TypeVar("T")
 
 
 def client(settings: Settings) -> dict[str, Any]:
