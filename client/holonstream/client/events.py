@@ -1,7 +1,7 @@
 # Made by `holonstream schemas types` from the schemas; change it there.
 """A class for each event type, with the fields of its payload.
 
-``append`` takes them wherever it takes an ``Event``. Arguments without a default are those that the log requires.
+``append`` takes them like an ``Event``. Arguments without a default are those that the log requires.
 A field that is left out is not in the payload; `extra` holds fields that the schema does not declare.
 """
 
