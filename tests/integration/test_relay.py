@@ -31,7 +31,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
-from tests.support.event_log import person
+from tests.support.event_log import insert_unreadable, person
 from tests.support.waiting import wait_until
 
 PARTITIONS = 6
@@ -451,6 +451,22 @@ def test_a_topic_that_was_made_anew_is_refused_until_trusted(place: Place) -> No
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 30
     place.check_published()
+
+
+@pytest.mark.parametrize("fault", ["number", "window"])
+def test_a_relay_starts_again_behind_an_event_that_nobody_can_read(place: Place, fault: str) -> None:
+    place.append(30)
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        position = insert_unreadable(connection, "holon/poison", fault)
+    assert relay_all(place).progress.now.relayed == 31
+    assert relay_all(place, trust_topic=True).progress.now.relayed == 0
+    publisher = place.publisher()
+    last = last_event(publisher.consumer, place.topic)
+    publisher.close()
+    assert last is not None
+    assert (last.stream, last.version, last.position) == ("holon/poison", 1, position)
+    place.append(1)
+    assert relay_all(place).progress.now.relayed == 1
 
 
 def test_a_log_behind_the_topic_is_refused(place: Place) -> None:

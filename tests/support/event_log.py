@@ -11,6 +11,19 @@ from psycopg.types.json import Jsonb
 
 from holonstream.schemas.event import Event
 
+INSERT_UNREADABLE = """
+WITH moved AS (
+    INSERT INTO holonstream.streams AS s (stream, version) VALUES (%(stream)s, 1)
+    ON CONFLICT (stream) DO UPDATE SET version = s.version + 1 RETURNING version
+)
+INSERT INTO holonstream.events (position, stream, version, id, type, schema_version, occurred_at, recorded_at, actor,
+                                subjects, payload, source_system, validity_window)
+SELECT nextval('holonstream.events_position'), %(stream)s, moved.version, gen_random_uuid(), e.type, e.schema_version,
+       e.occurred_at, e.recorded_at, e.actor, ARRAY[split_part(%(stream)s, '/', 2)],
+       e.payload || %(number)s::jsonb, e.source_system, %(window)s::jsonb
+FROM moved, (SELECT * FROM holonstream.events LIMIT 1) AS e
+RETURNING position
+"""
 APPEND = "SELECT id::text, stream, version, position, token FROM holonstream.append_events(%s, %s)"
 
 
@@ -41,6 +54,19 @@ def envelope(name: str = "person-1", **changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def insert_unreadable(connection: psycopg.Connection[Any], stream: str, fault: str) -> int:
+    """Put an event into the log past append_events, as an earlier version took it; its position.
+
+    `fault` is "number" or "window". The log must hold an event.
+    """
+    faults = {"number": '{"n": 1e5000}' if fault == "number" else "{}", "window": None}
+    if fault == "window":
+        faults["window"] = '{"start": "2024-01-01T24:00:00Z"}'
+    row = connection.execute(INSERT_UNREADABLE, {"stream": stream, **faults}).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def append(

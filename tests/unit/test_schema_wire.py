@@ -132,7 +132,9 @@ def test_what_is_no_record_is_refused(value: bytes | None) -> None:
 
 def test_the_position_alone_does_not_need_the_rest() -> None:
     text = json.dumps({**RECORD, "data": "broken", "dataschema": 5}).encode()
-    assert decode_position(text) == EventPosition("holon/per-1", 2, 9007199254740993, "2024-03-01T08:00:00.500Z")
+    assert decode_position(text) == EventPosition(
+        "holon/per-1", 2, 9007199254740993, "2024-03-01T08:00:00.500Z", RECORD["id"]
+    )
     for change in ({"sequence": "x"}, {"sequence": str(2**63)}, {"streamversion": "0"}):
         with pytest.raises(InvalidEvent, match="Undecodable record"):
             decode_position(json.dumps({**RECORD, **change}).encode())

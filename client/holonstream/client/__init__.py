@@ -32,6 +32,7 @@ from holonstream.producers.errors import (
     NotPrimary,
     SequenceBehind,
     TransactionConflict,
+    UnreadableEvents,
     WrongExpectedVersion,
 )
 from holonstream.producers.log.append import Appended, new_event_id
@@ -101,6 +102,7 @@ __all__ = [
     "TransactionConflict",
     "Unavailable",
     "UnknownEventType",
+    "UnreadableEvents",
     "ValidityWindow",
     "WrongExpectedVersion",
     "append_in",

@@ -12,6 +12,7 @@ from holonstream.client import connections
 from holonstream.client.history import At, modifications_at, state_at
 from holonstream.client.metrics import ClientMetrics
 from holonstream.client.settings import ClientSettings
+from holonstream.producers.errors import UnreadableEvents
 from holonstream.producers.log.append import Appended
 from holonstream.producers.log.store import EventStore
 from holonstream.schemas.catalogue import Catalogue
@@ -181,34 +182,46 @@ class Client(SemanticGraphStore):
         Of one of the types; occurred from `start_time` to `end_time` (inclusive); by the actor; about any of the
         subjects; beyond the position `after`. Read in pages, so that neither memory nor a connection is held meanwhile.
 
-        Raises InvalidEvent when a time is no instant, LogUnavailable.
+        An event that cannot be read does not hide the others: they come first, then UnreadableEvents names it by its
+        position. Raises InvalidEvent when a time is no instant, LogUnavailable.
         """
         types = type if type is None or isinstance(type, str) else list(type)
         about = None if subjects is None else list(subjects)
 
-        def read(after: int, size: int) -> list[RecordedEvent]:
-            return list(
-                self._log.get_events(
-                    type=types,
-                    start_time=start_time,
-                    end_time=end_time,
-                    actor=actor,
-                    subjects=about,
-                    after=after,
-                    limit=size,
-                )
+        faults: dict[int, str] = {}
+
+        def read(after: int, size: int) -> tuple[list[RecordedEvent], dict[int, str]]:
+            """A page, and those of its events that cannot be read."""
+            page: list[RecordedEvent] = []
+            events = self._log.get_events(
+                type=types,
+                start_time=start_time,
+                end_time=end_time,
+                actor=actor,
+                subjects=about,
+                after=after,
+                limit=size,
             )
+            try:
+                for event in events:
+                    page.append(event)
+            except UnreadableEvents as error:
+                return page, error.faults
+            return page, {}
 
         left = limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = await self._in_thread(partial(read, after, size))
+            page, unreadable = await self._in_thread(partial(read, after, size))
             for event in page:
                 yield event
-            if len(page) < size:
-                return
-            after = page[-1].position
+            faults |= unreadable
+            if len(page) + len(unreadable) < size:
+                break
+            after = max((*unreadable, *(event.position for event in page[-1:])))
             left = None if left is None else left - size
+        if faults:
+            raise UnreadableEvents(faults)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         async with self._log_calls:

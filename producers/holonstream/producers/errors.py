@@ -1,13 +1,17 @@
 """Errors of the log and of the relay (tree: `schemas.errors`).
 
-BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge. Unavailable: LogUnavailable
+BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge, UnreadableEvents. Unavailable: LogUnavailable
 (TransactionConflict), KafkaUnavailable.
 The others end a process: somebody must act.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, Unavailable
+
+SHOWN = 10  # faults in a message
 
 
 class LogUnavailable(Unavailable):
@@ -59,6 +63,17 @@ class EventIdConflict(BadData):
 
 class EventTooLarge(InvalidEvent):
     """The event is larger than a Kafka record may be."""
+
+
+class UnreadableEvents(BadData):
+    """Events of the log that cannot be read. A query of many streams raises it after all other events."""
+
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        """`faults` says, by position, which event it is and why it cannot be read."""
+        shown = "; ".join(f"position {position}, {fault}" for position, fault in list(faults.items())[:SHOWN])
+        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        super().__init__(f"Unreadable events in the log: {len(faults)}: {shown}{more}")
+        self.faults = dict(faults)
 
 
 class ProducerFenced(HolonstreamError):

@@ -55,6 +55,7 @@ class _Numbered(msgspec.Struct, frozen=True):
     sequence: str
     streamversion: str | int
     recordedtime: str
+    id: str | None = None
 
 
 class _Traced(msgspec.Struct, frozen=True):
@@ -62,12 +63,13 @@ class _Traced(msgspec.Struct, frozen=True):
 
 
 class EventPosition(msgspec.Struct, frozen=True, gc=False):
-    """Where an event is in the log, as its record says, and nothing of what it carries."""
+    """Where an event is in the log, and its id, as its record says; nothing of what it carries."""
 
     stream: str
     version: int
     position: int
     recorded_at: str
+    event_id: str | None = None
 
 
 class LoggedEvent(NamedTuple):
@@ -137,7 +139,7 @@ def decode_position(value: bytes | None) -> EventPosition:
         version, position = int(c.streamversion), int(c.sequence)
         if not (0 < version <= MAX_POSITION and 0 < position <= MAX_POSITION):
             raise ValueError(f"version {version} or position {position} cannot be of a log")
-        return EventPosition(c.subject, version, position, c.recordedtime)
+        return EventPosition(c.subject, version, position, c.recordedtime, c.id)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
 

@@ -123,9 +123,18 @@ async def _list(settings: Settings) -> list[dict[str, Any]]:
         return [{**asdict(mark), "waiting": max(ends.get(mark.stream, 0) - mark.version, 0)} for mark in parked]
 
 
-async def _show(settings: Settings, stream: str) -> dict[str, Any]:
+def _event(value: bytes) -> Any:
+    """The event as JSON values; as its text when it cannot be read."""
     from holonstream.schemas import jsontext
+    from holonstream.schemas.errors import BadData
 
+    try:
+        return jsontext.decode(value)
+    except BadData:
+        return value.decode()
+
+
+async def _show(settings: Settings, stream: str) -> dict[str, Any]:
     async with _opened(settings) as (redriver, log):
         mark = await redriver.find(stream)
         events = log.read(stream, mark.version - 1, ANY_POSITION, 1)
@@ -133,7 +142,7 @@ async def _show(settings: Settings, stream: str) -> dict[str, Any]:
             **asdict(mark),
             "waiting": max(log.versions([stream]).get(stream, 0) - mark.version, 0),
             # None: the record did not come from the relay
-            "event": jsontext.decode(events[0].value) if events and events[0].version == mark.version else None,
+            "event": _event(events[0].value) if events and events[0].version == mark.version else None,
             "state": _document(await redriver.state(stream)),
         }
 

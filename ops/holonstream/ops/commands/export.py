@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 import click
 
-from holonstream.client.connections import catalogue, event_store
+from holonstream.client.connections import catalogue
 from holonstream.ops.output import print_graph, print_table
 from holonstream.ops.settings import Settings
+from holonstream.ops.verify.log import EntityReader
 from holonstream.ops.wiring import graph_states
-from holonstream.schemas.projection import fold
 from holonstream.schemas.state import State
 
 
@@ -24,17 +26,38 @@ def export(settings: Settings, what: str, as_json: bool) -> None:
     """Print every entity, of the graph or by folding the log.
 
     The JSON is {holons, relationships}, sorted by id. It is the same for both once the graph has caught up.
+
+    An entity of the log is as it was before the first event that cannot be read or applied. Such streams are named on
+    standard error, and the command ends with 1.
     """
-    states: Iterable[State]
+    stopped: list[str] = []
     if what == "graph":
         states = asyncio.run(graph_states(settings))
     else:
-        known = catalogue(settings)
-        with event_store(settings, known) as store:
-            states = fold(known, store.read()).values()
+        states, stopped = _log_states(settings)
     if as_json:
         print_graph(states)
-        return
+    else:
+        _print_counts(what, states)
+    for line in stopped:
+        click.echo(line, err=True)
+    if stopped:
+        sys.exit(1)
+
+
+def _log_states(settings: Settings) -> tuple[list[State], list[str]]:
+    """The entities that the log makes, and a line for each stream that ends at an event without effect."""
+    states, stopped = [], []
+    with EntityReader(settings.log_dsn, catalogue(settings)) as log:
+        for entity in chain.from_iterable(log.entities(log.frontier().frontier)):
+            if entity.state is not None:
+                states.append(entity.state)
+            if entity.error is not None:
+                stopped.append(f"stopped at position {entity.error_position}, stream {entity.stream}: {entity.error}")
+    return states, stopped
+
+
+def _print_counts(what: str, states: Iterable[State]) -> None:
     counts = Counter((type(state).__name__.lower(), state.type) for state in states)
     print_table(
         what, ["kind", "type", "count"], [[kind, name, count] for (kind, name), count in sorted(counts.items())]

@@ -40,6 +40,8 @@ class Entity:
     events: int = 0
     error: str | None = field(default=None)
     """why an event cannot be applied; the state is then the one before it, and stays"""
+    error_position: int | None = None
+    """the position of that event"""
 
     def take(self, logged: LoggedEvent) -> None:
         """Fold one more event."""
@@ -54,7 +56,7 @@ class Entity:
         try:
             self.state = apply(self.catalogue, self.state, wire.decode(logged.value))
         except BadData as error:
-            self.error = str(error)
+            self.error, self.error_position = str(error), logged.position
 
 
 class EntityReader(LogReader):

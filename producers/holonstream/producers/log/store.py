@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.errors import LogUnavailable, UnreadableEvents
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query
@@ -47,7 +47,7 @@ class EventStore(Protocol):
         """
 
     def get_event(self, event_id: str) -> RecordedEvent | None:
-        """The event of that id."""
+        """The event of that id. Raises UnreadableEvents when it cannot be read."""
 
     def get_events(
         self,
@@ -62,13 +62,18 @@ class EventStore(Protocol):
     ) -> Iterator[RecordedEvent]:
         """Events that satisfy every filter given, in log order: of one of the types, occurred from `start_time` to
         `end_time` (inclusive, ISO-8601), by the actor, about any of the subjects, beyond the position `after`.
+
+        An event that cannot be read does not hide the others: they come first, then UnreadableEvents names it.
         """
 
     def read(self, after_position: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
-        """The log beyond a position and up to another (by default: as far as it is gap-free now), in order."""
+        """The log beyond a position and up to another (by default: as far as it is gap-free now), in order.
+
+        UnreadableEvents as for `get_events`.
+        """
 
     def read_stream(self, stream: str, after_version: int = 0) -> Iterator[RecordedEvent]:
-        """One stream beyond a version, in order."""
+        """One stream beyond a version, in order. Raises UnreadableEvents at the first event that cannot be read."""
 
     def head(self) -> int:
         """The last position drawn, whether committed or not; 0 before the first."""
@@ -217,7 +222,7 @@ class PostgresEventStore:
     def read_stream(self, stream: str, after_version: int = 0) -> Iterator[RecordedEvent]:
         """See `EventStore.read_stream`."""
         arguments = {"stream": stream, "after": after_version, "until": NO_LIMIT, "limit": NO_LIMIT}
-        return self._stream("read_stream", arguments)
+        return self._stream("read_stream", arguments, stop=True)
 
     def head(self) -> int:
         """See `EventStore.head`."""
@@ -226,16 +231,31 @@ class PostgresEventStore:
             assert row is not None
             return int(row[0])
 
-    def _stream(self, name: str, arguments: dict[str, Any], *, gap_free: bool = False) -> Iterator[RecordedEvent]:
-        """The events that a statement gives, one row in memory at a time; `gap_free` ends them at the frontier."""
+    def _stream(
+        self, name: str, arguments: dict[str, Any], *, gap_free: bool = False, stop: bool = False
+    ) -> Iterator[RecordedEvent]:
+        """The events that a statement gives, one row in memory at a time.
+
+        `gap_free` ends them at the frontier. Raises UnreadableEvents after all others, with `stop` at the first.
+        """
+        faults: dict[int, str] = {}
         with driver_errors(), self._connections().connection() as connection:
             if gap_free:  # a statement before the one that reads: see `producers.log.frontier`
                 frontier = read_frontier(connection).frontier
                 until = arguments.get("until")
                 arguments = {**arguments, "until": frontier if until is None else min(until, frontier)}
             with connection.cursor() as cursor:
-                for *_, value in cursor.stream(query(name), arguments):
-                    yield wire.decode(value.encode())
+                for stream, version, position, value in cursor.stream(query(name), arguments):
+                    try:
+                        event = wire.decode(value.encode())
+                    except InvalidEvent as error:
+                        faults[position] = f"stream {stream} version {version}: {error.__cause__}"
+                        if stop:
+                            break
+                    else:
+                        yield event
+        if faults:
+            raise UnreadableEvents(faults)
 
 
 def _append(pool: ConnectionPool, arguments: Mapping[str, Any]) -> list[Appended]:

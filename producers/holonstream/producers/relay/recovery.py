@@ -21,7 +21,7 @@ from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.topic_tail import last_event
-from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.wire import EventPosition
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +50,13 @@ def find_position(
     return reached
 
 
-def _check_log_has(connection: psycopg.Connection[Any], last: RecordedEvent, topic: str) -> None:
+def _check_log_has(connection: psycopg.Connection[Any], last: EventPosition, topic: str) -> None:
     with driver_errors():
         row = connection.execute(query("event_id_at"), {"position": last.position}).fetchone()
-    if row is None or row[0] != last.id:
+    if row is None or row[0] != last.event_id:
         found = "no event" if row is None else f"event {row[0]}"
         raise LogBehind(
-            f"Topic {topic} ends with event {last.id} at position {last.position}, where the log has {found} "
+            f"Topic {topic} ends with event {last.event_id} at position {last.position}, where the log has {found} "
             f"(its head: {read_frontier(connection).head}): the database was restored from a backup or is another one. "
             "Delete the topic, make it again with `holonstream init`, rebuild the views with `holonstream replay`, and "
             "start once with `holonstream relay --trust-topic`"

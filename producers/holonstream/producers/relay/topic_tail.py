@@ -11,7 +11,7 @@ from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import driver_errors
 from holonstream.schemas import wire
 from holonstream.schemas.errors import InvalidEvent, NotInitialised
-from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.wire import EventPosition
 
 TIMEOUT = 10.0  # seconds
 FIRST_STEP = 2  # offsets: a record and the marker of its transaction
@@ -25,12 +25,13 @@ class _Tail:
     low: int
     high: int
     start: int
-    event: RecordedEvent | None = None
+    event: EventPosition | None = None
 
 
-def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
-    """The event with the highest position on the topic, None when it has no committed record.
+def last_event(consumer: Consumer, topic: str) -> EventPosition | None:
+    """Where the event with the highest position on the topic is in the log, None when it has no committed record.
 
+    Nothing else of it is decoded, for its payload may be unreadable.
     An end may hold nothing but transaction markers, aborted records and records of others that are no events, so the
     search steps back until it finds an event or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no
     such topic).
@@ -40,7 +41,7 @@ def last_event(consumer: Consumer, topic: str) -> RecordedEvent | None:
         open_tails = {
             p: _Tail(low, high, high) for p, (low, high) in _watermarks(consumer, topic).items() if high > low
         }
-        last: RecordedEvent | None = None
+        last: EventPosition | None = None
         while open_tails:
             for tail in open_tails.values():
                 tail.start = max(tail.low, tail.high - step)
@@ -73,7 +74,9 @@ def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> Non
             error = message.error()
             if error is None:
                 with suppress(InvalidEvent):  # somebody else's, which no relay is to stumble over
-                    tails[message.partition()].event = wire.decode(message.value())
+                    event = wire.decode_position(message.value())
+                    if event.event_id is not None:
+                        tails[message.partition()].event = event
             elif error.code() == KafkaError._PARTITION_EOF:
                 unread.discard(message.partition())
             elif not error.retriable():

@@ -8,11 +8,11 @@ SELECT id, stream, version, position FROM holonstream.append_events(
 
 -- get_event --
 -- One event by its id.
-SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
+SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
 
 -- get_events --
 -- Events by any of the filters, in log order. Planned again for each set of filters.
-SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e
+SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(until)s
   AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
   AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
@@ -24,7 +24,7 @@ LIMIT %(limit)s::bigint;
 
 -- read --
 -- A stretch of the log.
-SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e
+SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
 WHERE e.position > %(after)s AND e.position <= %(until)s
 ORDER BY e.position;
 
