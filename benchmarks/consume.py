@@ -104,7 +104,9 @@ class IdleSink:
     async def close(self) -> None:
         pass
 
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+    async def assign(
+        self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
+    ) -> int | None:
         return None
 
     def revoke(self, topic: str, partition: int) -> None:

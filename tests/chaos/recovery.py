@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from tests.chaos.ledger import Ledger
 from tests.chaos.report import Recovery
 from tests.chaos.schedule import GROUPS, Fault
@@ -127,6 +128,6 @@ class Recoveries(BackgroundThread):
             asked = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
             for found in self._members[group].committed(asked, TIMEOUT):
                 self._offsets[group][found.partition] = found.offset
-                if found.metadata and found.metadata.isdigit():
+                if (position := OffsetMetadata.parse(found.metadata).position) is not None:
                     known = self.acknowledged[group]
-                    known[found.partition] = max(int(found.metadata), known.get(found.partition, 0))
+                    known[found.partition] = max(position, known.get(found.partition, 0))

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from confluent_kafka import Consumer, TopicPartition
 
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from tests.support.waiting import wait_until
 from tests.support.worker_group import STOP, Log, Workers, log, workers
 
@@ -30,7 +31,7 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     for writes in workers.offsets().values():
         assert all(before[1] < after[0] for before, after in pairwise(writes))
     # the metadata of a commit is the position that the sink reported, here the last offset
-    assert {p: int(metadata) for p, (_, metadata) in log.committed("group").items()} == {
+    assert {p: OffsetMetadata.parse(metadata).position for p, (_, metadata) in log.committed("group").items()} == {
         p: writes[-1][1] for p, writes in workers.offsets().items()
     }
 

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from confluent_kafka.admin import AdminClient
 
 from holonstream.ops import logs
 from holonstream.ops.observe.process import observed
 from holonstream.ops.observe.worker import ObservedWorker
 from holonstream.ops.settings import Settings
 from holonstream.ops.stopping import end_soon, run_until_signal
+from holonstream.producers.kafka import topic_id
 from holonstream.schemas.errors import Unavailable
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams import app as streams_app
@@ -46,7 +48,9 @@ class FileSink:
     async def close(self) -> None:
         pass
 
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+    async def assign(
+        self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
+    ) -> int | None:
         self._note("assigned", f"{os.getpid()} {partition} {committed_position}")
         checkpoint = self._folder / f"checkpoint-{partition}"
         return int(checkpoint.read_text()) if checkpoint.exists() else None
@@ -115,7 +119,8 @@ if __name__ == "__main__":
         stall_timeout=2.0 if (Path(folder) / "impatient").exists() else 120.0,
         poll_interval=0.2 if (Path(folder) / "impatient").exists() else configured.metrics_interval,
     )
-    app = SinkApp(settings, lambda publish: FileSink(Path(folder)))
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    app = SinkApp(settings, lambda publish: FileSink(Path(folder)), lambda: topic_id(admin, prefix + "events", 4))
     if (Path(folder) / "impatient").exists():
         app.conf.broker_commit_livelock_soft_timeout = 0.5  # 5 minutes otherwise
     with observed(configured, lambda: ObservedWorker(app, "graph", stall=configured.ready_stall)):

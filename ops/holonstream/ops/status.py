@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors
 from holonstream.schemas import instant
 from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.wire import decode_position
 
 
@@ -129,7 +130,7 @@ class TopicStatus:
         for tp in committed:
             offset, end = max(tp.offset, 0), ends[tp.partition]
             lag = max(end - offset, 0)
-            position = int(tp.metadata) if tp.metadata and tp.metadata.isdigit() else None
+            position = OffsetMetadata.parse(tp.metadata).position
             lags.append(PartitionLag(tp.partition, offset, end, lag, position, 0.0))
         if seconds:
             lags = self._with_ages(self._member(name), lags)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holonstream.sinks.base import PublishDeadLetters, Sink
     from holonstream.streams.app import SinkApp
 
+TOPIC_ID_TIMEOUT = 4.0  # seconds that a worker waits for the topic's id
 SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
 
 
@@ -65,6 +66,10 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
 
 def worker(settings: Settings, name: str) -> SinkApp:
     """A worker of the group ``graph`` or ``cache``."""
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import client
+    from holonstream.producers.kafka import topic_id
     from holonstream.streams.app import GroupSettings, SinkApp
 
     group = GroupSettings(
@@ -97,4 +102,9 @@ def worker(settings: Settings, name: str) -> SinkApp:
             redis, settings.namespace, value_ttl=settings.value_ttl, tombstone_ttl=settings.tombstone_ttl
         )
 
-    return SinkApp(group, {"graph": graph_sink, "cache": cache_sink}[name])
+    admin = AdminClient(client(settings))
+    return SinkApp(
+        group,
+        {"graph": graph_sink, "cache": cache_sink}[name],
+        lambda: topic_id(admin, settings.topic, TOPIC_ID_TIMEOUT),
+    )

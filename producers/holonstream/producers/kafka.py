@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
@@ -112,6 +112,13 @@ def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return None
         raise
+
+
+def topic_id(admin: AdminClient, topic: str, timeout: float = 10.0) -> str:
+    """The id that Kafka gave to a topic when it made it. Raises NotInitialised when there is none, KafkaUnavailable."""
+    with driver_errors(f"asking for the id of {topic}"):
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
+        return str(asked[topic].result(timeout).topic_id)
 
 
 def call_within(limit: float, doing: str, call: Callable[[], object]) -> None:

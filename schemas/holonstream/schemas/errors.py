@@ -8,6 +8,8 @@
     │   └── InvalidToken
     ├── InvalidCatalogue     the event schemas cannot be used: nothing starts with them
     ├── NotInitialised       a server lacks what `holonstream init` makes
+    ├── TopicCut             the topic lacks records that a stored offset relies on
+    ├── TopicReplaced        the topic was deleted and made again under a stored offset
     ├── MissingExtra         a package of an extra of holonstream is not installed
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
@@ -62,6 +64,14 @@ class Unavailable(HolonstreamError):
 
 class NotInitialised(HolonstreamError):
     """A database, topic or graph lacks what `holonstream init` makes."""
+
+
+class TopicCut(HolonstreamError):
+    """The topic lacks records: its beginning was deleted, or its end was lost (docs/runbook.md, TopicCut)."""
+
+
+class TopicReplaced(HolonstreamError):
+    """The topic was deleted and made again: offsets in the old one mean nothing in the new one."""
 
 
 class MissingExtra(HolonstreamError):

@@ -106,10 +106,14 @@ class Sink(Protocol):
     async def close(self) -> None:
         """Close all connections; closing twice is fine."""
 
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+    async def assign(
+        self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
+    ) -> int | None:
         """Take a partition; returns the offset to read from, None for the consumer group's own.
 
-        `committed_position` is the log position that the group last committed for it. Raises Unavailable.
+        `committed_position` is the log position that the group last committed for it, `topic_id` the id that Kafka gave
+        to the topic, None when it is not known. Raises Unavailable, and TopicReplaced when the sink's checkpoint is one
+        in another topic.
         """
 
     def revoke(self, topic: str, partition: int) -> None:

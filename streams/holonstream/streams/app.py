@@ -75,8 +75,17 @@ class GroupSettings:
 class SinkApp(WorkerApp):
     """Follows the log with one sink. Only bugs reach Faust as exceptions."""
 
-    def __init__(self, settings: GroupSettings, make_sink: Callable[[PublishDeadLetters], Sink]) -> None:
-        """`make_sink` gets the function by which the sink publishes dead letters; `run` opens and closes the sink."""
+    def __init__(
+        self,
+        settings: GroupSettings,
+        make_sink: Callable[[PublishDeadLetters], Sink],
+        ask_topic_id: Callable[[], str] | None = None,
+    ) -> None:
+        """`make_sink` gets the function by which the sink publishes dead letters; `run` opens and closes the sink.
+
+        `ask_topic_id` asks the brokers for the id of the topic; it is called in a thread. None leaves unchecked whether
+        the topic was deleted and made again.
+        """
         super().__init__(
             settings.group,
             broker=[f"{SCHEME}://{address}" for address in settings.bootstrap],
@@ -101,6 +110,7 @@ class SinkApp(WorkerApp):
             web_enabled=False,
         )
         self.settings = settings
+        self._ask_topic_id = ask_topic_id
         self.sink = make_sink(self.publish_dead_letters)
         self.follower = self.rebalance_listener = Follower(
             self, settings.group, self.sink, max_events=settings.max_batch, write_timeout=settings.write_timeout
@@ -109,6 +119,10 @@ class SinkApp(WorkerApp):
         self._dead_letters = self.topic(settings.dead_letter_topic, value_serializer="raw", key_serializer="raw")
         events = self.topic(settings.topic, schema=FetchSchema())
         self.agent(events, name="follow")(self.follower.follow)
+
+    async def topic_id(self) -> str | None:
+        """The id of the topic of events, as the brokers have it now. Raises Unavailable, NotInitialised (no topic)."""
+        return None if self._ask_topic_id is None else await asyncio.to_thread(self._ask_topic_id)
 
     async def on_stop(self) -> None:
         await super().on_stop()

@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from faust.types import TP
 
-from holonstream.schemas.errors import Unavailable
+from holonstream.schemas.errors import TopicReplaced, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import Batch, Sink, WriteResult, first_of
 from holonstream.sinks.errors import CheckpointMoved
-from holonstream.streams.transport import Fetch, GroupOffset
+from holonstream.streams.transport import Bounds, Fetch, GroupOffset
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ class OffsetStore(Protocol):
     """What the follower asks of its consumer (`transport.FetchConsumer`)."""
 
     async def seek_to(self, tp: TP, offset: int) -> None: ...
+    async def bounds(self, tp: TP) -> Bounds: ...
     def mark_written(self, tp: TP, offset: GroupOffset) -> None: ...
     def release(self, message: Any) -> None: ...
 
@@ -45,6 +46,7 @@ class FollowerApp(Protocol):
     def consumer_generation_id(self) -> int: ...
     @property
     def should_stop(self) -> bool: ...
+    async def topic_id(self) -> str | None: ...
     async def crash(self, reason: BaseException) -> None: ...
 
 
@@ -99,6 +101,7 @@ class Follower:
         self._write_timeout = write_timeout
         self._expected: dict[TP, int] = {}
         self._positions: dict[TP, int | None] = {}
+        self._topic_id: str | None = None
         self._starting: dict[TP, asyncio.Task[None]] = {}
         self._rebalancing = False
         self.writes = 0
@@ -168,17 +171,48 @@ class Follower:
             await self._app.crash(error)
 
     async def _seek_to_checkpoint(self, tp: TP, committed: GroupOffset) -> None:
-        """Ask the sink where the partition continues, and seek to that offset."""
-        checkpoint = await self._retry(lambda: self._sink.assign(tp.topic, tp.partition, committed.position))
-        start = committed.offset if checkpoint is None else checkpoint
-        if start != committed.offset:
-            log.info("partition.seek", partition=tp.partition, committed=committed.offset, checkpoint=start)
-            await self._app.consumer.seek_to(tp, start)
+        """Ask the sink where the partition continues, and seek to that offset.
+
+        Raises TopicReplaced or TopicCut when that place is not there, so that events would be missed.
+        """
+        start = await self._retry(partial(self._find_place, tp, committed))
+        if start.offset != committed.offset:
+            log.info("partition.seek", partition=tp.partition, committed=committed.offset, checkpoint=start.offset)
+            await self._app.consumer.seek_to(tp, start.offset)
+        if start != committed:
             # An earlier owner wrote this and ended before its commit: it would look like a lag until the next event.
-            self._app.consumer.mark_written(tp, GroupOffset(start, None))
-        self._expected[tp] = start
+            self._app.consumer.mark_written(tp, start)
+        self._expected[tp] = start.offset
         self._positions[tp] = committed.position
         self._starting.pop(tp, None)
+
+    async def _find_place(self, tp: TP, committed: GroupOffset) -> GroupOffset:
+        """Where a partition continues, proven to be in the topic as it is now.
+
+        A sink without checkpoints may read a topic that was made again from its beginning: the relay has put all events
+        there again (`producers.relay.recovery`), and the sink is idempotent.
+        """
+        topic_id = await self._app.topic_id()
+        self.check_topic(topic_id)
+        offset, position = committed.offset, committed.position
+        if committed.topic_id not in (None, topic_id):
+            log.warning("partition.topic_replaced", partition=tp.partition, was=committed.topic_id, now=topic_id)
+            offset = 0
+        checkpoint = await self._sink.assign(tp.topic, tp.partition, position, topic_id)
+        if checkpoint not in (None, offset):
+            offset, position = checkpoint, None
+        (await self._app.consumer.bounds(tp)).check(tp, offset)
+        return GroupOffset(offset, position, topic_id)
+
+    def check_topic(self, topic_id: str | None) -> None:
+        """Check that the topic, which has this id now, is the one that was read so far. Raises TopicReplaced."""
+        if self._topic_id not in (None, topic_id):
+            raise TopicReplaced(
+                f"The topic was deleted and made again under this worker of {self._group} (its id was "
+                f"{self._topic_id}, and is {topic_id}). Start the worker again. If events are missing in the new one, "
+                "the relay refuses it, and says what to type"
+            )
+        self._topic_id = topic_id
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
@@ -237,7 +271,8 @@ class Follower:
         for tp, fetch in joined.items():
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = fetch.next_offset
-                self._app.consumer.mark_written(tp, GroupOffset(fetch.next_offset, self._positions.get(tp)))
+                reached = GroupOffset(fetch.next_offset, self._positions.get(tp), self._topic_id)
+                self._app.consumer.mark_written(tp, reached)
 
     async def _write_some(self, batches: Sequence[Batch]) -> list[Batch]:
         """Write as many records as the sink has lately written in time. Returns the rest."""

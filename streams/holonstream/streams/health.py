@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import structlog
 from faust.types import TP
 
-from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.errors import HolonstreamError, NotInitialised, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.sinks.base import Answering
-from holonstream.streams.transport import GroupOffset
+from holonstream.streams.transport import Bounds, GroupOffset
 
 if TYPE_CHECKING:
     from holonstream.streams.app import SinkApp
@@ -50,6 +50,7 @@ class WorkerHealth:
         self._poll_interval = poll_interval
         self._stall_timeout = stall_timeout
         self._seen: object = None
+        self._topic_missing = False
         self.opened = False
         """whether the sink has been opened"""
         self.turned_at = monotonic()
@@ -130,18 +131,37 @@ class WorkerHealth:
                 log.error("group.coordinator_error", group=self._app.settings.group, **incident(error))
 
     async def _poll(self) -> None:
-        asked: asyncio.Future[dict[TP, int]] | None = None
+        """Raises TopicCut, TopicReplaced or NotInitialised when the topic is not what the worker has read."""
+        asked: asyncio.Future[dict[TP, Bounds]] | None = None
+        written: dict[TP, GroupOffset] = {}
         while True:
             if self.opened:
                 await self._ping()
             consumer = self._app.fetch_consumer
             if consumer is not None and self.generation:
-                # Not cancelled when it is late: it occupies the consumer's thread in any case.
-                asked = asked or asyncio.ensure_future(consumer.end_offsets())
+                if asked is None:
+                    written = self.written_offsets()  # before the question: the ends move on
+                    # Not cancelled when it is late: it occupies the consumer's thread in any case.
+                    asked = asyncio.ensure_future(consumer.assigned_bounds())
                 await asyncio.wait({asked}, timeout=ANSWER_TIMEOUT)
-                self._learn(asked)
+                self._learn(asked, written)
                 asked = None if asked.done() else asked
+                await self._check_topic()
             await asyncio.sleep(self._poll_interval)
+
+    async def _check_topic(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                topic_id = await self._app.topic_id()
+        except NotInitialised as error:
+            if self._topic_missing:  # twice: a broker that has just started may not know it yet
+                raise
+            self._topic_missing, self.broker_error = True, str(error)
+        except (Unavailable, TimeoutError) as error:
+            self.broker_error = type(error).__name__
+        else:
+            self._topic_missing = False
+            self._app.follower.check_topic(topic_id)
 
     async def _ping(self) -> None:
         sink = self._app.sink
@@ -157,14 +177,18 @@ class WorkerHealth:
         else:
             self.store_error = None
 
-    def _learn(self, asked: asyncio.Future[dict[TP, int]]) -> None:
+    def _learn(self, asked: asyncio.Future[dict[TP, Bounds]], written_before: Mapping[TP, GroupOffset]) -> None:
         if not asked.done():
             self.broker_error = f"no answer for {ANSWER_TIMEOUT:g} s"
         elif (error := asked.exception()) is not None:
             self.broker_error = type(error).__name__
         else:
             self.broker_error = None
-            self.ends = asked.result()
+            bounds = asked.result()
+            for tp, offset in written_before.items():
+                if tp in bounds and offset.offset > bounds[tp].end:
+                    bounds[tp].check(tp, offset.offset)
+            self.ends = {tp: found.end for tp, found in bounds.items()}
             now, written = monotonic(), self.written_offsets()
             backlogs = {tp: b for tp, b in self.backlogs.items() if tp in written and written[tp].offset < b.end}
             for tp, end in self.ends.items():

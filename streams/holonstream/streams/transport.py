@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
 import faust
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
@@ -25,6 +25,8 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from holonstream.schemas.errors import TopicCut, Unavailable
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.sinks.base import RawRecord
 
 SCHEME = "holonstream"  # of the broker URL that selects this transport
@@ -53,6 +55,37 @@ class GroupOffset:
 
     offset: int
     position: int | None
+    topic_id: str | None = None
+    """of the topic that the offset is in; None when an earlier version has committed it"""
+
+
+class Bounds(NamedTuple):
+    """The offsets that a partition has."""
+
+    first: int
+    """of the first record that was not deleted"""
+    end: int
+    """the last stable offset"""
+
+    def check(self, tp: TP, offset: int) -> None:
+        """Check that reading can continue at an offset without missing a record. Raises TopicCut."""
+        partition = f"{tp.topic}[{tp.partition}]"
+        if offset < self.first:
+            raise TopicCut(
+                f"{partition}: offsets {offset} to {self.first - 1} were deleted (retention, compaction or "
+                f"DeleteRecords) before they were handled. {_REMEDY}"
+            )
+        if offset > self.end:
+            raise TopicCut(
+                f"{partition} ends at offset {self.end}, but was handled up to {offset}: its end was lost (unclean "
+                f"election, a disk), or the topic was made again. {_REMEDY}"
+            )
+
+
+_REMEDY = (
+    "The log has all events. Stop the relay and all workers, delete the topic, type `holonstream init`, start "
+    "`holonstream relay --trust-topic`, then type `holonstream replay graph --in-place` (docs/runbook.md, TopicCut)"
+)
 
 
 class RebalanceListener(Protocol):
@@ -68,14 +101,10 @@ class RebalanceListener(Protocol):
         """Called when what was being written of these is through, or was given up."""
 
 
-def _metadata(position: int | None) -> str:
+def _metadata(offset: GroupOffset) -> str:
     # confluent-kafka 2.16.1 reads metadata beyond its end up to the next zero byte; so it brings its own.
-    return "" if position is None else f"{position}\0"
-
-
-def _position(metadata: str) -> int | None:
-    digits = metadata.rstrip("\0")
-    return int(digits) if digits.isdigit() else None
+    text = OffsetMetadata(offset.position, offset.topic_id).text()
+    return f"{text}\0" if text else ""
 
 
 class WorkerApp(faust.App):  # type: ignore[misc]
@@ -123,7 +152,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             bootstrap_servers=stock.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # an offset that is not there is an error, never a silent jump
             isolation_level="read_committed",
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
@@ -141,7 +170,17 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, Fetch]:
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=max_records)
+        try:
+            fetched = await super()._fetch_records(
+                consumer, active_partitions, timeout=timeout, max_records=max_records
+            )
+        except NoOffsetForPartitionError:
+            return {}  # just assigned, and not yet sought to its place
+        except OffsetOutOfRangeError as error:
+            ((tp, offset),) = error.args[0].items()
+            if self._next_start.get(tp) != offset:
+                return {}  # from before a seek
+            raise await self._explained(tp, offset) from error
         # No await from here on: positions and records must be of the same moment.
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
@@ -155,8 +194,33 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self._next_start[tp] = state.position
         return fetches
 
+    async def _explained(self, tp: TopicPartition, offset: int) -> TopicCut:
+        try:
+            (await self._bounds([tp]))[tp].check(TP(*tp), offset)
+        except TopicCut as cut:
+            return cut
+        return TopicCut(
+            f"{tp.topic}[{tp.partition}] had no offset {offset}, and has it now: it was made again. {_REMEDY}"
+        )
+
+    async def bounds(self, tps: Iterable[TP]) -> dict[TP, Bounds]:
+        """The offsets that partitions have, asked of the brokers. Raises Unavailable."""
+        return cast(dict[TP, Bounds], await self.call_thread(self._bounds, [TopicPartition(*tp) for tp in tps]))
+
+    async def _bounds(self, tps: Sequence[TopicPartition]) -> dict[TP, Bounds]:
+        if not tps:
+            return {}
+        consumer = self._ensure_consumer()
+        try:
+            # In this order: an end that is asked for first could lie before a beginning that was cut meanwhile.
+            firsts = await consumer.beginning_offsets(tps)
+            ends = await consumer.end_offsets(tps)
+        except KafkaError as error:
+            raise Unavailable(f"Kafka does not say where {tps[0].topic} begins and ends: {error!r}") from error
+        return {TP(*tp): Bounds(firsts[tp], ends[tp]) for tp in tps}
+
     async def seek_to_committed(self) -> dict[TP, GroupOffset]:
-        """Seek every assigned partition to what its group has committed, else to its beginning."""
+        """Seek every assigned partition to what its group has committed, else to zero."""
         return cast(dict[TP, GroupOffset], await self.call_thread(self._seek_to_committed))
 
     async def _seek_to_committed(self) -> dict[TP, GroupOffset]:
@@ -164,17 +228,18 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._next_start.clear()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
-        fresh = [tp for tp in assigned if tp not in committed or committed[tp].offset < 0]
-        beginnings = await consumer.beginning_offsets(fresh) if fresh else {}
+        bounds = await self._bounds(assigned)
         offsets = {}
         for tp in assigned:
-            if tp in beginnings:
-                start = GroupOffset(beginnings[tp], None)
+            if tp not in committed or committed[tp].offset < 0:
+                start = GroupOffset(0, None)
             else:
-                start = GroupOffset(committed[tp].offset, _position(committed[tp].metadata))
+                start = GroupOffset(committed[tp].offset, *OffsetMetadata.parse(committed[tp].metadata))
             if tp in consumer.assignment():  # a rebalance may have come in between
                 offsets[TP(*tp)] = start
-                self._seek(consumer, tp, start.offset)
+                # Whether the group's offset counts, and is there, the follower finds out.
+                within = bounds[TP(*tp)]
+                self._seek(consumer, tp, min(max(start.offset, within.first), within.end))
         return offsets
 
     async def seek_to(self, tp: TP, offset: int) -> None:
@@ -198,7 +263,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         held = {
-            TopicPartition(*tp): OffsetAndMetadata(offset.offset, _metadata(offset.position))
+            TopicPartition(*tp): OffsetAndMetadata(offset.offset, _metadata(offset))
             for tp, offset in offsets.items()
             if TopicPartition(*tp) in assigned
         }
@@ -225,15 +290,12 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._consumer
         return consumer is None or consumer._coordinator is None or not consumer._coordinator._coordination_task.done()
 
-    async def end_offsets(self) -> dict[TP, int]:
-        """The last stable offset of every assigned partition, asked of the brokers."""
-        return cast(dict[TP, int], await self.call_thread(self._end_offsets))
+    async def assigned_bounds(self) -> dict[TP, Bounds]:
+        """The offsets that every assigned partition has, asked of the brokers. Raises Unavailable."""
+        return cast(dict[TP, Bounds], await self.call_thread(self._assigned_bounds))
 
-    async def _end_offsets(self) -> dict[TP, int]:
-        consumer = self._ensure_consumer()
-        assigned = list(consumer.assignment())
-        ends = await consumer.end_offsets(assigned) if assigned else {}
-        return {TP(*tp): offset for tp, offset in ends.items()}
+    async def _assigned_bounds(self) -> dict[TP, Bounds]:
+        return await self._bounds(list(self._ensure_consumer().assignment()))
 
 
 class _NoReadOffsets(dict[TP, Any]):
@@ -285,9 +347,13 @@ class FetchConsumer(stock.Consumer):  # type: ignore[misc]
         """Whether the task that keeps this worker in its group is running, or has not begun yet."""
         return self._thread.has_coordinator
 
-    async def end_offsets(self) -> dict[TP, int]:
-        """The last stable offset of every assigned partition, asked of the brokers."""
-        return await self._thread.end_offsets()
+    async def bounds(self, tp: TP) -> Bounds:
+        """The offsets that a partition has, asked of the brokers. Raises Unavailable."""
+        return (await self._thread.bounds([tp]))[tp]
+
+    async def assigned_bounds(self) -> dict[TP, Bounds]:
+        """The offsets that every assigned partition has, asked of the brokers. Raises Unavailable."""
+        return await self._thread.assigned_bounds()
 
     def written_offsets(self) -> dict[TP, GroupOffset]:
         """How far each assigned partition is written."""

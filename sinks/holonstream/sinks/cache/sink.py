@@ -86,7 +86,9 @@ class InvalidationSink:
         with redis_errors("pinging"):
             await self._redis.ping()
 
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int | None:
+    async def assign(
+        self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
+    ) -> int | None:
         """Take a partition. Reading continues at the group's own offset. Raises CacheUnavailable."""
         with redis_errors("deleting watermarks of an earlier version"):
             await self._redis.delete(self._keys.former_watermarks(partition))

@@ -1,10 +1,11 @@
 """Checkpoints: how far the graph has come in each partition, kept in the graph itself.
 
-A node ``(:HolonstreamCheckpoint {topic, partition, offset, position, visible, epoch})`` per partition. ``offset`` and
-``position`` move in the transaction that writes a batch: a worker continues there. ``visible`` follows in a transaction
-of its own, after the commit: Neo4j applies a committed transaction piece by piece, so a reader may see the new position
-before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by operators' writes
-(redrive, repair), so that a worker notices them.
+A node ``(:HolonstreamCheckpoint {topic, topicId, partition, offset, position, visible, epoch})`` per partition.
+``topicId`` is what Kafka calls the topic that the offset is in: one that is deleted and made again has another id.
+``offset`` and ``position`` move in the transaction that writes a batch: a worker continues there. ``visible`` follows
+in a transaction of its own, after the commit: Neo4j applies a committed transaction piece by piece: a reader may see
+the new position before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by
+operators' writes (redrive, repair), so that a worker notices them.
 
 A writer of a partition first takes the write lock of its checkpoint, and holds it until its transaction is applied. So
 a function here that takes the lock finds everything that was committed before it.
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.errors import NotInitialised, TopicReplaced
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.statements import text
 
@@ -69,6 +70,23 @@ async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoin
 async def create_checkpoints(connection: GraphConnection, topic: str, partitions: int) -> None:
     """Make the checkpoints that are missing. Raises GraphUnavailable."""
     await connection.execute(text("checkpoints_create"), topic=topic, partitions=partitions)
+
+
+async def check_topic(connection: GraphConnection, topic: str, partition: int, topic_id: str | None) -> None:
+    """Check that a checkpoint is one in the topic with this id; one that says nothing yet takes it (None leaves it).
+
+    Raises NotInitialised when the partition has no checkpoint, TopicReplaced, GraphUnavailable.
+    """
+    rows = await connection.execute(text("checkpoint_topic"), topic=topic, partition=partition, topic_id=topic_id)
+    if not rows:
+        raise NotInitialised(f"{connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
+    known, offset = rows[0]
+    if topic_id is not None and known != topic_id:
+        raise TopicReplaced(
+            f"{connection}: holds {topic}[{partition}] up to offset {offset} of a topic that was deleted (id {known}); "
+            f"the present one (id {topic_id}) was made in its place. Once the relay leads again, stop the graph's "
+            "workers, type `holonstream replay graph --in-place`, and start them again (docs/runbook.md, TopicReplaced)"
+        )
 
 
 async def publish_all(connection: GraphConnection, topic: str, partition: int) -> Standing:

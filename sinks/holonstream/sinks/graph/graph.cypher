@@ -45,6 +45,12 @@ MATCH (c:HolonstreamCheckpoint {topic: $topic})
 RETURN c.partition, c.offset, coalesce(c.visible, 0)
 ORDER BY c.partition
 
+// checkpoint_topic //
+// Which topic a checkpoint is in. One that has not moved, or was made by an earlier version, takes the id given.
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c.topicId = CASE WHEN c.offset = 0 OR c.topicId IS NULL THEN coalesce($topic_id, c.topicId) ELSE c.topicId END
+RETURN c.topicId, c.offset
+
 // checkpoint_publish //
 // Where a checkpoint stands once its last writer is done; from now on readers may rely on all that was committed. SET
 // takes the write lock, which a writer holds until its transaction is applied (see advance_visible).

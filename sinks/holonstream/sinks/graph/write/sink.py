@@ -50,7 +50,7 @@ from holonstream.schemas.state import State
 from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import schema
-from holonstream.sinks.graph.checkpoint import Claim, advance_visible, claim, publish_all
+from holonstream.sinks.graph.checkpoint import Claim, advance_visible, check_topic, claim, publish_all
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
@@ -146,11 +146,15 @@ class GraphSink:
         """How many streams of the partitions held are parked."""
         return sum(len(held.parked) for held in list(self._partitions.values()))
 
-    async def assign(self, topic: str, partition: int, committed_position: int | None) -> int:
+    async def assign(
+        self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
+    ) -> int:
         """Take a partition; returns the offset of the graph's own checkpoint, whatever the group committed.
 
-        Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
+        Raises NotInitialised when the partition has no checkpoint, TopicReplaced when its checkpoint is one in another
+        topic, GraphUnavailable.
         """
+        await check_topic(self._connection, topic, partition, topic_id)
         held = await self._read_partition(topic, partition)
         self._loader.forget_types()
         self._partitions[topic, partition] = held

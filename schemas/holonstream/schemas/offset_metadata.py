@@ -1,0 +1,36 @@
+"""The metadata of a group's committed offset: the log position reached before it, and the id of the topic.
+
+Kafka gives a topic an id when it makes it. Offsets in a topic that was deleted mean nothing in the one that was made
+in its place, though both have one name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_FORM = re.compile(r"(\d+|-)(?: ([A-Za-z0-9+/_-]{22}))?")
+NONE = "-"
+
+
+class OffsetMetadata(NamedTuple):
+    """None for what is not known. Versions before 0.2 have written no id, and no metadata without a position."""
+
+    position: int | None = None
+    topic_id: str | None = None
+
+    def text(self) -> str:
+        """As it is committed."""
+        position = NONE if self.position is None else str(self.position)
+        if self.topic_id is None:
+            return "" if self.position is None else position
+        return f"{position} {self.topic_id}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> OffsetMetadata:
+        """Read what was committed; what we have not written says nothing."""
+        found = _FORM.match(text or "")
+        if found is None:
+            return cls()
+        position, topic_id = found.groups()
+        return cls(None if position == NONE else int(position), topic_id)

@@ -1,0 +1,27 @@
+"""The metadata of a committed offset."""
+
+from __future__ import annotations
+
+import pytest
+
+from holonstream.schemas.offset_metadata import OffsetMetadata
+
+ID = "DtMNUgp2QyCHcirxGTQukA"
+
+
+@pytest.mark.parametrize("position", [None, 0, 123, 2**63 - 1])
+@pytest.mark.parametrize("topic_id", [None, ID, "+/" * 11, "_-" * 11])
+def test_what_is_written_is_read(position: int | None, topic_id: str | None) -> None:
+    metadata = OffsetMetadata(position, topic_id)
+    assert OffsetMetadata.parse(metadata.text()) == metadata
+    assert OffsetMetadata.parse(metadata.text() + "\0") == metadata
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "topic_id"),
+    [("41", 41, None), ("", None, None), (None, None, None), ("somebody's", None, None), (f"7 {ID}garbage", 7, ID)],
+)
+def test_what_earlier_versions_and_others_wrote_is_read(
+    text: str | None, position: int | None, topic_id: str | None
+) -> None:
+    assert OffsetMetadata.parse(text) == (position, topic_id)
