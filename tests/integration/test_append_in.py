@@ -196,3 +196,18 @@ def test_a_connection_that_the_server_ended_is_unavailable(service: Service, sho
 
 def sql(statement: str, name: str) -> psycopg.sql.Composed:
     return psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name))
+
+
+def test_any_text_arrives_whatever_the_services_encoding(
+    kind: type[Any], shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    name = "n\u00e4m\u00e9 \u2713 \u540d \U0001f600"
+    service = kind(shop.dsn)
+    try:
+        with service.transaction():
+            (appended,) = service.append([person(name, actor=name)], expected={f"holon/{name}": 0})
+    finally:
+        service.close()
+    assert appended.stream == f"holon/{name}"
+    assert shop.streams() == [f"holon/{name}"]

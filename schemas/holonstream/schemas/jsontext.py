@@ -7,6 +7,8 @@ a float does not reach (1.8e308). The log takes numbers of at most 4,000 digits 
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal, InvalidOperation
 from math import isinf
 from typing import Any
@@ -35,6 +37,7 @@ def number(literal: str) -> int | float:
     return int(exact if isinf(nearest) else nearest) if isinf(nearest) or nearest.is_integer() else nearest
 
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _decoder = msgspec.json.Decoder(float_hook=number)
 _encoder = msgspec.json.Encoder()
 _sorting_encoder = msgspec.json.Encoder(order="sorted")
@@ -51,6 +54,11 @@ def decode(text: bytes | str) -> Any:
 def encode(value: Any) -> bytes:
     """Compact JSON text, UTF-8."""
     return _encoder.encode(value)
+
+
+def as_ascii(text: str) -> str:
+    """The same JSON with every other character as an escape."""
+    return text if text.isascii() else _NOT_ASCII.sub(lambda run: json.dumps(run[0])[1:-1], text)
 
 
 def encode_sorted(value: Any) -> bytes:

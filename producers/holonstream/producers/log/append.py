@@ -50,16 +50,19 @@ def append(connection: psycopg.Connection[Any], arguments: Mapping[str, Any]) ->
 def encode_call(
     events: Sequence[AnyEvent], catalogue: Catalogue, expected: Mapping[str, int] | None
 ) -> dict[str, str | None]:
-    """The arguments of the statement ``append``. Raises InvalidEvent, naming the event."""
+    """The arguments of the statement ``append``, in ASCII: a service's connection may have any encoding.
+
+    Raises InvalidEvent, naming the event.
+    """
     return {
-        "events": encode_events(events, catalogue),
-        "expected": None if expected is None else jsontext.encode(dict(expected)).decode(),
+        "events": jsontext.as_ascii(encode_events(events, catalogue)),
+        "expected": None if expected is None else jsontext.as_ascii(jsontext.encode(dict(expected)).decode()),
     }
 
 
 def decode_rows(rows: Iterable[Sequence[Any]]) -> list[Appended]:
     """What the statement ``append`` returns."""
-    return [Appended(str(id_), stream, version, position) for id_, stream, version, position in rows]
+    return [Appended(str(id_), bytes(stream).decode(), version, position) for id_, stream, version, position in rows]
 
 
 def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:

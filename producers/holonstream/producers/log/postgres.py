@@ -34,6 +34,8 @@ SESSION: dict[str, Any] = {
     # A server in recovery shows neither the locks of those who append nor all that they committed. Of several hosts in
     # a connection string the primary is taken.
     "target_session_attrs": "primary",
+    # Whatever PGCLIENTENCODING or ALTER DATABASE ... SET client_encoding say: the relay sends bytes on as they come.
+    "client_encoding": "UTF8",
 }
 # Classes of SQLSTATE: no connection, rolled back, no resources, not in the right state, an operator intervenes, I/O.
 UNAVAILABLE = frozenset({"08", "40", "53", "55", "57", "58"})

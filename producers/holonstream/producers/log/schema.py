@@ -9,6 +9,7 @@ from psycopg import sql
 from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import BadData
 from holonstream.schemas.statements import read_text
 
 FILES = ("schema.sql", "append.sql", "read.sql", "event_types.sql", "roles.sql")
@@ -19,11 +20,18 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     """Make or upgrade the event log and load the catalogue's types; returns whether the schema's files were run.
 
     May be repeated and run by several processes at once. Files already applied are not run again, since their locks
-    would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream).
+    would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream, or
+    the database has another encoding than UTF8).
     """
     texts = [read_text("holonstream.producers.log", f"sql/{name}") for name in FILES]
     digest = "event log " + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
     with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        encoding = connection.execute(query("server_encoding")).fetchone()
+        if encoding is None or encoding[0] != "UTF8":
+            raise BadData(
+                f"The database's server_encoding is {encoding and encoding[0]}, the log needs UTF8: "
+                "CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8'"
+            )
         connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})
         row = connection.execute(query("applied_schema")).fetchone()
         outdated = row is None or row[0] != digest

@@ -2,8 +2,9 @@
 
 -- append --
 -- Append events; one row per event, in the order given. Sent by several drivers: through text, for a driver's own codec
--- of jsonb would encode JSON once more, and without "::", which SQLAlchemy takes for a parameter.
-SELECT id, stream, version, position FROM holonstream.append_events(
+-- of jsonb would encode JSON once more, and without "::", which SQLAlchemy takes for a parameter. The stream comes as bytes,
+-- for a service's connection may have an encoding that lacks its characters.
+SELECT id, convert_to(stream, 'UTF8'), version, position FROM holonstream.append_events(
     CAST(CAST(%(events)s AS text) AS jsonb), CAST(CAST(%(expected)s AS text) AS jsonb));
 
 -- get_event --
@@ -111,6 +112,10 @@ SELECT holonstream.load_event_types(%(types)s::jsonb);
 -- lock_schema --
 -- One init at a time.
 SELECT pg_advisory_xact_lock(%(key)s);
+
+-- server_encoding --
+-- The encoding of the database.
+SELECT current_setting('server_encoding');
 
 -- applied_schema --
 -- The digest of the schema files last applied, NULL before the first time.
