@@ -132,7 +132,7 @@ class Script:
         return answers
 
 
-async def check_server(client: Redis, *, allow_persistent: bool) -> None:
+async def check_server(client: Redis) -> None:
     """Refuse a Redis that would bring old entries back after a restart, or evict other than values first.
 
     Raises UnsafeRedis, naming the setting, or CacheUnavailable. Where CONFIG is forbidden (managed Redis) it warns.
@@ -150,10 +150,10 @@ async def check_server(client: Redis, *, allow_persistent: bool) -> None:
     persistent = [
         f"{name} {settings[name]!r}" for name, off in (("save", ""), ("appendonly", "no")) if settings[name] != off
     ]
-    if persistent and not allow_persistent:
+    if persistent:
         raise UnsafeRedis(
             f"Redis persists ({', '.join(persistent)}): a restart could bring back old values. "
-            "Run it with `save ''` and `appendonly no`, or flush it after every restart and allow persistence"
+            "Run it with `save ''` and `appendonly no`"
         )
     if int(settings["maxmemory"]) > 0 and settings["maxmemory-policy"] != _POLICY:
         raise UnsafeRedis(

@@ -45,7 +45,6 @@ class InvalidationSink:
         tombstone_ttl: int = 86_400,
         grace_period: float = 3.0,
         floor_interval: float = 1.0,
-        allow_persistent: bool = False,
         counters: CacheCounters | None = None,
     ) -> None:
         if tombstone_ttl <= value_ttl:
@@ -56,7 +55,6 @@ class InvalidationSink:
         self._tombstone_ttl = tombstone_ttl
         self._grace_ms = round(grace_period * 1000)
         self._floor_interval = floor_interval
-        self._allow_persistent = allow_persistent
         self._processed: dict[int, int] = {}
         """per partition held, the position up to which this worker has written tombstones, or has begun to"""
         self._floor_task: asyncio.Task[None] | None = None
@@ -68,7 +66,7 @@ class InvalidationSink:
         Raises UnsafeRedis when it persists or evicts by another policy, CacheUnavailable when it is down.
         """
         if self._floor_task is None:
-            await check_server(self._redis, allow_persistent=self._allow_persistent)
+            await check_server(self._redis)
             self._closing.clear()
             self._floor_task = asyncio.create_task(self._check_floors(), name="cache-floors")
 
