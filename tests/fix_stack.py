@@ -1,7 +1,7 @@
 """
 Fixtures over the real servers, one stack for the whole session and isolation per test.
 
-Set HOLONSTREAM_TEST_STACK_DIR to the data folder of a stack to use that one and leave it running: quick re-runs.
+Set HOLONSTREAM_TEST_STACK_DIR to the data folder of a stack to use it and leave it running, for quick re-runs.
 A server that cannot be had is an error, never a skip.
 """
 
@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import neo4j
-import psycopg
 import pytest
 import redis
 from confluent_kafka.admin import AdminClient
-from psycopg import sql
 
 from holonstream import local
 from holonstream.local.temporary import temporary_stack
+from holonstream.testing.databases import temporary_database
 
 
 def pytest_report_header() -> list[str]:
@@ -41,23 +40,11 @@ def stack() -> Iterator[local.Stack]:
             yield temporary
 
 
-@pytest.fixture(scope="session")
-def postgres_template() -> str:
-    """The database that each test's own is cloned from; override it to clone one with a schema."""
-    return "template1"
-
-
 @pytest.fixture
-def postgres_dsn(stack: local.Stack, postgres_template: str) -> Iterator[str]:
-    """A database of the test's own, dropped afterwards with whoever is still connected."""
-    server = stack.env()["HOLONSTREAM_POSTGRES_DSN"]
-    name = f"test_{uuid.uuid4().hex}"
-    database = sql.Identifier(name)
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, sql.Identifier(postgres_template)))
-    yield f"{server.rpartition('/')[0]}/{name}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+def postgres_dsn(stack: local.Stack) -> Iterator[str]:
+    """An empty database of the test's own, dropped afterwards."""
+    with temporary_database(stack.env()["HOLONSTREAM_POSTGRES_DSN"]) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def is_whole(p: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
     digest = read.pop("_digest", None)
     for name in INSTANTS:
         if isinstance(stored := read.get(name), str):
-            read[name] = _instant(stored)
+            read[name] = canonical_instant(stored)
     try:
         return bool(digest == _digest(read, names[0], *ends))
     except TypeError:  # a value of a kind that is never stored
@@ -104,10 +104,10 @@ def holon_of(labels: list[str], p: dict[str, Any]) -> Holon:
         type=labels[0] if labels[0] != "Holon" else labels[1],
         properties=own,
         status=system["_status"],
-        created_at=_instant(system["_createdAt"]),
+        created_at=canonical_instant(system["_createdAt"]),
         created_by=system["_createdBy"],
         source_documents=tuple(system.get("_sourceDocuments", ())),
-        last_modified=_instant(system["_lastModified"]),
+        last_modified=canonical_instant(system["_lastModified"]),
         version=system["_version"],
         position=system["_position"],
     )
@@ -123,14 +123,14 @@ def relationship_of(source: str, type: str, target: str, p: dict[str, Any]) -> R
         source=source,
         target=target,
         properties=own,
-        effective_start=_instant(system["_effectiveStart"]),
-        effective_end=None if end is None else _instant(end),
+        effective_start=canonical_instant(system["_effectiveStart"]),
+        effective_end=None if end is None else canonical_instant(end),
         authority_level=system["_authorityLevel"],
         confidence_score=system.get("_confidenceScore"),
         source_system=system["_sourceSystem"],
         source_documents=tuple(system.get("_sourceDocuments", ())),
         created_by=system["_createdBy"],
-        last_modified=_instant(system["_lastModified"]),
+        last_modified=canonical_instant(system["_lastModified"]),
         version=system["_version"],
         position=system["_position"],
     )
@@ -221,9 +221,12 @@ def _digest(p: dict[str, Any], *rest: str) -> int:
     return crc32(_encode_sorted((rest, p)))
 
 
-def _instant(text: str) -> str:
-    """Canonical text of an instant (`schemas.instant`) from Neo4j's, which leaves out trailing zeros."""
-    if len(text) == 24:
+def canonical_instant(text: str) -> str:
+    """Canonical text of an instant (`schemas.instant`) from Neo4j's, which leaves out trailing zeros.
+
+    A text that is not an instant, in a damaged row, stays as it is.
+    """
+    if len(text) == 24 or not text.endswith("Z"):
         return text
     whole, _, fraction = text[:-1].partition(".")
     return f"{whole}.{fraction.ljust(3 if len(fraction) <= 3 else 6, '0')}Z"

@@ -46,11 +46,7 @@ class Loader:
             raise GraphUnavailable(str(error)) from error
 
     async def _load(self, streams: Sequence[str]) -> dict[str, State]:
-        holons: list[str] = []
-        relationships: list[str] = []
-        for stream in streams:
-            kind, _, entity = stream.partition("/")
-            (holons if kind == HOLON else relationships).append(entity)
+        holons, relationships = ids_of(streams)
         states: dict[str, State] = {}
         if holons:
             rows = await holon_rows(self._connection, holons)
@@ -86,6 +82,16 @@ def _torn_reads(kind: str) -> Iterator[None]:
             f"A {kind} lacks {error}: it is being deleted, or was damaged by hand (then: `holonstream verify graph "
             "--repair`)"
         ) from error
+
+
+def ids_of(streams: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The ids of the holons and of the relationships that some streams belong to."""
+    holons: list[str] = []
+    relationships: list[str] = []
+    for stream in streams:
+        kind, _, entity = stream.partition("/")
+        (holons if kind == HOLON else relationships).append(entity)
+    return holons, relationships
 
 
 async def holon_rows(connection: GraphConnection, ids: Sequence[str]) -> list[list[Any]]:

@@ -11,7 +11,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, stream_of
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import discarded_of, parked_of
-from holonstream.sinks.graph.read.load import occurring_types
+from holonstream.sinks.graph.read.load import ids_of, occurring_types
 from holonstream.sinks.graph.recovery.rows import Row, of_edge, of_node
 from holonstream.sinks.graph.statements import statement, text
 
@@ -52,11 +52,7 @@ class GraphReader:
         Not guaranteed: that a row is of one version. While an entity is written Neo4j may show some properties of
         before and some of after, or none. So a difference counts only when it is seen again.
         """
-        holons: list[str] = []
-        relationships: list[str] = []
-        for stream in streams:
-            kind, _, entity = stream.partition("/")
-            (holons if kind == HOLON else relationships).append(entity)
+        holons, relationships = ids_of(streams)
         found: defaultdict[str, list[Row]] = defaultdict(list)
         if holons:
             for i, labels, properties in (await self._connection.execute(text("verify_holons"), ids=holons))[0][0]:

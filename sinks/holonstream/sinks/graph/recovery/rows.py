@@ -17,7 +17,7 @@ import msgspec
 
 from holonstream.schemas.operation import ABSENT
 from holonstream.schemas.state import Holon, State
-from holonstream.sinks.graph.mapping import INSTANTS, holon_row, is_whole, relationship_row
+from holonstream.sinks.graph.mapping import INSTANTS, canonical_instant, holon_row, is_whole, relationship_row
 
 Row = dict[str, Any]
 
@@ -120,7 +120,7 @@ def _canonical(properties: Mapping[str, Any], *, fits: bool) -> dict[str, Any]:
         p["_digest"] = "does not fit"
     for name in INSTANTS:
         if isinstance(p.get(name), str):
-            p[name] = _instant(p[name])
+            p[name] = canonical_instant(p[name])
     for name, value in p.items():
         if type(value) not in _PLAIN:
             p[name] = _shown(value)
@@ -147,14 +147,6 @@ def _decoded(stored: Any) -> Any:
         return {"json": msgspec.json.decode(stored)}
     except (msgspec.DecodeError, TypeError):
         return {"no json": stored}
-
-
-def _instant(stored: str) -> str:
-    """Canonical text of an instant (`schemas.instant`): Neo4j leaves out trailing zeros. What is none stays."""
-    if len(stored) == 24 or not stored.endswith("Z"):
-        return stored
-    whole, _, fraction = stored[:-1].partition(".")
-    return f"{whole}.{fraction.ljust(3 if len(fraction) <= 3 else 6, '0')}Z"
 
 
 def _end(identity: Any, is_holon: bool) -> Any:
