@@ -24,7 +24,7 @@ CREATE INDEX __NAME__ IF NOT EXISTS FOR (n__HOLON_TYPE__) ON (n._id)
 CREATE CONSTRAINT __NAME__ IF NOT EXISTS FOR ()-[r__RELATIONSHIP_TYPE__]-() REQUIRE r._id IS UNIQUE
 
 // indexes //
-// What indexes there are that can answer, and whether each holds a uniqueness constraint.
+// The indexes that can answer, and whether each belongs to a uniqueness constraint.
 SHOW INDEXES YIELD type, state, labelsOrTypes, properties, owningConstraint
 WHERE type = 'RANGE' AND state = 'ONLINE'
 RETURN labelsOrTypes[0], properties, owningConstraint IS NOT NULL
@@ -34,7 +34,7 @@ RETURN labelsOrTypes[0], properties, owningConstraint IS NOT NULL
 CALL db.awaitIndexes(300)
 
 // checkpoints_create //
-// Make the checkpoints that are missing; those that are there stay as they are.
+// Make the checkpoints that are missing; existing ones stay as they are.
 UNWIND range(0, $partitions - 1) AS partition
 MERGE (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
 ON CREATE SET c.offset = 0, c.position = 0, c.visible = 0, c.epoch = 0
@@ -52,7 +52,7 @@ SET c.topicId = CASE WHEN c.offset = 0 OR c.topicId IS NULL THEN coalesce($topic
 RETURN c.topicId, c.offset
 
 // checkpoint_publish //
-// Where a checkpoint stands once its last writer is done; from now on readers may rely on all that was committed. SET
+// Publish the visible position once the checkpoint's last writer is done; returns where the checkpoint stands. SET
 // takes the write lock, which a writer holds until its transaction is applied (see advance_visible).
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
 SET c.lock = true
@@ -89,7 +89,7 @@ RETURN row.partition, offset, epoch
 // advance_visible //
 // Publish the visible position: readers may rely on all that was committed. A transaction of its own, since one is not
 // applied at once: the moved `position` may be seen before the entities that were written with it. The transaction that gets the
-// checkpoint's write lock comes after the one who moved it, and everything of that one is there.
+// checkpoint's write lock comes after the one that moved it, which is then applied whole.
 UNWIND $partitions AS partition
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
 SET c.lock = true
@@ -121,7 +121,7 @@ WHERE p.redriven IS NULL
 RETURN p.stream, p.version, p.reason
 
 // parked_of //
-// Those of some streams that are parked.
+// Which of some streams are parked.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys AND p.redriven IS NULL
 RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
@@ -140,7 +140,7 @@ MERGE (p:HolonstreamParked {key: row.key})
 SET p = row
 
 // unpark //
-// These streams are parked no more. Their marks go when readers may rely on it: see checkpoint_publish.
+// Unpark streams. Their marks are deleted when readers may rely on it: see checkpoint_publish.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
 SET p.redriven = true

@@ -1,4 +1,4 @@
--- What every script begins with. What is in Redis may be somebody else's: what cannot be ours counts as absent.
+-- Every script begins with this. A key may hold what another program wrote: such an entry counts as absent.
 -- Positions are compared as text of fixed width: Lua's numbers are doubles, exact only to 2^53.
 local function is_position(text)
   return #text == 20 and not string.find(text, '%D') and text <= '09223372036854775807'
@@ -10,7 +10,7 @@ local function typed(reply)
   if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply.err) end
 end
 
--- Kind and position of a holon's entry; nothing when there is none.
+-- Kind and position of a holon's entry; nothing without an entry.
 local function read_entry(key)
   local header = typed(redis.pcall('GETRANGE', key, 0, 20))
   if not header then return end

@@ -144,12 +144,12 @@ WHERE ($__VARIABLE__.ended OR __VARIABLE__._effectiveEnd IS NULL)
   AND all(name IN $__VARIABLE__.there WHERE __VARIABLE__[name] IS NOT NULL)
 
 // pattern_holon_result //
-// What a match says of a holon.
+// What a match returns of a holon.
 [labels(__VARIABLE__), __VARIABLE__ {.*, _createdAt: toString(__VARIABLE__._createdAt),
   _lastModified: toString(__VARIABLE__._lastModified)}]
 
 // pattern_relationship_result //
-// What a match says of a relationship.
+// What a match returns of a relationship.
 [startNode(__VARIABLE__)._id, type(__VARIABLE__), endNode(__VARIABLE__)._id, __VARIABLE__ {.*,
   _effectiveStart: toString(__VARIABLE__._effectiveStart), _effectiveEnd: toString(__VARIABLE__._effectiveEnd),
   _lastModified: toString(__VARIABLE__._lastModified)}]

@@ -1,5 +1,5 @@
 // repair_holons //
-// Write whole states over whatever is there, labels too.
+// Overwrite holons with whole states, labels too.
 UNWIND $rows AS row
 WITH row.t AS type, row.p AS p
 MERGE (n:Holon {_id: p._id})
@@ -9,7 +9,7 @@ SET n:$(type)
 SET n = p {.*, _createdAt: datetime(p._createdAt), _lastModified: datetime(p._lastModified)}
 
 // repair_bare //
-// Make nodes bare ends. They are not deleted: a worker may be about to tie a relationship to one.
+// Make nodes bare ends. They are not deleted: a worker may be about to connect a relationship to one.
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})
 USING INDEX SEEK n:Holon(_id)
@@ -27,7 +27,8 @@ WHERE elementId(n) IN $elements
 DETACH DELETE n
 
 // repair_loose_edges //
-// Delete relationships that claim to be ours and that no worker can find. The conditions again: see repair_loose_nodes.
+// Delete relationships that claim to be holonstream's and that no worker can find. The conditions again: see
+// repair_loose_nodes.
 MATCH ()-[r]->()
 WHERE elementId(r) IN $elements
   AND (type(r) IN $types OR r._id IS NOT NULL)
@@ -68,7 +69,7 @@ WHERE (n:Holon OR any(label IN labels(n) WHERE label IN $types))
 RETURN elementId(n), CASE WHEN n:Holon AND n._id IS :: STRING NOT NULL THEN n._id END, labels(n), n._id
 
 // verify_edges //
-// Every relationship that is, or claims to be, one of ours. The id only where it is one, and of a known type.
+// Every relationship that is, or claims to be, holonstream's. The id only if it is text, and the type is known.
 MATCH (a)-[r]->(b)
 WHERE type(r) IN $types OR r._id IS NOT NULL
 RETURN elementId(r), CASE WHEN type(r) IN $types AND r._id IS :: STRING NOT NULL THEN r._id END,
@@ -86,13 +87,13 @@ MATCH (r:HolonstreamReplay {topic: $topic})
 RETURN r.suffix, r.state, r.began
 
 // replay_mark_set //
-// Note how far a replay is.
+// Record the stage of a replay.
 MERGE (r:HolonstreamReplay {topic: $topic})
 ON CREATE SET r.began = $now
 SET r.suffix = $suffix, r.state = $state
 
 // replay_mark_delete //
-// The replay is over.
+// Delete the mark: the replay is over.
 MATCH (r:HolonstreamReplay {topic: $topic})
 DELETE r
 
@@ -124,6 +125,6 @@ RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
 ORDER BY d.position
 
 // replay_decisions_forget //
-// Those that were needed are decisions again; the others are not needed any more.
+// Delete the earlier decisions: those that were needed have been made again.
 MATCH (d:HolonstreamDiscardedBefore {topic: $topic})
 DELETE d
