@@ -1,7 +1,7 @@
 """What an append of 1,000 events in one call costs, beside a bare multi-row INSERT of the same columns.
 
-Both tables have the same columns and indexes; rounds alternate and each is one transaction of its own. The bare
-INSERT has everything made by the client: stream, version, position from a sequence.
+Both tables have the same columns and indexes; rounds alternate and each is one transaction of its own. For the
+bare INSERT the client makes everything: stream, version, and position from a sequence.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from holonstream.sinks.store import HolonRead
 
 NAMESPACE = "bench"
 READS, READ_ROUNDS = 4_000, 5
-RUN, RUNS, WRITE_ROUNDS = 5_000, 4, 5
+BATCH, BATCHES, WRITE_ROUNDS = 5_000, 4, 5
 PERSON = Holon(
     id="person-000001",
     type="Person",
@@ -127,10 +127,10 @@ def _microseconds(times: list[float], percent: int) -> float:
 def runs_of_round(number: int) -> list[Batch]:
     """Batches of as many holons as records; half of them are in every batch. Positions rise from one to the next."""
     batches = []
-    for r in range(RUNS):
-        first = (number * RUNS + r) * RUN + 2
+    for r in range(BATCHES):
+        first = (number * BATCHES + r) * BATCH + 2
         records = []
-        for n in range(RUN):
+        for n in range(BATCH):
             holon = n if n % 2 else first + n
             stream = f"holon/person-{holon:09d}"
             event = {
@@ -141,7 +141,7 @@ def runs_of_round(number: int) -> list[Batch]:
                 "actor": "hr-system", "subjects": f'["{stream[6:]}"]', "data": PERSON.properties,
             }  # fmt: skip
             records.append(Record(first + n, stream.encode(), msgspec.json.encode(event)))
-        batches.append(Batch("bench", 0, records, first + RUN))
+        batches.append(Batch("bench", 0, records, first + BATCH))
     return batches
 
 
@@ -173,11 +173,11 @@ async def measure_invalidation(url: str) -> list[Figure]:
         began = perf_counter()
         for batch in mine:
             await sink.write(batch)
-        ours.append(RUN * RUNS / (perf_counter() - began))
+        ours.append(BATCH * BATCHES / (perf_counter() - began))
         began = perf_counter()
         for keys, arguments in calls:
             await script.run(bare, keys, *arguments)
-        theirs.append(RUN * RUNS / (perf_counter() - began))
+        theirs.append(BATCH * BATCHES / (perf_counter() - began))
     await bare.aclose()
     await sink.close()
     ratio = statistics.median(o / t for o, t in zip(ours, theirs, strict=True))

@@ -1,4 +1,4 @@
-"""Reading the topic with an agent that only counts: our transport against a stock Faust agent.
+"""Reading the topic with an agent that only counts: holonstream's transport against a stock Faust agent.
 
 Both read the same topic from the beginning, each in a process of its own; a stock agent gets a shorter stretch, since
 it is that much slower. A rate is taken from the first record to the last.

@@ -1,10 +1,9 @@
 """What metrics cost: one process that takes its hooks in and out, slice by slice.
 
-Slices with metrics and without alternate, each side first in turn. Rates are events per second of the worker's own
-processor time, for that is what metrics cost, and of each side the fifth of the slices that was disturbed least, since
-other work on the machine only ever makes a slice dearer; the ratio by the clock, of medians, stands beside it. The
-consume path, a worker whose sink only counts, is the harshest: there is nothing else that costs. A scrape, which comes
-every 15 s or so, is measured by itself.
+Slices with and without metrics alternate. A rate is events per second of the worker's own processor time. Of each side
+only the fastest fifth of the slices counts, since other work on the machine can only slow a slice down; the ratio of
+medians by the clock is shown too. The consume path, a worker whose sink only counts, is the hardest case: nothing else
+costs. A scrape, which comes every 15 s or so, is measured by itself.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import GroupSettings, SinkApp
 from tests.support.records import Record, records_of
 
-RUN = 2_500  # events of a write
+WRITE = 2_500  # events of a write
 PAIRS = {"graph": 100, "cache": 600}  # of slices; one of the cache takes 10 ms
 SCRAPES = 50
 CONSUMED = 1_200_000  # records
@@ -73,11 +72,11 @@ class Slices:
         self._began, self._used = perf_counter(), process_time()
 
     def end(self, events: int) -> None:
-        """The slice is over."""
+        """End the slice."""
         self.costs.append((self._on, (events, perf_counter() - self._began, process_time() - self._used)))
 
     def close(self) -> float:
-        """Serve no more; milliseconds of the processor for a scrape, both ends of it."""
+        """Stop serving. Returns the milliseconds of processor time of a scrape, client and server."""
         began = process_time()
         for _ in range(SCRAPES):
             connection = HTTPConnection("127.0.0.1", self._port)
@@ -110,7 +109,7 @@ def figure(path: str, slices: Sequence[tuple[bool, Cost]]) -> Figure:
 async def _fed(app: SinkApp, name: str, path: str, next_batch: Callable[[], Batch]) -> list[Figure]:
     slices = Slices(app, name)
     gc.collect()
-    gc.freeze()  # as a worker does; what the benchmark holds is no work for the collector
+    gc.freeze()  # as a worker does; the benchmark's own objects are no work for the collector
     for _ in range(2 * PAIRS[name]):
         made = next_batch()
         slices.begin()
@@ -123,7 +122,7 @@ async def _fed(app: SinkApp, name: str, path: str, next_batch: Callable[[], Batc
 async def _sinks(settings: Settings) -> list[Figure]:
     group = GroupSettings(bootstrap=[settings.kafka_bootstrap], group="bench", topic=TOPIC, dead_letter_topic=TOPIC)
     log, offset = Log(), 0
-    names = [f"m-{number:06}" for number in range(RUN)]
+    names = [f"m-{number:06}" for number in range(WRITE)]
     async with GraphConnection(settings.neo4j_uri) as connection:
         await connection.execute(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
@@ -133,10 +132,10 @@ async def _sinks(settings: Settings) -> list[Figure]:
 
     def next_batch() -> Batch:
         nonlocal offset
-        events = [promoted(names[n % 500], n) for n in range(RUN)] if offset else [person(n, 0) for n in names]
+        events = [promoted(names[n % 500], n) for n in range(WRITE)] if offset else [person(n, 0) for n in names]
         records = records_of(log.take(events), offset)
         offset += len(records)
-        return _run(records)
+        return _batch(records)
 
     figures = await _fed(graph, "graph", "graph sink, hot holons", next_batch)
     await graph.sink.close()
@@ -144,13 +143,13 @@ async def _sinks(settings: Settings) -> list[Figure]:
     cache = SinkApp(group, lambda publish: InvalidationSink(redis, "bench", value_ttl=60, tombstone_ttl=600))
     await cache.sink.open()
     await cache.sink.assign(TOPIC, 0, None)
-    spread = _run(records_of(log.take(promoted(name, 1) for name in names)))
+    spread = _batch(records_of(log.take(promoted(name, 1) for name in names)))
     figures += await _fed(cache, "cache", "cache sink", lambda: spread)
     await cache.sink.close()
     return figures
 
 
-def _run(records: list[Record]) -> Batch:
+def _batch(records: list[Record]) -> Batch:
     return Batch(TOPIC, 0, records, records[-1].offset + 1)
 
 

@@ -43,7 +43,7 @@ from holonstream.schemas.event import Event
 HOLONS = 10_000
 BATCH = 500  # events of one append
 AHEAD = 10_000  # events that the load is ahead of the graph at most
-RUN = 2_000  # events of a write at most: a rate is taken over many writes
+WRITE = 2_000  # events of a write at most: a rate is taken over many writes
 WARM_UP = 15_000  # events beyond the holons, for the servers to compile their hot paths
 CATCH_UP = 6_000  # events after a rebalance, for the workers to know the states of their new partitions
 WINDOW = 12.0  # seconds that a rate is taken over
@@ -68,14 +68,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Phase:
-    """The pipeline while nothing was changed: each group, and the events that it handled in a second."""
+    """The pipeline between two changes: each group, and the events that it handled in a second."""
 
     groups: dict[str, Group]
     rates: dict[str, float]
 
 
 class Pipeline:
-    """The running pipeline, its load, and what can be seen of them."""
+    """The running pipeline and its load."""
 
     def __init__(self, settings: Settings, processes: Processes, store: PostgresEventStore) -> None:
         self.settings = settings
@@ -113,7 +113,7 @@ class Pipeline:
         raise TimeoutError(f"{name}: not {workers} workers with partitions within {DEADLINE:g} s")
 
     def phase(self, topic: TopicStatus, workers: dict[str, int]) -> Phase:
-        """Wait until the groups are as they should be, and look how much they do."""
+        """Wait until the groups have their workers, and measure their rates."""
         groups = {name: self.shared_out(name, count) for name, count in workers.items()}
         _reach(self, topic, self.handled(topic, "graph") + CATCH_UP, "graph")
         began, before = monotonic(), {name: self.handled(topic, name) for name in workers}
@@ -129,9 +129,9 @@ class Pipeline:
 
 
 def measure(settings: Settings) -> list[Figure]:
-    """Partitions and events per second of each group before and after, and what must not have happened."""
+    """Partitions and events per second of each group before and after, and the counts of what must not happen."""
     initialise(settings)
-    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}BATCH_EVENTS": str(RUN)}
+    found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}BATCH_EVENTS": str(WRITE)}
     with (
         tempfile.TemporaryDirectory() as folder,
         connections.event_store(settings, connections.catalogue(settings)) as store,
@@ -261,7 +261,7 @@ def _unmoved(name: str, before: Phase, after: Phase) -> Figure:
 
 
 def generation(brokers: dict[str, Any], group: str) -> int:
-    """How often a group's partitions were shared out, as its coordinator notes it.
+    """How often a group's partitions were shared out, as its coordinator records it.
 
     Kafka's own records: the key is int16 2 and the group; the value int16 version, the protocol type, int32 generation.
     """

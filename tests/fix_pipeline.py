@@ -35,7 +35,7 @@ CASES = Path(__file__).parent / "cases"
 
 @dataclass
 class Pipeline:
-    """What an operator has: the command line, and processes to start and kill."""
+    """A pipeline as its operator has it: the command line, and processes to start and kill."""
 
     environment: dict[str, str]
     processes: Processes
@@ -61,7 +61,7 @@ class Pipeline:
         return json.loads(self.run(*arguments).stdout)
 
     def start(self, *names: str) -> None:
-        """Start processes: ``relay``, ``graph``, ``cache``; a dash and more tells several apart: ``graph-2``."""
+        """Start processes: ``relay``, ``graph``, ``cache``; a second one of a kind is ``graph-2``."""
         for name in names:
             kind = name.partition("-")[0]
             self.processes.start(name, *(["relay"] if kind == "relay" else ["worker", kind]))
@@ -79,7 +79,7 @@ class Pipeline:
         wait_until(lambda: self._caught_up(groups), f"{groups} caught up", deadline, every=0.1)
 
     def _caught_up(self, groups: tuple[str, ...]) -> bool:
-        """What `holonstream status` says, asked in this process: a command for each poll would take most of a test."""
+        """As `holonstream status` does, but in this process: a command for each poll would take most of a test."""
         self.processes.check()
         settings = Settings.of(self.environment)
         with self._topic() as topic:
@@ -129,7 +129,7 @@ class Pipeline:
 
 
 def offsets(uri: str, namespace: str) -> int:
-    """How far a graph's checkpoints are, all together."""
+    """The sum of the offsets of a graph's checkpoints."""
 
     async def ask() -> int:
         async with GraphConnection(uri) as connection:
@@ -179,7 +179,7 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_organisation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of a small one, with some 3,000 events."""
+    """The same for a small organisation, with some 3,000 events."""
     return _events(tmp_path_factory, "small.json", "--persons", "40")
 
 

@@ -60,7 +60,7 @@ def verbose(pipeline: Pipeline, logged: Logged) -> Iterator[Processes]:
         yield processes
 
 
-def test_poison_is_told_by_its_place_and_cause(
+def test_poison_is_reported_by_its_place_and_cause(
     pipeline: Pipeline, verbose: Processes, logged: Logged, tmp_path: Path
 ) -> None:
     file = tmp_path / "poison.json"
@@ -117,7 +117,7 @@ def test_a_server_that_refuses_is_one_line_without_the_secret(
     assert SECRET not in logged.text()
 
 
-def test_a_bug_is_told_by_its_place_in_the_code(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
+def test_a_bug_is_reported_by_its_place_in_the_code(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
     log = Log(kafka_bootstrap, topic_prefix)
     workers = Workers(log, tmp_path)
     producer = Producer({"bootstrap.servers": kafka_bootstrap})

@@ -70,7 +70,7 @@ def let_time_pass(seconds: float) -> None:
 
 
 def put_garbage(pipeline: Pipeline) -> None:
-    """On every partition a record that is no event of ours."""
+    """An undecodable record on every partition."""
     garbage = [b"\xff\xfe", None, b"{}", b"[" * 50_000]
     producer = Producer({"bootstrap.servers": pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]})
     for partition in range(12):
@@ -87,7 +87,7 @@ def check_whole(pipeline: Pipeline) -> None:
     assert pipeline.json("dead-letters", "list", "--json") == []
 
 
-def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_nothing_hold_up_nobody(
+def test_stores_frozen_for_long_park_nothing_and_undecodable_records_hold_up_no_stream(
     pipeline: Pipeline, stack: local.Stack, tmp_path: Path
 ) -> None:
     pipeline.start("relay", "graph", "graph-2", "cache", "cache-2")
@@ -110,7 +110,7 @@ def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_noth
         print(f"SIGTERM in the outage: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
         pipeline.start("graph-3", "cache-3")
         let_time_pass(max(0, OUTAGE - (monotonic() - began)))
-        pipeline.processes.check()  # nobody gave up
+        pipeline.processes.check()  # no process ended
         print(f"outage of {monotonic() - began:.0f} s, {number} imports in it")
     back = monotonic()
     pipeline.wait_until_caught_up("graph", "cache", deadline=120)
@@ -124,7 +124,7 @@ def test_stores_that_stand_still_for_long_park_nothing_and_records_that_are_noth
     print(f"SIGTERM when idle: graph {took[0]:.1f} s, cache {took[1]:.1f} s")
 
 
-def test_a_relay_that_waits_for_a_kafka_that_stands_still_ends_soon_and_the_next_one_goes_on(
+def test_a_relay_that_waits_for_a_frozen_kafka_ends_soon_and_the_next_one_continues(
     pipeline: Pipeline, stack: local.Stack, tmp_path: Path
 ) -> None:
     pipeline.start("relay")
@@ -145,9 +145,7 @@ def test_a_relay_that_waits_for_a_kafka_that_stands_still_ends_soon_and_the_next
     assert sum(len(events) for events in records.values()) == 800
 
 
-def test_a_worker_that_stood_still_while_others_took_its_partitions_changes_nothing(
-    pipeline: Pipeline, tmp_path: Path
-) -> None:
+def test_a_frozen_worker_whose_partitions_were_taken_changes_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
     def sizes() -> list[int]:
         settings = Settings.of(pipeline.environment)
         return sorted(member.partitions for member in members(client(settings), settings.group("graph")))

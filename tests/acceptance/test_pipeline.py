@@ -92,20 +92,20 @@ def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipelin
         def status() -> Any:
             return pipeline.json("status", "--json")
 
-        told = wait_until(lambda: (s := status())["relay"]["leader"] and s, "a relay leads")
-        assert (told["log"]["head"], told["log"]["frontier"], told["relay"]["position"]) == (2, 0, 0)
-        assert told["relay"]["lag"] == 1
-        holder = told["log"]["holder"]
+        shown = wait_until(lambda: (s := status())["relay"]["leader"] and s, "a relay leads")
+        assert (shown["log"]["head"], shown["log"]["frontier"], shown["relay"]["position"]) == (2, 0, 0)
+        assert shown["relay"]["lag"] == 1
+        holder = shown["log"]["holder"]
         assert (holder["position"], holder["pid"], holder["application_name"], holder["state"]) == (
             0, service.info.backend_pid, "month-end close", "idle in transaction",
         )  # fmt: skip
         assert 0 < holder["age_seconds"] < 120
-        assert told["relay"]["leader"]["application_name"] == "holonstream-relay"
+        assert shown["relay"]["leader"]["application_name"] == "holonstream-relay"
         lines = pipeline.run("status").stdout
         assert "head 2, gap-free up to 0" in lines
         holder = f"held back at 0 by pid {service.info.backend_pid} (month-end close, idle in transaction, open for"
         assert holder in lines
-    wait_until(lambda: status()["relay"]["position"] == 2, "the relay goes on when that transaction has ended")
+    wait_until(lambda: status()["relay"]["position"] == 2, "the relay continues when that transaction has ended")
     assert status()["log"]["holder"] is None
 
 

@@ -1,4 +1,4 @@
-"""Replays, and streams that are parked and redriven, with real processes: what an operator does, and gets."""
+"""Replays, and streams that are parked and redriven, with real processes: as an operator uses them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
     live = pipeline.run("export", "graph", "--json").stdout
     end = offsets(pipeline.environment["HOLONSTREAM_NEO4J_URI"], pipeline.namespace)
 
-    # small runs, so that there is time to do things to it
+    # small batches, so that the replay takes long enough to be interrupted
     replaying = Processes({**pipeline.environment, "HOLONSTREAM_BATCH_EVENTS": "5"}, tmp_path / "replay")
     order = ("replay", "graph", "--to-uri", other_graph, "--workers", "1", "--logs", str(tmp_path / "replay"))
     with replaying:
@@ -74,7 +74,7 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
         assert 0 < reached <= before < end
 
         again = replaying.start("again", *order)
-        wait_until(lambda: offsets(other_graph, pipeline.namespace) > before, "the replay goes on", 60)
+        wait_until(lambda: offsets(other_graph, pipeline.namespace) > before, "the replay continues", 60)
         output = (tmp_path / "replay" / "again.log").read_text()
         assert re.search(r"continues at log position [1-9]", output)
         found = re.search(r"HOLONSTREAM_GROUP_SUFFIX=(\S+) holonstream worker graph", output)
@@ -104,7 +104,7 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
     assert pipeline.run("export", "graph", "--json").stdout == live
     assert target.json("dead-letters", "list", "--json") == []
 
-    # as the last lines say: workers of the new graph go on where the replay ended
+    # as the last lines say: workers of the new graph continue where the replay ended
     with Processes(target.environment, tmp_path / "switched") as switched:
         switched.start("worker", "worker", "graph")
         bring(pipeline, tmp_path, [envelope("PersonCreated", "late", name="Late")])
@@ -144,7 +144,7 @@ def test_the_one_graph_is_rebuilt_in_place_only_when_no_worker_runs(
     worker = pipeline.processes.running.pop("graph")
     worker.send_signal(signal.SIGTERM)
     worker.wait(30)
-    pipeline.run("replay", "graph", "--in-place", code=130)  # nobody said yes
+    pipeline.run("replay", "graph", "--in-place", code=130)  # the question was not answered
     assert pipeline.run("export", "graph", "--json").stdout == live
 
     async def damage() -> None:

@@ -1,4 +1,4 @@
-"""What every graph store must answer (`sinks.store`): subclass GraphStoreContract and say how it comes to hold events.
+"""What every graph store must answer (`sinks.store`): subclass GraphStoreContract and say how events get into it.
 
 The data are events, folded by the store's own means, so that the suite tests writing and reading at once.
 """

@@ -103,7 +103,7 @@ class MemoryGraph:
     before_read: Callable[[], None] | None = None
 
     def apply(self, holon_id: str, position: int, **properties: object) -> None:
-        """What an event at this position comes to: a new state, and the checkpoint reaches it."""
+        """Apply an event at this position to the graph: a new state, and the checkpoint reaches it."""
         self.holons[holon_id] = holon(holon_id, position, **properties)
         self.checkpoint = max(position, self.checkpoint)
 

@@ -118,7 +118,9 @@ def test_two_appends_in_one_transaction_go_on_from_each_other(service: Service, 
     assert shop.streams() == ["holon/ada"] * 2
 
 
-def test_a_serialization_failure_is_told_apart_and_the_transaction_can_be_repeated(kind: type[Any], shop: Shop) -> None:
+def test_a_serialization_failure_has_its_own_error_and_the_transaction_can_be_repeated(
+    kind: type[Any], shop: Shop
+) -> None:
     shop.connection.execute(
         sql("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", shop.connection.info.dbname)
     )
@@ -144,7 +146,7 @@ def test_a_serialization_failure_is_told_apart_and_the_transaction_can_be_repeat
     assert shop.streams() == ["holon/ada"] * 2
 
 
-def test_errors_are_the_same_whatever_the_library(service: Service, shop: Shop) -> None:
+def test_errors_are_the_same_for_every_library(service: Service, shop: Shop) -> None:
     appended = person("ada", id=new_event_id())
     with service.transaction():
         service.append([appended])
@@ -157,7 +159,7 @@ def test_errors_are_the_same_whatever_the_library(service: Service, shop: Shop) 
     assert (wrong.value.stream, wrong.value.expected, wrong.value.actual) == ("holon/ada", 7, 1)
     with pytest.raises(EventIdConflict, match=str(appended.id)), service.transaction():
         service.append([person("bob", id=appended.id)])
-    with service.transaction():  # the same again is none
+    with service.transaction():  # the same event again adds none
         service.append([appended])
     shop.connection.execute("DELETE FROM holonstream.event_types WHERE name = 'PersonModified'")
     with pytest.raises(UnknownEventType) as unknown, service.transaction():
@@ -169,7 +171,7 @@ def test_errors_are_the_same_whatever_the_library(service: Service, shop: Shop) 
     assert shop.streams() == ["holon/ada"]
 
 
-def test_a_role_without_the_privilege_is_told(service: Service, shop: Shop) -> None:
+def test_a_role_without_the_privilege_is_not_permitted(service: Service, shop: Shop) -> None:
     role = f"{shop.connection.info.dbname}_role"
     shop.connection.execute(sql("CREATE ROLE {}", role))
     try:

@@ -302,7 +302,7 @@ def test_a_closed_client_says_so_and_its_thread_is_gone(log: EventStore) -> None
 
 
 class Stuck(MemoryGraphStore):
-    """Never answers, and tells when it is asked."""
+    """Never answers, and signals when it is asked."""
 
     def __init__(self) -> None:
         super().__init__(MemoryEventStore(CATALOGUE), CATALOGUE)

@@ -91,7 +91,7 @@ def test_the_present_needs_the_graph_alone(environment: dict[str, str]) -> None:
             client.append([person("ada")])
 
 
-def test_what_is_not_initialised_is_told_by_the_call_that_needs_it(stack: local.Stack, postgres_dsn: str) -> None:
+def test_the_call_that_needs_a_store_says_that_it_is_not_initialised(stack: local.Stack, postgres_dsn: str) -> None:
     changes = {"postgres_dsn": postgres_dsn, "namespace": f"test-{uuid.uuid4().hex}"}
     with SyncClient.from_settings(settings(stack.env(), **changes)) as client:
         with pytest.raises(NotInitialised, match="holonstream init"):

@@ -140,7 +140,7 @@ def test_numbers_that_grow_as_text_count_at_their_length(connection: Connection)
     assert raised.value.sqlstate == "HS005"
 
 
-def test_instants_mean_utc_whatever_the_session_says(connection: Connection) -> None:
+def test_instants_mean_utc_in_any_session_time_zone(connection: Connection) -> None:
     connection.execute("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'")
     append(connection, [envelope(occurredAt="2024-03-01"), envelope(occurredAt="2024-03-01T08:00:00.1234+02:00")])
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Events that fit our rules and that Neo4j refuses all the same: the guilty one is found, and nobody else suffers."""
+"""Valid events that Neo4j refuses: the guilty one is found, and all others are applied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def somebodys(connection: GraphConnection, what: str) -> AsyncIterator[Non
     """A constraint or index that is not ours."""
     await connection.execute(what)
     await connection.execute("CALL db.awaitIndexes(60)")
-    await connection.execute("CREATE (:Person {email: 'taken'})")  # no holon of ours
+    await connection.execute("CREATE (:Person {email: 'taken'})")  # not a holon
     try:
         yield
     finally:
@@ -130,7 +130,7 @@ async def test_of_two_that_do_not_go_together_the_later_one_is_guilty(neo4j_uri:
 
 
 @in_loop
-async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_search_goes_on(
+async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_search_continues(
     neo4j_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every statement in turn is the one that the server does not answer; the worker then retries the same batch."""
@@ -166,9 +166,7 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
 
 
 @in_loop
-async def test_a_trouble_of_the_servers_own_that_passes_parks_nothing_whenever_it_passes(
-    neo4j_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_passing_fault_of_the_server_parks_nothing(neo4j_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the same code as a value that is too large for an index, so a lone record alone proves nothing."""
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(*innocent(3))
@@ -267,7 +265,7 @@ def test_halves_join_and_end_where_the_whole_does() -> None:
 
 
 @in_loop
-async def test_an_entity_that_somebody_deletes_while_it_is_loaded_is_an_outage(neo4j_uri: str) -> None:
+async def test_an_entity_that_is_deleted_by_hand_while_it_is_loaded_is_an_outage(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(*(person(f"p{n}", text="x" * 500) for n in range(300)))
         await feed(sink(connection), log, 1000, 1)

@@ -120,7 +120,7 @@ async def test_a_run_without_records_moves_the_checkpoint(neo4j_uri: str) -> Non
 
 
 @in_loop
-async def test_a_zombie_changes_nothing_and_forgets(neo4j_uri: str) -> None:
+async def test_a_zombie_changes_nothing_and_drops_its_states(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a", n=1), event("PersonModified", ["a"], properties={"n": 2}), person("b"))
         batches = batches_of(records_of(log), 1, TOPIC)
@@ -283,7 +283,7 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
 
 
 @in_loop
-async def test_undecodable_records_are_dead_lettered_and_the_rest_goes_on(neo4j_uri: str) -> None:
+async def test_undecodable_records_are_dead_lettered_and_the_rest_continues(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         good = records_of(log_of(person("a"), person("b"), event("PersonModified", ["b"], properties={"n": 1})))
         place = json.loads(good[1].value or b"")
@@ -307,7 +307,7 @@ async def test_undecodable_records_are_dead_lettered_and_the_rest_goes_on(neo4j_
 
 
 @in_loop
-async def test_records_that_no_log_of_ours_has_are_parked(neo4j_uri: str) -> None:
+async def test_records_that_are_not_in_the_log_are_parked(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         (made,) = log_of(person("a"))
         forged: list[dict[str, object]] = [
@@ -382,8 +382,8 @@ async def test_cached_states_do_not_survive_a_failed_transaction(neo4j_uri: str)
 
 
 @in_loop
-async def test_an_unknown_outcome_is_found_out(neo4j_uri: str) -> None:
-    """The commit went through but its answer was lost: the next attempt sees the checkpoint and goes on."""
+async def test_an_unknown_outcome_is_resolved(neo4j_uri: str) -> None:
+    """The commit went through but its answer was lost: the next attempt sees the checkpoint and continues."""
     async with ready(neo4j_uri, 1) as connection:
         log = log_of(person("a"), event("PersonModified", ["a"], properties={"n": 1}), person("b"))
         batches = batches_of(records_of(log), 2, TOPIC)

@@ -108,7 +108,7 @@ async def test_an_entity_that_is_being_written_is_read_as_one_of_its_versions(ne
 
 
 @in_loop
-async def test_a_relationship_that_is_made_anew_is_read_as_one_of_its_versions(neo4j_uri: str) -> None:
+async def test_a_relationship_that_is_made_again_is_read_as_one_of_its_versions(neo4j_uri: str) -> None:
     """Made again with other ends or another type it is another edge, and the old one is deleted."""
     async with ready(neo4j_uri, 1) as connection:
         ends = [("p", "q", "OCCUPIES"), ("q", "p", "MEMBER_OF")]
@@ -157,7 +157,7 @@ async def test_a_position_is_visible_only_when_all_that_led_to_it_is(neo4j_uri: 
 
 
 @in_loop
-async def test_what_somebody_else_has_changed_is_returned_and_not_cached(neo4j_uri: str) -> None:
+async def test_an_entity_changed_by_another_program_is_returned_and_not_cached(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         await feed(sink(connection), log_of(person("a", rank="O-1"), person("b"), started("r", "a", "b")), partitions=1)
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)

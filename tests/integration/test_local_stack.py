@@ -91,7 +91,7 @@ def test_every_server_speaks_its_protocol(own_stack: Stack) -> None:
     assert consume_one(bootstrap, "speaks") == b"hello"
 
 
-def test_status_tells_pid_port_and_version(own_stack: Stack) -> None:
+def test_status_shows_pid_port_and_version(own_stack: Stack) -> None:
     env = own_stack.env()
     rows = own_stack.status()
     assert [(row.name, row.state) for row in rows] == [

@@ -104,7 +104,7 @@ async def reopened(uri: str) -> AsyncIterator[GraphConnection]:
 
 
 @in_loop
-async def test_a_parked_stream_is_brought_up_to_its_partition_and_goes_on(neo4j_uri: str, log: Log) -> None:
+async def test_a_redriven_stream_reaches_its_partition_and_continues(neo4j_uri: str, log: Log) -> None:
     async with ready(neo4j_uri, 1) as connection:
         events = log.append(person("a"), changed("a", 2, n=1), changed("a", 1, m=2), person("b"), changed("a", 1, k=3))
         into, letters = sink(connection), Letters()
@@ -118,7 +118,7 @@ async def test_a_parked_stream_is_brought_up_to_its_partition_and_goes_on(neo4j_
         assert await redriver.parked() == []
         assert await graph(connection) == fold(log.newer, events[:4])  # not beyond the checkpoint
 
-        # the worker that parked it goes on with its next event
+        # the worker that parked it continues with its next event
         late = records_of(events[4:], 4)
         assert (await into.write(Batch(TOPIC, 0, late, 5))).applied == 1
         assert await graph(connection) == fold(log.newer, events)
@@ -448,7 +448,7 @@ async def test_a_graph_is_wiped_so_that_no_worker_can_write_and_decisions_are_ke
         assert (mark.suffix, mark.state) == ("-x", "wiping")
         content = await rebuild.content(connection, TOPIC)
         assert (content.nodes, content.offset, content.topics) == (0, 0, [])
-        with pytest.raises(NotInitialised):  # a worker that nobody has stopped
+        with pytest.raises(NotInitialised):  # a worker that was not stopped
             await into.write(Batch(TOPIC, 0, records_of(events[5:], 5), 6))
         assert await graph(connection) == {}
         assert await redriver.discarded() == []

@@ -163,7 +163,7 @@ def reaches(relay: Relay, position: int) -> None:
 
 
 def rises(relay: Relay, count: Callable[[RelayProgress], int], before: int) -> None:
-    """A count tells what `error` may not show any more."""
+    """A count, since `error` may have been cleared by then."""
     assert relay.progress.wait_for(lambda p: count(p) > before, DEADLINE), relay.progress.now
 
 
@@ -245,7 +245,7 @@ def test_the_largest_events_that_are_taken_can_be_published(place: Place) -> Non
     place.check_published()
 
 
-def test_a_new_relay_goes_on_where_the_last_one_was(place: Place) -> None:
+def test_a_new_relay_continues_where_the_last_one_was(place: Place) -> None:
     for count in (10, 20, 5):
         position = place.append(count)
         relay = place.relay()
@@ -310,7 +310,7 @@ def test_an_open_transaction_ends_with_the_next_leader_and_not_with_its_timeout(
     old.init_transactions(30)
     old.begin_transaction()
     for partition in range(PARTITIONS):
-        old.produce(place.topic, b"of somebody who was killed", b"holon/x", partition=partition)
+        old.produce(place.topic, b"of a relay that was killed", b"holon/x", partition=partition)
     assert old.flush(30) == 0
     position = place.append(50)
     relay = place.relay()
@@ -337,7 +337,7 @@ def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) 
     new.close()
 
 
-def test_a_leader_that_is_fenced_begins_anew(place: Place) -> None:
+def test_a_fenced_leader_starts_again(place: Place) -> None:
     relay = place.relay()
     with running(relay):
         for _ in range(2):
@@ -413,7 +413,7 @@ def relay_all(place: Place, **options: Any) -> Relay:
     return relay
 
 
-def test_without_a_committed_position_the_topic_tells_it(place: Place) -> None:
+def test_without_a_committed_position_the_topic_gives_it(place: Place) -> None:
     place.append(30)
     relay_all(place)
     group = f"{place.namespace}-relay"
@@ -438,7 +438,7 @@ def test_a_group_set_back_publishes_nothing_twice(place: Place) -> None:
     place.check_published()
 
 
-def test_a_topic_that_was_made_anew_is_refused_until_trusted(place: Place) -> None:
+def test_a_topic_that_was_made_again_is_refused_until_trusted(place: Place) -> None:
     place.append(30)
     relay_all(place)
     place.delete_topic()

@@ -61,7 +61,7 @@ def test_a_services_own_transaction_is_tested_truly(server: str, tmp_path: Path)
     assert databases(server) <= before
 
 
-def test_a_temporary_database_goes_though_somebody_is_connected(server: str) -> None:
+def test_a_temporary_database_is_dropped_with_connections_open(server: str) -> None:
     with temporary_database(server) as dsn:
         left = psycopg.connect(dsn)
         assert left.execute("SELECT current_database()").fetchone() == (dsn.rpartition("/")[2],)

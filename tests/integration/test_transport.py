@@ -22,7 +22,7 @@ def test_every_record_once_in_order_and_committed_to_the_end(log: Log, workers: 
     log.fill(transactions=10, size=200)
     worker = workers.start()
     workers.wait_for_all()
-    log.fill(transactions=2, size=40)  # it goes on when more comes
+    log.fill(transactions=2, size=40)  # it continues when more comes
     workers.wait_for_all()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(STOP) == 0
@@ -105,7 +105,7 @@ def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Wor
             reached = max(reached, end)
 
 
-def test_a_rebalance_with_fetches_read_ahead_stalls_nobody(log: Log, workers: Workers) -> None:
+def test_a_rebalance_with_fetches_read_ahead_stalls_no_worker(log: Log, workers: Workers) -> None:
     # Faust drops what it takes for read before: with many small fetches queued, a seek back must still be followed.
     workers.max_batch = 10
     log.fill(transactions=20, size=1000)

@@ -26,7 +26,7 @@ def test_what_a_store_does_not_manage_in_time_is_written_in_parts(log: Log, work
     assert max(counts) > 3  # after each that was in time, more is tried again
 
 
-def test_what_lies_there_when_a_rebalance_ends_is_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
+def test_records_present_when_a_rebalance_ends_are_read_though_nothing_more_comes(log: Log, workers: Workers) -> None:
     """A fetch that was asked for before the rebalance brings the first records after it: they must not be dropped."""
     workers.start()
     for members in (2, 3):
@@ -50,7 +50,7 @@ def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> 
     assert workers.written() == log.expected
 
 
-def test_a_worker_whose_store_was_down_for_long_goes_on(log: Log, workers: Workers) -> None:
+def test_a_worker_whose_store_was_down_for_long_continues(log: Log, workers: Workers) -> None:
     """Its buffers are full, so it asks for no records, and still it is in the group."""
     workers.max_batch = 10
     log.fill(transactions=10, size=1000)
@@ -124,7 +124,7 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(log: Log, workers:
             assert worker.wait(STOP) == 0
 
 
-def test_a_worker_whose_brokers_are_down_ends_when_told_to(log: Log, workers: Workers, stack: local.Stack) -> None:
+def test_a_worker_whose_brokers_are_down_ends_on_sigterm(log: Log, workers: Workers, stack: local.Stack) -> None:
     log.fill(transactions=6, size=200)
     workers.order("slow")
     idle, busy = workers.start(), workers.start()

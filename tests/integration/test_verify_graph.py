@@ -490,7 +490,7 @@ def test_a_graph_that_does_not_reach_the_log_is_not_compared(world: World) -> No
     assert world.verify()["diverging"] == 0
 
 
-def test_a_graph_whose_worker_cannot_go_on_is_repaired_where_it_stands(world: World) -> None:
+def test_a_graph_whose_worker_has_stopped_at_a_hole_is_repaired(world: World) -> None:
     log = world.append(*EVENTS)
     world.follow(log[:5])
     assert world.verify("--no-wait")["findings"] == []  # what has not come yet is no difference
@@ -570,7 +570,7 @@ def test_an_event_that_cannot_be_folded_and_is_not_parked_is_named(world: World)
     assert "no day" in finding["reason"]
 
 
-def test_a_worker_with_cached_states_goes_on_from_the_repaired_ones(world: World) -> None:
+def test_a_worker_with_cached_states_continues_from_the_repaired_ones(world: World) -> None:
     """What a worker remembers of an entity is what it wrote: here that is wrong, as after a bug or a lost disk."""
 
     async def go(connection: GraphConnection) -> None:
@@ -585,7 +585,7 @@ def test_a_worker_with_cached_states_goes_on_from_the_repaired_ones(world: World
         done = await asyncio.to_thread(world.verify, "--repair", code=1)
         (finding,) = done["findings"]
         assert (finding["stream"], finding["event"]["version"], finding["repaired"]) == (stream, 4, True)
-        # the worker goes on with its next batch, and does not bring the wrong state back
+        # the worker continues with its next batch, and does not bring the wrong state back
         log = await asyncio.to_thread(world.append, modified("p-1", name="Ada K."))
         (written,) = await running.write_batches(batches_of(partitioned(log)[partition], 1000, TOPIC, partition))
         assert written.applied == 1

@@ -39,7 +39,7 @@ def made() -> list[Any]:
     return [*people, *(started(f"r-{i}", f"p-{i}", f"pos-{i % 7}") for i in range(PEOPLE))]
 
 
-def test_the_cache_is_told_from_what_the_log_says(pipeline: Pipeline) -> None:
+def test_the_cache_is_compared_with_the_log(pipeline: Pipeline) -> None:
     settings = Settings.of(pipeline.environment)
 
     async def read_all(graph_only: bool = False) -> int:

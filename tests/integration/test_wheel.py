@@ -68,7 +68,7 @@ def wheel_of(built: Path) -> Path:
     return wheel
 
 
-def test_the_wheel_holds_the_namespace_and_what_the_code_reads_and_nothing_else(built: Path) -> None:
+def test_the_wheel_holds_the_namespace_and_the_files_that_the_code_reads_only(built: Path) -> None:
     names = set(zipfile.ZipFile(wheel_of(built)).namelist())
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"holonstream"}
     assert "holonstream/__init__.py" not in names

@@ -39,7 +39,7 @@ def test_a_worker_that_lags_and_does_not_move_is_not_ready(
         worker.wait()
 
 
-def test_a_worker_that_stalls_ends_itself_and_the_next_one_goes_on(log: Log, workers: Workers) -> None:
+def test_a_worker_that_stalls_ends_itself_and_the_next_one_continues(log: Log, workers: Workers) -> None:
     workers.order("impatient")
     log.fill(transactions=1, size=40)
     hang = workers.order("hang")

@@ -1,14 +1,14 @@
-"""A worker process whose sink is a file: one line for each batch that it wrote, and orders in a folder.
+"""A worker process whose sink is a file, one line for each batch that it wrote. Files in a folder make it fail.
 
 ``python -m tests.support.file_worker BOOTSTRAP PREFIX GROUP FOLDER MAX_BATCH`` appends to FOLDER/written lines
 ``PID PARTITION FIRST LAST COUNT``. While FOLDER/down exists its store is down, while FOLDER/slow exists a write
-takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise what no sink should.
+takes 10 ms, while FOLDER/hang exists it does not return, and FOLDER/bug makes the next one raise a KeyError.
 Serves metrics and health as a worker of the graph group does, if HOLONSTREAM_METRICS_PORT is set.
 FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an error, FOLDER/poll-interval holds a
 `broker_max_poll_interval` in seconds for workers that start. FOLDER/impatient lets Faust warn after 0.5 s
 and the worker end itself after a stall of 2 s.
 FOLDER/heavy holds the number of records of a write, all batches together, beyond which it does not return.
-FOLDER/checkpoint-PARTITION holds the offset at which the store's own checkpoint of a partition stands, if it keeps one.
+FOLDER/checkpoint-PARTITION holds the offset of the store's own checkpoint of a partition, if it keeps one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class FileSink:
 
 
 def break_sync(folder: Path) -> None:
-    """Let answers to SyncGroup be errors, once for each order: the request is sent, the group goes on without us."""
+    """Replace the answer to a SyncGroup request by an error, once for each FOLDER/sync-error."""
     ask = GroupCoordinator._send_req
 
     async def asked(self: Any, request: Any) -> Any:

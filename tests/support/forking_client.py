@@ -55,7 +55,7 @@ def sync() -> dict[str, Any]:
 
 
 def asynchronous() -> dict[str, Any]:
-    """With the one for asyncio; the child makes a loop of its own."""
+    """With the client for asyncio; the child makes a loop of its own."""
     loop = asyncio.new_event_loop()
     run: Callable[[Coroutine[Any, Any, Any]], Any] = loop.run_until_complete
     opening = Client.from_settings()

@@ -18,7 +18,7 @@ NAME = 'Ada "é" O\'Neil \\ 1'
 
 
 def check_program(command: Sequence[str], folder: Path, dsn: str) -> None:
-    """Hire people by a program; in its command ID, NAME and DSN stand for what they are."""
+    """Hire people by a program; ID, NAME and DSN in its command are placeholders."""
     apply_schema(dsn, Catalogue.load())
 
     def hire(person: str, name: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Running the Python blocks of a page of docs, and putting what they print now where the page has it."""
+"""Running the Python blocks of a page of docs, and putting what they print into the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TCP proxy between our processes and one server, to cut and to stall what goes through it."""
+"""A TCP proxy between processes and one server, which cuts or stalls the connections."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BYTES = 65_536  # read at once
 class FaultProxy:
     """Forwards connections to a port of this machine; its loop runs in a thread of its own, inside of a ``with``.
 
-    Cut, it breaks every connection and every new one. Stalled, it takes connections and bytes and hands nothing on
-    until it is restored: what a network does that drops packets. Restored, it forwards, also what it held back.
+    Cut, it breaks every connection and every new one. Stalled, it accepts connections and bytes and forwards
+    nothing until it is restored, like a network that drops packets. Restored, it forwards, also what it held back.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -52,7 +52,7 @@ class FaultProxy:
         self._call(self._set, True, True)
 
     def stall(self) -> None:
-        """Keep what is open, hand nothing on until restored."""
+        """Keep what is open, forward nothing until restored."""
         self._call(self._set, False, False)
 
     def restore(self) -> None:

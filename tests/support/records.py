@@ -1,4 +1,4 @@
-"""Recorded events as the records of a partition, in the wire form that the relay's SQL writes."""
+"""Recorded events as the records of a partition, in the wire form that the log's SQL makes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def records_of(events: Iterable[RecordedEvent], first_offset: int = 0) -> list[R
 
 
 def batches_of(records: Sequence[Record], size: int, topic: str, partition: int = 0) -> list[Batch]:
-    """The records in runs of `size`."""
+    """The records in batches of `size`."""
     batches = []
     for start in range(0, len(records), size):
         part = records[start : start + size]

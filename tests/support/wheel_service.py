@@ -1,4 +1,4 @@
-"""A service, as a stranger has it: run as a script beside packages of its own that have the names of our folders.
+"""A user's service: a script beside packages of its own that have the names of holonstream's parts.
 
 ``wheel_service.py append`` appends and shows what was loaded for it; ``wheel_service.py read TOKEN`` reads.
 """

@@ -18,7 +18,7 @@ from holonstream.ops.replay.group import members
 from tests.support.waiting import wait_until
 
 PARTITIONS = 4
-STOP = 20.0  # seconds for a worker to end in: it does so within ops.stopping.STOP_TIME, and the machine may be slow
+STOP = 20.0  # seconds for a worker to end: more than ops.stopping.STOP_TIME, since the machine may be slow
 
 
 @dataclass

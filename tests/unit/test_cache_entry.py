@@ -62,7 +62,7 @@ def test_an_entry_of_another_holon_or_with_another_position_is_no_holon(holon: H
 
 
 @pytest.mark.parametrize("entry", [b"", b"V", b"garbage", b"T123", b"T" + 20 * b"x", b"T" + 20 * b"9", b"\xff" * 40])
-def test_what_is_no_entry_stands_nowhere(entry: bytes) -> None:
+def test_what_is_no_entry_has_no_position(entry: bytes) -> None:
     assert position_of(entry) is None
 
 

@@ -144,7 +144,7 @@ OWN = {
 }
 
 
-def test_a_type_of_ones_own_is_one_file(tmp_path: Path) -> None:
+def test_a_type_of_your_own_is_one_file(tmp_path: Path) -> None:
     """Validated, projected, documented and checked, without a line of Python."""
     own = json.loads(json.dumps(OWN))
     own["properties"]["holonType"] = {"$ref": "urn:holonstream:schema:vocabulary#/$defs/creating/properties/holonType"}

@@ -22,7 +22,7 @@ def test_a_call_that_does_not_return_is_left_to_itself() -> None:
         call_within(0.05, "adding positions", call)
     assert not returned.is_set()
     let_go.set()
-    assert returned.wait(60), "it ends by itself, and nobody hears of it"
+    assert returned.wait(60), "it ends by itself, unnoticed"
 
 
 def test_a_call_has_returned_when_this_returns() -> None:

@@ -60,7 +60,7 @@ def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
         assert ours <= ALLOWED[package] | {package}, f"{file.relative_to(ROOT)} imports {ours - ALLOWED[package]}"
 
 
-def test_nothing_stands_where_the_namespace_is() -> None:
+def test_no_file_lies_in_the_namespace_itself() -> None:
     """An ``__init__.py`` in one portion would hide the others."""
     for package in ALLOWED:
         assert not (_home(package).parent / "__init__.py").exists()

@@ -42,7 +42,7 @@ def test_a_process_that_lives_is_healthy(port: str, host: str) -> None:
     assert main("livez", {"HOLONSTREAM_METRICS_PORT": port, "HOLONSTREAM_METRICS_HOST": host}) == 0
 
 
-def test_one_that_is_not_ready_is_not_and_its_reason_is_told(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_is_not_ready_gives_its_reason(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("readyz", {"HOLONSTREAM_METRICS_PORT": port}) == 1
     assert capsys.readouterr().out == "graph: lags, and does not move\n"
 

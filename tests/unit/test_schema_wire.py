@@ -140,7 +140,7 @@ def test_the_position_alone_does_not_need_the_rest() -> None:
             decode_position(json.dumps({**RECORD, **change}).encode())
 
 
-def test_the_trace_is_told_though_the_rest_is_broken() -> None:
+def test_the_trace_context_is_read_though_the_rest_is_broken() -> None:
     assert (
         decode_traceparent(json.dumps({**RECORD, "traceparent": "00-1-2-01", "data": "broken"}).encode()) == "00-1-2-01"
     )

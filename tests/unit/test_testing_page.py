@@ -61,11 +61,11 @@ def test_the_same_by_hand(folder: Path) -> None:
 
 def test_a_database_needs_a_server(folder: Path) -> None:
     (folder / "conftest.py").unlink()
-    told = run(folder, "-m", "pytest", "test_orders.py", code=1)
-    assert "holonstream_postgres_dsn needs a server: set HOLONSTREAM_POSTGRES_DSN" in told
+    printed = run(folder, "-m", "pytest", "test_orders.py", code=1)
+    assert "holonstream_postgres_dsn needs a server: set HOLONSTREAM_POSTGRES_DSN" in printed
 
 
-def test_the_plugin_alone_imports_nothing_of_ours(tmp_path: Path) -> None:
+def test_the_plugin_alone_imports_no_part_of_holonstream(tmp_path: Path) -> None:
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n"
         "def test_nothing():\n"

@@ -130,7 +130,7 @@ SCHEMA = {
 }
 
 
-def test_a_domain_of_ones_own_has_its_types_too(tmp_path: Path) -> None:
+def test_a_domain_of_your_own_has_its_types_too(tmp_path: Path) -> None:
     (tmp_path / "catalogue.json").write_text('{"holonTypes": ["Order"], "relationshipTypes": ["PLACED_BY"]}')
     (tmp_path / "order-placed.v1.json").write_text(json.dumps(SCHEMA))
     out = tmp_path / "shop_events.py"
