@@ -18,9 +18,10 @@ from tests.chaos.recovery import Recoveries
 from tests.chaos.schedule import Fault
 from tests.chaos.supervisor import Supervisor
 from tests.chaos.topic import GARBAGE
-from tests.chaos.workload import Envelope, poison
+from tests.chaos.workload import poison
 from tests.chaos.world import World
 from tests.support.event_log import append
+from tests.support.poison import Envelope
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.token import Token
-from tests.chaos.workload import CREATING, Envelope
+from tests.chaos.workload import CREATING
+from tests.support.poison import Envelope
 
 RECENT = 400  # tokens that readers choose from
 

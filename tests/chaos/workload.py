@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from tests.support.event_log import envelope
+from tests.support.poison import Envelope, poisoned
 
 HOT, COLD, MEASURES, RELATIONSHIPS, MOVERS = 8, 400, 60, 250, 40
 """of each; movers are relationships that change their ends and types"""
@@ -14,8 +15,6 @@ HOT_SHARE = 0.3
 TYPES = ("OCCUPIES", "MEMBER_OF", "PART_OF", "OPCON", "SUPPORTS")
 BADGE = "badge"
 """a property that every holon has and keeps: its id, by which patterns find it"""
-
-Envelope = dict[str, Any]
 
 
 def relationship_ends(number: int) -> tuple[str, str, str]:
@@ -127,14 +126,7 @@ class Workload:
 def poison(number: int, dice: random.Random) -> list[Envelope]:
     """A stream of its own; the third event cannot be applied."""
     work = Workload("poison", dice)
-    name = f"poor-{number}"
-    return [
-        work._envelope("OrganizationCreated", name, holonType="MeasureDefinition"),
-        work._envelope("OrganizationRealigned", name, properties={"measurements": "no list"}),
-        work._envelope("MeasureEmitted", name, "x", value=1, measureId="k"),
-        work._envelope("OrganizationRealigned", name, properties={"measurements": []}),
-        work._envelope("MeasureEmitted", name, "x", value=2, measureId="k"),
-    ]
+    return [{**event, "id": work.id()} for event in poisoned(f"poor-{number}")]
 
 
 CREATING = {

@@ -17,8 +17,9 @@ import psycopg
 
 from tests.chaos.ledger import Acknowledged, Ledger
 from tests.chaos.violations import Violations
-from tests.chaos.workload import Envelope, Workload
+from tests.chaos.workload import Workload
 from tests.support.event_log import append
+from tests.support.poison import Envelope
 
 OPTIONS = "-c deadlock_timeout=50ms -c idle_in_transaction_session_timeout=20s"
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)

@@ -8,6 +8,7 @@ Envelope = dict[str, Any]
 
 
 def envelope(type: str, *subjects: str, **payload: Any) -> Envelope:
+    """An envelope without an id."""
     return {
         "type": type,
         "occurredAt": "2024-03-01T08:00:00.000Z",
@@ -18,10 +19,15 @@ def envelope(type: str, *subjects: str, **payload: Any) -> Envelope:
     }
 
 
-POISON = [
-    envelope("OrganizationCreated", "poor", holonType="MeasureDefinition"),
-    envelope("OrganizationRealigned", "poor", properties={"measurements": "no list"}),
-    envelope("MeasureEmitted", "poor", "x", value=1, measureId="k"),  # version 3 cannot be applied
-    envelope("OrganizationRealigned", "poor", properties={"measurements": []}),
-    envelope("MeasureEmitted", "poor", "x", value=2, measureId="k"),
-]
+def poisoned(name: str) -> list[Envelope]:
+    """The events of a holon's stream; version 3 cannot be applied."""
+    return [
+        envelope("OrganizationCreated", name, holonType="MeasureDefinition"),
+        envelope("OrganizationRealigned", name, properties={"measurements": "no list"}),
+        envelope("MeasureEmitted", name, "x", value=1, measureId="k"),
+        envelope("OrganizationRealigned", name, properties={"measurements": []}),
+        envelope("MeasureEmitted", name, "x", value=2, measureId="k"),
+    ]
+
+
+POISON = poisoned("poor")

@@ -38,11 +38,6 @@ class Standby:
             query = "SELECT pg_last_wal_replay_lsn() >= %s"
             wait_until(lambda: (replica.execute(query, row).fetchone() or (False,))[0], "the replica has caught up")
 
-    def promote(self) -> None:
-        """Make it a primary."""
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as replica:
-            replica.execute("SELECT pg_promote()")
-
 
 @contextmanager
 def standby_of(primary: str) -> Iterator[Standby]:
