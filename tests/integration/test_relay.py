@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holonstream.producers import kafka
 from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
@@ -28,7 +29,7 @@ from holonstream.producers.relay.relay import Relay
 from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.errors import NotInitialised, TopicReplaced
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from tests.support.event_log import insert_unreadable, person
@@ -326,12 +327,12 @@ def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) 
     old = place.publisher()
     old.publish(batch(7))
     new = place.publisher()
-    assert new.committed_position() == 7
+    assert new.committed() == (7, new.topic_id)
     with pytest.raises(ProducerFenced, match="same transactional id"):
         old.publish(batch(8))
-    assert new.committed_position() == 7
+    assert new.committed() == (7, new.topic_id)
     new.publish(batch(9))
-    assert new.committed_position() == 9
+    assert new.committed() == (9, new.topic_id)
     old.abort()
     old.close()
     new.close()
@@ -447,7 +448,7 @@ def test_a_topic_that_was_made_again_is_refused_until_trusted(place: Place) -> N
     (found,) = publisher.consumer.committed([TopicPartition(place.topic, 0)], 10)
     publisher.close()
     assert found.offset == OFFSET_INVALID  # it went with the topic; the other topic has it
-    with pytest.raises(TopicBehind, match=r"ends at position 0, but 30 was published.*--trust-topic.*replay"):
+    with pytest.raises(TopicReplaced, match=r"deleted and made again.*--trust-topic.*replay graph --in-place"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 30
     place.check_published()
@@ -467,6 +468,74 @@ def test_a_relay_starts_again_behind_an_event_that_nobody_can_read(place: Place,
     assert (last.stream, last.version, last.position) == ("holon/poison", 1, position)
     place.append(1)
     assert relay_all(place).progress.now.relayed == 1
+
+
+def test_a_topic_made_again_under_a_running_relay_is_noticed_though_nothing_is_appended(place: Place) -> None:
+    place.append(30)
+    relay = place.relay()
+
+    def replace() -> None:
+        with running(relay):
+            reaches(relay, 30)
+            place.delete_topic()
+            place.create_topic()
+            assert relay.progress.wait_for(lambda p: p.state == "stopped", 15), relay.progress.now
+
+    with pytest.raises(TopicReplaced, match="lacks what was published before"):
+        replace()
+
+
+def test_what_a_relay_publishes_before_it_notices_does_not_vouch_for_the_new_topic(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "TOPIC_ID_INTERVAL", 3600.0)
+    place.append(30)
+    relay = place.relay()
+    with running(relay):
+        reaches(relay, 30)
+        place.delete_topic()
+        place.create_topic()
+        reaches(relay, place.append(5))
+    assert sum(map(len, place.published().values())) == 5
+    for trust in (False, True):
+        with pytest.raises(
+            TopicReplaced, match=r"begins with position 31, and the log with 1: .*Delete the topic once"
+        ):
+            relay_all(place, trust_topic=trust)
+    place.delete_topic()
+    place.create_topic()
+    assert relay_all(place, trust_topic=True).progress.now.relayed == 35
+    place.append(1)
+    assert relay_all(place).progress.now.relayed == 1
+    place.check_published()
+
+
+def test_a_relay_that_was_interrupted_on_a_trusted_topic_goes_on(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    place.delete_topic()
+    place.create_topic()
+    stop = threading.Event()
+    relay = place.relay(trust_topic=True, batch_events=5, on_progress=lambda p: stop.set() if p.relayed else None)
+    relay.run(stop)
+    assert relay.progress.now.relayed < 30
+    relay_all(place)
+    place.check_published()
+
+
+def test_a_position_without_a_topics_id_takes_the_one_that_is_there(place: Place) -> None:
+    """As an earlier version has committed it."""
+    place.append(30)
+    relay_all(place)
+    set_committed(place, 30)
+    publisher = place.publisher()
+    assert publisher.committed() == (30, None)
+    publisher.close()
+    place.append(1)
+    assert relay_all(place).progress.now.relayed == 1
+    publisher = place.publisher()
+    assert publisher.committed() == (31, publisher.topic_id)
+    publisher.close()
 
 
 def test_a_log_behind_the_topic_is_refused(place: Place) -> None:

@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.errors import NotInitialised, TopicReplaced
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 NOTE_INTERVAL = 30.0  # seconds
+TOPIC_ID_INTERVAL = 2.0  # seconds between an answer and the next question
 TIMEOUT = 10.0  # seconds for each question to the brokers
 PAUSE = 0.1  # seconds before a question is asked again
 
@@ -119,6 +120,33 @@ def topic_id(admin: AdminClient, topic: str, timeout: float = 10.0) -> str:
     with driver_errors(f"asking for the id of {topic}"):
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
         return str(asked[topic].result(timeout).topic_id)
+
+
+class TopicIdWatch:
+    """Notices that a topic was deleted and made again, by asking now and then; nobody waits for the answer."""
+
+    def __init__(self, admin: AdminClient, topic: str, known: str) -> None:
+        self._admin, self._topic, self._known = admin, topic, known
+        self._asked: Future[Any] | None = None
+        self._next = monotonic() + TOPIC_ID_INTERVAL
+
+    def check(self) -> None:
+        """Ask, if it is time, or evaluate the answer, if it is there.
+
+        Raises TopicReplaced, NotInitialised (no such topic), KafkaUnavailable.
+        """
+        if self._asked is None and monotonic() >= self._next:
+            self._asked = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
+        if self._asked is None or not self._asked.done():
+            return
+        asked, self._asked, self._next = self._asked, None, monotonic() + TOPIC_ID_INTERVAL
+        with driver_errors(f"asking for the id of {self._topic}"):
+            found = str(asked.result().topic_id)
+        if found != self._known:
+            raise TopicReplaced(
+                f"Topic {self._topic} was deleted and made again (its id was {self._known}, and is {found}): it lacks "
+                "what was published before. Start `holonstream relay` again: it says what to type"
+            )
 
 
 def call_within(limit: float, doing: str, call: Callable[[], object]) -> None:

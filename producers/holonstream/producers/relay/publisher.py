@@ -3,23 +3,25 @@
 Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset *is*
 the log position. Records and offset are committed together or not at all. Deleting the topic deletes that offset, so
 the same is committed for partition 0 of a second topic, the `witness`. With it, a topic that was made again is not
-taken for one that nobody has published to. `open` fences the publisher that used the transactional id before: that
-publisher's transaction is aborted, and every later call of it raises ProducerFenced.
+taken for one that nobody has published to. Each carries the id that Kafka gave to the topic, since a relay may publish
+to the new topic before it notices. `open` fences the publisher that used the transactional id before: that publisher's
+transaction is aborted, and every later call of it raises ProducerFenced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.producers.kafka import ErrorNotes, call_within, describe, driver_errors
+from holonstream.producers.kafka import ErrorNotes, TopicIdWatch, call_within, describe, driver_errors, topic_id
 from holonstream.producers.log.batches import EventBatch
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.wire import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,14 @@ PRODUCER = {
 }
 
 
+class Committed(NamedTuple):
+    """What the last committed transaction reached."""
+
+    position: int
+    topic_id: str | None
+    """of the topic that it was published to; None when an earlier version has committed it"""
+
+
 class Publisher:
     """A transactional producer, with the consumer group that carries the position: `open`, `publish` ..., `close`.
 
@@ -66,7 +76,9 @@ class Publisher:
         self._topic, self._witness, self._group = topic, witness, group
         common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 2}
         self._producer = Producer({**common, **PRODUCER, "transactional.id": group, "compression.type": compression})
-        self._admin_config = common
+        self._admin = AdminClient(common)
+        self.topic_id = ""
+        """of the topic, once `open` has returned"""
         self.consumer = Consumer(
             {
                 **common,
@@ -80,29 +92,38 @@ class Publisher:
         )
 
     def open(self) -> None:
-        """Fence the publisher before and finish what it left. Raises KafkaUnavailable."""
+        """Fence the publisher before and finish what it left. Raises KafkaUnavailable, NotInitialised (no topic)."""
         with driver_errors(f"initialising the transactions of {self._group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
+        self.topic_id = topic_id(self._admin, self._topic, CALL_TIMEOUT)
+        self._watch = TopicIdWatch(self._admin, self._topic, self.topic_id)
 
-    def committed_position(self) -> int | None:
-        """The position that the last committed transaction reached, None when the group has none.
+    def check_topic(self) -> None:
+        """Find out every few seconds, without waiting, whether the topic is the one that `open` found.
+
+        Raises TopicReplaced, NotInitialised (no topic), KafkaUnavailable.
+        """
+        self._watch.check()
+
+    def committed(self) -> Committed | None:
+        """What the last committed transaction reached, None when the group has nothing.
 
         Call it after `open`, when no transaction is pending. Raises KafkaUnavailable.
         """
         with driver_errors(f"reading the position that group {self._group} committed on {self._topic}"):
-            admin = AdminClient(self._admin_config)
-            describe(admin, self._group)
+            describe(self._admin, self._group)
             found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
             for partition in found:
                 if partition.error is not None:
                     raise KafkaException(partition.error)
-        return next((int(partition.offset) for partition in found if partition.offset != OFFSET_INVALID), None)
+        known = (tp for tp in found if tp.offset != OFFSET_INVALID)
+        return next((Committed(int(tp.offset), OffsetMetadata.parse(tp.metadata).topic_id) for tp in known), None)
 
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
 
         Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
-        `committed_position` of a new one knows whether the batch was committed.
+        `committed` of a new one knows whether the batch was committed.
         """
         with driver_errors(f"publishing to {self._topic}"):
             producer, produce, topic = self._producer, self._producer.produce, self._topic
@@ -112,7 +133,8 @@ class Publisher:
                     # by position (partition, callback, on_delivery, timestamp): by keyword it takes a third longer
                     produce(topic, value, stream, -1, None, None, 0, HEADERS)
                 producer.poll(0)
-            reached = [TopicPartition(name, 0, batch.position) for name in (topic, self._witness)]
+            metadata = OffsetMetadata(None, self.topic_id).text()
+            reached = [TopicPartition(name, 0, batch.position, metadata=metadata) for name in (topic, self._witness)]
             members = self.consumer.consumer_group_metadata()
             # librdkafka does not keep this call's timeout: 15 s for 3, and 10 minutes when the broker stops meanwhile.
             call_within(

@@ -23,7 +23,8 @@ it about to commit, then either it commits before the next leader's `init_transa
 is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
-what somebody must put right (NotInitialised, NotPermitted, TopicBehind, LogBehind) and bugs end the relay.
+what somebody must put right (NotInitialised, NotPermitted, TopicBehind, TopicReplaced, LogBehind) and bugs end the
+relay.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
-        Raises NotInitialised, NotPermitted, TopicBehind, LogBehind: what a retry cannot help.
+        Raises NotInitialised, NotPermitted, TopicBehind, TopicReplaced, LogBehind: what a retry cannot help.
         """
         delays = backoff()
         logged: type[Exception] | None = None
@@ -144,6 +145,7 @@ class Relay:
         """Publish what is beyond `position`, until `stop` is set."""
         idle = SHORTEST_IDLE
         while not stop.is_set():
+            publisher.check_topic()
             log_end = read_frontier(connection, after=position)
             self.progress.change(head=log_end.head, frontier=log_end.frontier)
             if log_end.frontier <= position:
@@ -177,6 +179,7 @@ class Relay:
         )
         with closing(gap_free), closing(read_ahead(gap_free)) as batches:
             for batch in batches:
+                publisher.check_topic()
                 publisher.publish(batch)
                 count += len(batch.events)
                 position = batch.position

@@ -1,4 +1,4 @@
-"""The last event on the topic, found by reading the ends of its partitions."""
+"""The first and the last event on the topic, found by reading the beginnings and ends of its partitions."""
 
 from __future__ import annotations
 
@@ -51,6 +51,43 @@ def last_event(consumer: Consumer, topic: str) -> EventPosition | None:
             open_tails = {p: tail for p, tail in open_tails.items() if tail.event is None and tail.start > tail.low}
             step *= STEP_FACTOR
         return last
+
+
+def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
+    """Where the event with the lowest position on the topic is in the log, None when it has no committed record.
+
+    Raises KafkaUnavailable, NotInitialised (no such topic).
+    """
+    with driver_errors(f"reading the beginning of {topic}"):
+        unread = {p: low for p, (low, high) in _watermarks(consumer, topic).items() if high > low}
+        found: list[EventPosition] = []
+        while unread:
+            consumer.assign([TopicPartition(topic, p, low) for p, low in unread.items()])
+            partition, event = _next_event(consumer, topic, unread)
+            unread.pop(partition)
+            found += [event] if event is not None else []
+        return min(found, key=lambda event: event.position, default=None)
+
+
+def _next_event(consumer: Consumer, topic: str, unread: dict[int, int]) -> tuple[int, EventPosition | None]:
+    """The next event of any partition that is read, None when its partition has no more."""
+    try:
+        while True:
+            message = consumer.poll(TIMEOUT)
+            if message is None:
+                raise KafkaUnavailable(f"Kafka unavailable: the beginning of {topic} {sorted(unread)} cannot be read")
+            error = message.error()
+            if error is None:
+                with suppress(InvalidEvent):  # somebody else's
+                    event = wire.decode_position(message.value())
+                    if event.event_id is not None:
+                        return message.partition(), event
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return message.partition(), None
+            elif not error.retriable():
+                raise KafkaException(error)
+    finally:
+        consumer.unassign()
 
 
 def _watermarks(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:

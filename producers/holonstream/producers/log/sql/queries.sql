@@ -101,6 +101,10 @@ LIMIT %(limit)s;
 -- The id of the event at a position.
 SELECT id::text FROM holonstream.events WHERE position = %(position)s;
 
+-- first_position --
+-- The position of the log's first event; null without one.
+SELECT min(position) FROM holonstream.events;
+
 -- try_lead --
 -- Take the leader lock of the session, if nobody has it.
 SELECT pg_try_advisory_lock(%(key)s);
