@@ -160,15 +160,10 @@ def pipeline(
 
 
 @pytest.fixture(scope="session")
-def second_neo4j(stack: local.Stack) -> Iterator[str]:
-    """The address of another server, for a graph beside the live one."""
-    if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
-        running = local.Stack(Path(f"{kept}-second"), services=["neo4j"], progress=print)
-        running.up()
-        yield running.env()["HOLONSTREAM_NEO4J_URI"]
-    else:
-        with temporary_stack(services=["neo4j"], progress=print) as temporary:
-            yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
+def second_neo4j() -> Iterator[str]:
+    """The address of another server, for a graph beside the live one; stopped at the end also where a stack is kept."""
+    with temporary_stack(services=["neo4j"], progress=print) as temporary:
+        yield temporary.env()["HOLONSTREAM_NEO4J_URI"]
 
 
 @pytest.fixture(scope="session")
