@@ -27,7 +27,7 @@ POISON = [
 ]
 
 
-class Logged:
+class LogFiles:
     """The log files of processes, as lines of JSON."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,12 +42,12 @@ class Logged:
 
 
 @pytest.fixture
-def logged(tmp_path: Path) -> Logged:
-    return Logged(tmp_path / "logs")
+def logged(tmp_path: Path) -> LogFiles:
+    return LogFiles(tmp_path / "logs")
 
 
 @pytest.fixture
-def verbose(pipeline: Pipeline, logged: Logged) -> Iterator[Processes]:
+def verbose(pipeline: Pipeline, logged: LogFiles) -> Iterator[Processes]:
     """Processes that log all that they can, with a secret wherever one may stand."""
     host = pipeline.environment["HOLONSTREAM_POSTGRES_DSN"].replace("postgres@", f"postgres:{SECRET}@")
     pipeline.environment |= {
@@ -61,7 +61,7 @@ def verbose(pipeline: Pipeline, logged: Logged) -> Iterator[Processes]:
 
 
 def test_poison_is_reported_by_its_place_and_cause(
-    pipeline: Pipeline, verbose: Processes, logged: Logged, tmp_path: Path
+    pipeline: Pipeline, verbose: Processes, logged: LogFiles, tmp_path: Path
 ) -> None:
     file = tmp_path / "poison.json"
     file.write_text(json.dumps(POISON))
@@ -105,7 +105,7 @@ def test_poison_is_reported_by_its_place_and_cause(
     ],
 )
 def test_a_server_that_refuses_is_one_line_without_the_secret(
-    stack: Any, logged: Logged, process: str, change: dict[str, str], event: str
+    stack: Any, logged: LogFiles, process: str, change: dict[str, str], event: str
 ) -> None:
     environment = {**stack.env(), "HOLONSTREAM_LOG_FORMAT": "json", "HOLONSTREAM_LOG_LEVEL": "debug"}
     environment |= {f"HOLONSTREAM_{name}": value for name, value in change.items()}

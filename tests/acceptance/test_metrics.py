@@ -32,7 +32,7 @@ TOTAL = len(EVENTS)
 CHANGE = envelope("PersonModified", "p-1", diff={"rank": "O-5"})
 
 
-class Watched:
+class MeasuredPipeline:
     """A pipeline, each of whose processes serves its metrics."""
 
     def __init__(self, pipeline: Pipeline, logs: Path) -> None:
@@ -58,13 +58,15 @@ class Watched:
 
 
 @pytest.fixture
-def watched(pipeline: Pipeline, tmp_path: Path) -> Iterator[Watched]:
-    made = Watched(pipeline, tmp_path / "logs")
+def watched(pipeline: Pipeline, tmp_path: Path) -> Iterator[MeasuredPipeline]:
+    made = MeasuredPipeline(pipeline, tmp_path / "logs")
     with made.processes:
         yield made
 
 
-def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local.Stack, tmp_path: Path) -> None:
+def test_every_metric_is_there_with_a_right_value(
+    watched: MeasuredPipeline, stack: local.Stack, tmp_path: Path
+) -> None:
     lag_is_seen_from_outside(watched, tmp_path)
     a_standby_is_as_ready_as_a_leader(watched)
     workers_count_what_they_handle(watched)
@@ -72,11 +74,11 @@ def test_every_metric_is_there_with_a_right_value(watched: Watched, stack: local
     a_fenced_relay_is_counted(watched, tmp_path)
     reader = a_client_counts(watched)
     a_cache_that_is_gone_and_back(watched, stack, tmp_path)
-    a_graph_that_hangs_and_goes_on(watched, stack, tmp_path)
+    a_graph_that_hangs_and_continues(watched, stack, tmp_path)
     the_catalogue_is_complete(watched, reader)
 
 
-def lag_is_seen_from_outside(watched: Watched, folder: Path) -> None:
+def lag_is_seen_from_outside(watched: MeasuredPipeline, folder: Path) -> None:
     """Nobody works for the groups yet."""
     watched.start("relay", "exporter")
     watched.pipeline.run("import", str(_file(folder, EVENTS)))
@@ -93,7 +95,7 @@ def lag_is_seen_from_outside(watched: Watched, folder: Path) -> None:
     assert outside.value("holonstream_exporter_source_up", source="kafka") == 1
 
 
-def a_standby_is_as_ready_as_a_leader(watched: Watched) -> None:
+def a_standby_is_as_ready_as_a_leader(watched: MeasuredPipeline) -> None:
     watched.start("standby", "graph", "cache")
     for name in NAMES:
         wait_until(watched.targets[name].ready, f"{name} is ready: {watched.targets[name].get('/readyz')}", 60)
@@ -108,7 +110,7 @@ def a_standby_is_as_ready_as_a_leader(watched: Watched) -> None:
     assert standby.value("holonstream_log_head_position") == TOTAL
 
 
-def workers_count_what_they_handle(watched: Watched) -> None:
+def workers_count_what_they_handle(watched: MeasuredPipeline) -> None:
     watched.wait_for("exporter", "holonstream_consumer_group_lag", 0)
     watched.wait_for("exporter", "holonstream_consumer_group_lag_seconds", 0)
     watched.wait_for("exporter", "holonstream_consumer_group_members", 2)
@@ -135,7 +137,7 @@ def workers_count_what_they_handle(watched: Watched) -> None:
     assert watched.scrape("cache").value("holonstream_cache_floors_total") == 12
 
 
-def an_open_transaction_is_seen_to_hold_the_frontier(watched: Watched) -> None:
+def an_open_transaction_is_seen_to_hold_the_frontier(watched: MeasuredPipeline) -> None:
     with psycopg.connect(watched.pipeline.environment["HOLONSTREAM_POSTGRES_DSN"]) as service:
         append(service, [log_envelope("p-0", type="PersonModified", payload={"diff": {"rank": "O-4"}})])
         for name in ("relay", "exporter"):
@@ -149,7 +151,7 @@ def an_open_transaction_is_seen_to_hold_the_frontier(watched: Watched) -> None:
         watched.wait_for(name, "holonstream_log_frontier_holder_seconds", 0)
 
 
-def a_fenced_relay_is_counted(watched: Watched, folder: Path) -> None:
+def a_fenced_relay_is_counted(watched: MeasuredPipeline, folder: Path) -> None:
     """Another producer takes the relay's transactional id: the leader is interrupted, and one leads again."""
     bootstrap = watched.pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
     intruder = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{watched.pipeline.namespace}-relay"})
@@ -165,7 +167,7 @@ def a_fenced_relay_is_counted(watched: Watched, folder: Path) -> None:
     watched.wait_for("exporter", "holonstream_relay_lag_seconds", 0)
 
 
-def a_client_counts(watched: Watched) -> Scrape:
+def a_client_counts(watched: MeasuredPipeline) -> Scrape:
     with SyncClient.from_settings(Settings.of(watched.pipeline.environment)) as client:
         registry = CollectorRegistry()
         client.metrics.register(registry)
@@ -188,7 +190,7 @@ def a_client_counts(watched: Watched) -> Scrape:
     return reader
 
 
-def a_cache_that_is_gone_and_back(watched: Watched, stack: local.Stack, folder: Path) -> None:
+def a_cache_that_is_gone_and_back(watched: MeasuredPipeline, stack: local.Stack, folder: Path) -> None:
     """Tries are counted by their cause, and floors made again."""
     stack.kill("redis")
     wait_until(lambda: watched.targets["cache"].unready("the store is down"), "the cache worker says so")
@@ -202,7 +204,7 @@ def a_cache_that_is_gone_and_back(watched: Watched, stack: local.Stack, folder: 
     wait_until(lambda: (watched.scrape("cache").value("holonstream_cache_floors_total") or 0) > 12, "floors made again")
 
 
-def a_graph_that_hangs_and_goes_on(watched: Watched, stack: local.Stack, folder: Path) -> None:
+def a_graph_that_hangs_and_continues(watched: MeasuredPipeline, stack: local.Stack, folder: Path) -> None:
     graph = watched.targets["graph"]
     stack.pause("neo4j")
     try:
@@ -218,7 +220,7 @@ def a_graph_that_hangs_and_goes_on(watched: Watched, stack: local.Stack, folder:
     watched.wait_for("graph", "holonstream_group_lag_events", 0)
 
 
-def the_catalogue_is_complete(watched: Watched, reader: Scrape) -> None:
+def the_catalogue_is_complete(watched: MeasuredPipeline, reader: Scrape) -> None:
     """Each metric of the catalogue is there, as the catalogue says it, and no other."""
     seen = {name: watched.scrape(name) for name in NAMES if name != "standby"}
     seen["relay"] = watched.scrape("relay" if seen["relay"].value("holonstream_relay_leading") else "standby")

@@ -17,7 +17,7 @@ RECENT = 400  # tokens that readers choose from
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledged:
+class AcknowledgedEvent:
     """An event whose append was acknowledged, and the token that came with it."""
 
     id: str
@@ -27,7 +27,7 @@ class Acknowledged:
     token: str
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> Acknowledged:
+    def of(cls, row: Sequence[Any]) -> AcknowledgedEvent:
         """From a row of ``append_events``."""
         return cls(*row)
 
@@ -47,10 +47,10 @@ class Ledger:
         self.appended = 0
         self._transactions = 0
         self._created: dict[str, int] = {}
-        self._recent: deque[Acknowledged] = deque(maxlen=RECENT)
+        self._recent: deque[AcknowledgedEvent] = deque(maxlen=RECENT)
         self._latest: dict[int, int] = {}
 
-    def commit(self, kind: str, events: Iterable[Envelope], rows: Sequence[Acknowledged]) -> None:
+    def commit(self, kind: str, events: Iterable[Envelope], rows: Sequence[AcknowledgedEvent]) -> None:
         """A transaction was committed."""
         with self._lock:
             self.transactions[kind] += 1
@@ -87,7 +87,7 @@ class Ledger:
         with self._lock:
             return self.committed.get(event_id)
 
-    def recent(self) -> list[Acknowledged]:
+    def recent(self) -> list[AcknowledgedEvent]:
         """The last acknowledged events of entities that existed then."""
         with self._lock:
             return list(self._recent)

@@ -42,7 +42,7 @@ from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.store import HolonPattern, Pattern, RelationshipPattern
-from tests.chaos.ledger import Acknowledged, Ledger, position_in
+from tests.chaos.ledger import AcknowledgedEvent, Ledger, position_in
 from tests.chaos.thread import BackgroundThread
 from tests.chaos.topic import TopicObserver, digest
 from tests.chaos.violations import Violations
@@ -127,7 +127,7 @@ class Readers(BackgroundThread):
             await cached.close()
             await connection.close()
 
-    def _token(self, *prefixes: str) -> Acknowledged | None:
+    def _token(self, *prefixes: str) -> AcknowledgedEvent | None:
         recent = [event for event in self._ledger.recent() if event.stream.startswith(prefixes)]
         return self._dice.choice(recent) if recent else None
 
@@ -214,7 +214,7 @@ class Readers(BackgroundThread):
         for stream, state in streams.items():
             self._show(state, stream)
 
-    def _check(self, event: Acknowledged, state: State | None, method: str) -> None:
+    def _check(self, event: AcknowledgedEvent, state: State | None, method: str) -> None:
         wanted = position_in(event.token, event.stream)
         if state is None or state.position < wanted:
             self._violations.add(

@@ -17,7 +17,7 @@ import structlog
 from holonstream.ops.settings import Settings
 from tests.chaos import oracle
 from tests.chaos.faults import Faults
-from tests.chaos.ledger import Acknowledged, Ledger
+from tests.chaos.ledger import AcknowledgedEvent, Ledger
 from tests.chaos.readers import Readers
 from tests.chaos.recovery import Recoveries
 from tests.chaos.report import Report
@@ -156,7 +156,7 @@ class Run:
             for start in range(0, len(seeds), 100):
                 part = seeds[start : start + 100]
                 self._ledger.append(len(part))
-                self._ledger.commit("seed", part, [Acknowledged.of(row) for row in append(connection, part)])
+                self._ledger.commit("seed", part, [AcknowledgedEvent.of(row) for row in append(connection, part)])
 
     def _await(self, what: str, condition: Callable[[], bool], recoveries: Recoveries) -> bool:
         """Whether the condition came true in time."""

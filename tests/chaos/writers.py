@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.chaos.ledger import Acknowledged, Ledger
+from tests.chaos.ledger import AcknowledgedEvent, Ledger
 from tests.chaos.violations import Violations
 from tests.chaos.workload import Workload
 from tests.support.event_log import append
@@ -46,7 +46,7 @@ class Writer:
         self._connection: psycopg.Connection[Any] | None = None
         self._mine: list[Envelope] = []
         self._events: list[Envelope] = []
-        self._rows: list[Acknowledged] = []
+        self._rows: list[AcknowledgedEvent] = []
         self._committing = False
 
     def run(self, stop: threading.Event, ending: threading.Event) -> None:
@@ -123,7 +123,7 @@ class Writer:
             return
         events = list({event["id"]: event for event in self._events}.values())
         with psycopg.connect(self._dsn, autocommit=True, options=OPTIONS, connect_timeout=5) as again:
-            rows = [Acknowledged.of(row) for row in append(again, events)]
+            rows = [AcknowledgedEvent.of(row) for row in append(again, events)]
         self._ledger.commit("resolved", events, rows)
 
     # --- kinds of transactions ---------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class Writer:
             self._took(row)
 
     def _took(self, row: tuple[Any, ...]) -> None:
-        self._rows.append(Acknowledged.of(row))
+        self._rows.append(AcknowledgedEvent.of(row))
 
     def _rest(self, connection: psycopg.Connection[Any]) -> None:
         seconds = self._dice.uniform(0, self._pause)

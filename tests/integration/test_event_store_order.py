@@ -29,7 +29,7 @@ TRANSACTIONS = 40  # of each writer
 STREAMS = 6
 
 Connection = psycopg.Connection[Any]
-Seen = tuple[str, str, int, int]  # id, stream, version, position
+SeenEvent = tuple[str, str, int, int]  # id, stream, version, position
 
 BY_POSITION = "SELECT id::text, stream, version, position FROM holonstream.events WHERE position > %s ORDER BY position"
 BY_FRONTIER = (
@@ -49,7 +49,7 @@ class FrontierObserver:
     def __init__(self) -> None:
         self.last = 0
 
-    def look(self, connection: Connection) -> list[Seen]:
+    def read(self, connection: Connection) -> list[SeenEvent]:
         frontier = read_frontier(connection, after=self.last).frontier
         rows = connection.execute(BY_FRONTIER, [self.last, frontier]).fetchall()
         self.last = max(self.last, frontier)
@@ -62,7 +62,7 @@ class PositionObserver:
     def __init__(self) -> None:
         self.last = 0
 
-    def look(self, connection: Connection) -> list[Seen]:
+    def read(self, connection: Connection) -> list[SeenEvent]:
         rows = connection.execute(BY_POSITION, [self.last]).fetchall()
         self.last = max([self.last, *(row[3] for row in rows)])
         return rows
@@ -74,7 +74,7 @@ class TransactionObserver:
     def __init__(self) -> None:
         self.last = 0
 
-    def look(self, connection: Connection) -> list[Seen]:
+    def read(self, connection: Connection) -> list[SeenEvent]:
         rows = connection.execute(BY_TRANSACTION, [self.last]).fetchall()
         self.last = max([self.last, *(row[4] for row in rows)])
         return [row[:4] for row in rows]
@@ -82,7 +82,7 @@ class TransactionObserver:
 
 @dataclass
 class Writer:
-    """Transactions of every awkward kind, chosen by a seeded generator."""
+    """Transactions of every difficult kind, chosen by a seeded generator."""
 
     connection: Connection
     random: random.Random
@@ -103,7 +103,7 @@ class Writer:
                 with self.connection.transaction():
                     self.random.choice(kinds)(ids)
             except psycopg.errors.DeadlockDetected:
-                continue  # two transactions with two appends each, crosswise
+                continue  # two transactions that append to the same streams in opposite order
             self.committed += ids
 
     def append(self) -> list[str]:
@@ -167,7 +167,7 @@ def sessions(log_dsn: str) -> Iterator[list[Connection]]:
         connection.close()
 
 
-def reversed_streams(seen: list[Seen]) -> int:
+def reversed_streams(seen: list[SeenEvent]) -> int:
     """How often a stream's version comes after a higher one."""
     versions = defaultdict(list)
     for _, stream, version, _ in seen:
@@ -177,14 +177,14 @@ def reversed_streams(seen: list[Seen]) -> int:
 
 def test_only_the_frontier_sees_all_in_order(sessions: list[Connection]) -> None:
     observers: list[Any] = [FrontierObserver(), PositionObserver(), TransactionObserver()]
-    seen: list[list[Seen]] = [[], [], []]
+    seen: list[list[SeenEvent]] = [[], [], []]
     done = threading.Event()
 
     def observe(number: int) -> None:
         last_look = False
         while not last_look:
             last_look = done.wait(0.002)
-            seen[number] += observers[number].look(sessions[number])
+            seen[number] += observers[number].read(sessions[number])
 
     writers = [Writer(connection, random.Random(seed)) for seed, connection in enumerate(sessions[3:])]
     with ThreadPoolExecutor(WRITERS + 3) as pool:
@@ -221,10 +221,10 @@ def test_a_cursor_over_positions_loses_what_commits_late(sessions: list[Connecti
     with late.transaction():
         first = append(late, [envelope("a")])[0][0]
         second = append(early, [envelope("b")])[0][0]
-        assert [row[0] for row in observers[0].look(reader)] == []
-        assert [row[0] for row in observers[1].look(reader)] == [second]
-    assert [row[0] for row in observers[0].look(reader)] == [first, second]
-    assert [row[0] for row in observers[1].look(reader)] == []  # lost for good
+        assert [row[0] for row in observers[0].read(reader)] == []
+        assert [row[0] for row in observers[1].read(reader)] == [second]
+    assert [row[0] for row in observers[0].read(reader)] == [first, second]
+    assert [row[0] for row in observers[1].read(reader)] == []  # lost for ever
 
 
 def test_a_cursor_over_transactions_reverses_and_stalls(sessions: list[Connection]) -> None:
@@ -243,6 +243,6 @@ def test_a_cursor_over_transactions_reverses_and_stalls(sessions: list[Connectio
             with late.transaction():
                 append_one(late)
             append_one(early)
-        assert [row[2] for row in observers[0].look(reader)] == [1, 2]
-        assert observers[1].look(reader) == []
-    assert [row[2] for row in observers[1].look(reader)] == [2, 1]
+        assert [row[2] for row in observers[0].read(reader)] == [1, 2]
+        assert observers[1].read(reader) == []
+    assert [row[2] for row in observers[1].read(reader)] == [2, 1]

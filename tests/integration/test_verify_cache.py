@@ -27,7 +27,7 @@ __all__ = ["world"]
 
 
 @dataclass
-class Cached:
+class CacheUnderTest:
     """A cache whose entries the test writes by hand, over a log and a graph."""
 
     world: World
@@ -74,24 +74,24 @@ class Cached:
 
 
 @pytest.fixture
-def cached(world: World, redis_url: str, redis_prefix: str) -> Iterator[Cached]:
+def cached(world: World, redis_url: str, redis_prefix: str) -> Iterator[CacheUnderTest]:
     world.append(*EVENTS)
     world.follow()
     url = f"{redis_url.rpartition('/')[0]}/1"  # a database of its own: keys are counted and drawn from all of it
     with redis.Redis.from_url(url) as client:
         client.flushdb()
-        yield Cached(world, client, url, redis_prefix.rstrip(":"))
+        yield CacheUnderTest(world, client, url, redis_prefix.rstrip(":"))
         client.flushdb()
 
 
-def test_a_value_that_the_log_says_is_equal(cached: Cached) -> None:
+def test_a_value_that_the_log_says_is_equal(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(cached.value("p-1")))
     cached.acknowledged = 10**6
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"], found["report"]["newer_than_graph"]) == ("equal", 0, 0)
 
 
-def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_then(cached: Cached) -> None:
+def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_then(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(cached.value("p-1")))
     old = cached.value("p-1").position
     log = cached.world.append(modified("p-1", rank="O-4"), modified("p-1", rank="O-5"))
@@ -108,7 +108,7 @@ def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_
     assert found["report"]["violations"] == 1
 
 
-def test_the_watermarks_acknowledge_too(cached: Cached) -> None:
+def test_the_watermarks_acknowledge_too(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(cached.value("p-1")))
     position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
     assert cached.verdict()["verdict"] == "lagging"
@@ -117,7 +117,7 @@ def test_the_watermarks_acknowledge_too(cached: Cached) -> None:
     assert cached.verdict()["verdict"] == "stale"
 
 
-def test_a_tombstone_is_awaited_until_the_graph_has_reached_it(cached: Cached) -> None:
+def test_a_tombstone_is_awaited_until_the_graph_has_reached_it(cached: CacheUnderTest) -> None:
     position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
     cached.put("p-1", "T" + position_text(position))
     cached.acknowledged = position
@@ -135,18 +135,18 @@ def test_a_tombstone_is_awaited_until_the_graph_has_reached_it(cached: Cached) -
     "entry",
     [b"", b"hello", b"V12", b"V%020d{" % 1, b"V%020d{}" % 1, b"X%020d" % 1, b"T0000000000000000000x", b"\xff\xfe"],
 )
-def test_what_readers_cannot_read_is_foreign_and_harmless(cached: Cached, entry: bytes) -> None:
+def test_what_readers_cannot_read_is_foreign_and_harmless(cached: CacheUnderTest, entry: bytes) -> None:
     cached.put("p-1", entry)
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"]) == ("foreign", 0)
 
 
-def test_a_value_of_another_holon_is_foreign(cached: Cached) -> None:
+def test_a_value_of_another_holon_is_foreign(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(cached.value("p-2")))
     assert cached.verdict()["verdict"] == "foreign"
 
 
-def test_a_value_that_the_log_never_said_is_altered(cached: Cached) -> None:
+def test_a_value_that_the_log_never_said_is_altered(cached: CacheUnderTest) -> None:
     right = cached.value("p-1")
     wrong = replace(right, properties={**right.properties, "rank": "O-9"})
     cached.put("p-1", encode_value(wrong))
@@ -163,14 +163,14 @@ def test_a_value_that_the_log_never_said_is_altered(cached: Cached) -> None:
 
 
 @pytest.mark.parametrize("kind", ["V", "T"])
-def test_what_is_beyond_the_end_of_the_log_is_ahead(cached: Cached, kind: str) -> None:
+def test_what_is_beyond_the_end_of_the_log_is_ahead(cached: CacheUnderTest, kind: str) -> None:
     value = replace(cached.value("p-1"), position=10**9)
     cached.put("p-1", encode_value(value) if kind == "V" else "T" + position_text(10**9))
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"]) == ("ahead", 1)
 
 
-def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: Cached) -> None:
+def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(cached.value("p-1")))
     cached.world.cypher("MATCH (n:Holon) DETACH DELETE n")
     cached.world.cypher("MATCH (c:HolonstreamCheckpoint) SET c.offset = 0, c.position = 0, c.visible = 0")
@@ -180,7 +180,7 @@ def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: Cached) 
     assert (found["verdict"], found["report"]["newer_than_graph"]) == ("equal", 1)
 
 
-def test_a_repair_deletes_violations_and_nothing_else(cached: Cached) -> None:
+def test_a_repair_deletes_violations_and_nothing_else(cached: CacheUnderTest) -> None:
     cached.put("p-1", encode_value(replace(cached.value("p-1"), status="inactive")))
     cached.put("p-2", encode_value(cached.value("p-2")))
     cached.put("junk", b"junk")
@@ -192,7 +192,7 @@ def test_a_repair_deletes_violations_and_nothing_else(cached: Cached) -> None:
 
 
 @pytest.mark.parametrize("few", [10_000, 0], ids=["all are scanned", "keys are drawn"])
-def test_a_sample_is_a_sample(cached: Cached, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_is_a_sample(cached: CacheUnderTest, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEW", few)
     cached.world.append(*[person(f"s-{i}") for i in range(60)])
     cached.world.follow()

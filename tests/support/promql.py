@@ -9,7 +9,7 @@ import promql_parser
 
 
 @dataclass
-class Named:
+class ExpressionNames:
     """The names in an expression."""
 
     metrics: set[str] = field(default_factory=set)
@@ -19,9 +19,9 @@ class Named:
     """labels that are aggregated by"""
 
 
-def named(expression: str) -> Named:
+def names_in(expression: str) -> ExpressionNames:
     """The names in an expression. Raises ValueError when it does not parse."""
-    found = Named()
+    found = ExpressionNames()
 
     def visit(part: Any) -> None:
         if isinstance(part, promql_parser.VectorSelector):

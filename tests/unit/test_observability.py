@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from holonstream.schemas.metrics import METRICS
-from tests.support.promql import Named, named
+from tests.support.promql import ExpressionNames, names_in
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -53,16 +53,16 @@ def labels(series: str) -> set[str]:
     if series in OTHERS:
         return OTHERS[series]
     if series in RECORDED:
-        return named(RECORDED[series]).grouped
+        return names_in(RECORDED[series]).grouped
     name = series if series in METRICS else re.sub(r"_(bucket|sum|count)$", "", series)
     metric = METRICS[name]
     assert (metric.kind == "histogram") == (name != series), f"{series}: {name} is a {metric.kind}"
     return {*metric.labels, *TARGET_LABELS, *({"le"} if series.endswith("_bucket") else ())}
 
 
-def check(expression: str) -> Named:
+def check(expression: str) -> ExpressionNames:
     """Every series, label and value of an expression exists."""
-    found = named(expression)
+    found = names_in(expression)
     for series in found.metrics:
         assert labels(series), series
     for series, label, value in found.selected:
@@ -114,7 +114,7 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> No
     assert alert["annotations"].keys() == {"summary", "runbook"}
     assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
     used = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
-    found = named(alert["expr"])
+    found = names_in(alert["expr"])
     aggregated = re.search(r"\b(sum|max|min|avg|count|absent)\b", alert["expr"])
     left = found.grouped if aggregated else {label for series in found.metrics for label in labels(series)}
     assert used <= left, "the summary names a label that the expression does not leave"
@@ -140,8 +140,8 @@ def test_a_panel_uses_what_is_exported(panel: dict[str, Any], expression: str, l
 
 
 def test_every_metric_is_shown_or_watched() -> None:
-    used = {series for _, expression, _ in expressions_of_panels() for series in named(expression).metrics}
-    used |= {series for rule in RULES for series in named(rule["expr"]).metrics}
+    used = {series for _, expression, _ in expressions_of_panels() for series in names_in(expression).metrics}
+    used |= {series for rule in RULES for series in names_in(rule["expr"]).metrics}
     shown = {name for name in METRICS if used & {name, *(f"{name}_{part}" for part in ("bucket", "sum", "count"))}}
     assert METRICS.keys() - shown == {"holonstream_build_info"}
 

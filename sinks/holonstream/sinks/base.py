@@ -129,7 +129,7 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class Answering(Protocol):
+class PingableSink(Protocol):
     """A sink that can check that its store answers, also when there is nothing to write."""
 
     async def ping(self) -> None:

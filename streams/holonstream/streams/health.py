@@ -17,7 +17,7 @@ from faust.types import TP
 
 from holonstream.schemas.errors import HolonstreamError, NotInitialised, Unavailable
 from holonstream.schemas.incident import incident
-from holonstream.sinks.base import Answering
+from holonstream.sinks.base import PingableSink
 from holonstream.streams.transport import Bounds, GroupOffset
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class WorkerHealth:
 
     async def _ping(self) -> None:
         sink = self._app.sink
-        if not isinstance(sink, Answering):
+        if not isinstance(sink, PingableSink):
             return
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):

@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from holonstream.ops.kafka import client
-from holonstream.ops.observe.health import Observed, stale
+from holonstream.ops.observe.health import ObservedProcess, stale
 from holonstream.ops.observe.relay import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.ops.settings import Settings
@@ -37,7 +37,7 @@ class Snapshot:
     groups: dict[str, GroupStatus] | None
 
 
-class Exporter(Observed):
+class Exporter(ObservedProcess):
     """Asks brokers and log every `metrics_interval` seconds. Ready while both answer."""
 
     process = "exporter"

@@ -19,7 +19,7 @@ class Health(Protocol):
         """Why the process makes no progress; None while it does, or has nothing to do."""
 
 
-class Observed(ABC):
+class ObservedProcess(ABC):
     """A process's metrics (a `schemas.metrics.MetricSource`) and health."""
 
     process: str

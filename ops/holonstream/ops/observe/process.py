@@ -12,11 +12,11 @@ from holonstream.ops.settings import Settings
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from holonstream.ops.observe.health import Observed
+    from holonstream.ops.observe.health import ObservedProcess
 
 
 @contextmanager
-def observed(settings: Settings, make: Callable[[], Observed]) -> Iterator[None]:
+def observed(settings: Settings, make: Callable[[], ObservedProcess]) -> Iterator[None]:
     """Serve what `make` gives inside the block; nothing is made, hooked in or listened on when the port is 0.
 
     Raises CannotServe.
@@ -33,7 +33,7 @@ def observed(settings: Settings, make: Callable[[], Observed]) -> Iterator[None]
         yield
 
 
-def registry_of(process: Observed) -> CollectorRegistry:
+def registry_of(process: ObservedProcess) -> CollectorRegistry:
     """A registry of the process's own: its metrics, and those of the operating system and of Python."""
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
     from prometheus_client.registry import Collector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
-from holonstream.ops.observe.health import Observed, stale
+from holonstream.ops.observe.health import ObservedProcess, stale
 from holonstream.ops.observe.sampler import Sampler
 from holonstream.producers.log.frontier import FrontierStatus
 from holonstream.producers.relay.progress import RelayMonitor
@@ -15,7 +15,7 @@ from holonstream.schemas.metrics import Sample
 HANGS = 120.0  # seconds; longer than every time limit of the relay's own calls
 
 
-class ObservedRelay(Observed):
+class ObservedRelay(ObservedProcess):
     """Reads a relay's progress, and asks the log every `interval` seconds how far it is.
 
     A standby is ready, and so is a leader whose thread makes a step within `stall` seconds: it polls the log all along.

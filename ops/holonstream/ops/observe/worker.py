@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from time import monotonic
 
-from holonstream.ops.observe.health import Observed, first, stale
+from holonstream.ops.observe.health import ObservedProcess, first, stale
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.metrics import Histogram, Sample, histogram
 from holonstream.schemas.wire import decode_position
@@ -28,7 +28,7 @@ BRIEF = 1.0  # seconds of retries after which a store counts as down
 OUTCOMES = ("applied", "skipped", "dead")
 
 
-class ObservedWorker(Observed):
+class ObservedWorker(ObservedProcess):
     """Reads a worker's counters, and is called by its follower after each write.
 
     Not ready: while its store does not answer, or it lags and has written nothing for `stall` seconds.

@@ -53,7 +53,7 @@ from holonstream.sinks.graph.recovery.rows import Row, canonical_text, differenc
 BATCH = 200  # entries read at a time
 FEW = 10_000  # keys of a Redis that is scanned whole even for a sample
 
-Acknowledged = Callable[[], Awaitable[dict[int, int]]]
+ReadAcknowledged = Callable[[], Awaitable[dict[int, int]]]
 """The log position, per partition, that the cache group has committed."""
 
 
@@ -72,7 +72,7 @@ class CacheVerifier:
         connection: GraphConnection,
         catalogue: Catalogue,
         topic: str,
-        acknowledged: Acknowledged,
+        acknowledged: ReadAcknowledged,
         *,
         repairs: bool = False,
         found: Callable[[CacheFinding], None] = lambda finding: None,

@@ -33,7 +33,7 @@ class Checkpoint:
     """every event up to here is visible to readers"""
 
 
-class Standing(NamedTuple):
+class CheckpointPlace(NamedTuple):
     """Where a checkpoint stands, for writers."""
 
     offset: int
@@ -89,7 +89,7 @@ async def check_topic(connection: GraphConnection, topic: str, partition: int, t
         )
 
 
-async def publish_all(connection: GraphConnection, topic: str, partition: int) -> Standing:
+async def publish_all(connection: GraphConnection, topic: str, partition: int) -> CheckpointPlace:
     """Wait for a checkpoint's last writer, and publish its visible position. Returns where it stands.
 
     Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
@@ -97,7 +97,7 @@ async def publish_all(connection: GraphConnection, topic: str, partition: int) -
     rows = await connection.execute(text("checkpoint_publish"), topic=topic, partition=partition)
     if not rows:
         raise NotInitialised(f"{connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
-    return Standing(*rows[0])
+    return CheckpointPlace(*rows[0])
 
 
 async def advance_visible(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> None:
