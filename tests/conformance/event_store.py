@@ -229,6 +229,17 @@ class EventStoreContract(ABC):
         assert list(store.read()) == []
         assert store.append([]) == []
 
+    @pytest.mark.parametrize("text", ["person-1\0", "person-1\ud800"])
+    def test_asking_for_text_that_no_log_holds_finds_nothing(self, store: EventStore, text: str) -> None:
+        store.append([person()])
+        assert list(store.get_events(actor=text)) == list(store.get_events(type=text)) == []
+        assert list(store.get_events(subjects=[text])) == list(store.read_stream(f"holon/{text}")) == []
+        assert len(list(store.get_events(subjects=[text, "person-1"]))) == 1
+
+    def test_a_limit_may_be_any_whole_number(self, store: EventStore) -> None:
+        store.append([person(), person()])
+        assert [len(list(store.get_events(limit=limit))) for limit in (0, 1, 2**80)] == [0, 1, 2]
+
     def test_filters_are_anded_and_pages_follow(self, store: EventStore) -> None:
         events = [
             person(

@@ -167,6 +167,12 @@ def test_levels_beyond_the_servers_stack_are_an_invalid_event(dsn: str) -> None:
             store.append([person(payload={"name": "x"}, causal_links=_deep(20_000))])
 
 
+@pytest.mark.parametrize("stream", ["holon/a\0", "holon/a\ud800"])
+def test_an_expected_stream_that_no_log_holds_is_refused_by_name(dsn: str, stream: str) -> None:
+    with PostgresEventStore(dsn, CATALOGUE) as store, pytest.raises(InvalidEvent):
+        store.append([person()], expected={stream: 0})
+
+
 def _deep(levels: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(levels):

@@ -54,10 +54,11 @@ def encode_call(
 
     Raises InvalidEvent, naming the event.
     """
-    return {
-        "events": jsontext.as_ascii(encode_events(events, catalogue)),
-        "expected": None if expected is None else jsontext.as_ascii(jsontext.encode(dict(expected)).decode()),
-    }
+    try:
+        versions = None if expected is None else jsontext.as_ascii(jsontext.encode(dict(expected)).decode())
+    except (TypeError, ValueError) as error:
+        raise InvalidEvent(f"Invalid expected versions: cannot be written as JSON: {error}") from error
+    return {"events": jsontext.as_ascii(encode_events(events, catalogue)), "expected": versions}
 
 
 def decode_rows(rows: Iterable[Sequence[Any]]) -> list[Appended]:

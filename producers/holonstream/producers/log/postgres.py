@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -19,7 +19,7 @@ from holonstream.producers.errors import (
     TransactionConflict,
     WrongExpectedVersion,
 )
-from holonstream.schemas import jsontext
+from holonstream.schemas import json_limits, jsontext
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, NotInitialised, UnknownEventType
 from holonstream.schemas.statements import parse_statements, read_text
 
@@ -69,6 +69,11 @@ def connect(dsn: str, application_name: str, **options: Any) -> psycopg.Connecti
     """A connection in autocommit mode. Raises LogUnavailable."""
     with driver_errors():
         return psycopg.connect(dsn, autocommit=True, application_name=application_name, **SESSION, **options)
+
+
+def storable(texts: Iterable[str]) -> list[str]:
+    """Those of some texts that a log can hold: a driver refuses to ask for the others."""
+    return [text for text in texts if json_limits.fault(text) is None]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from holonstream.producers.log.postgres import (
     connect,
     driver_errors,
     query,
+    storable,
 )
 from holonstream.schemas.wire import LoggedEvent
 
@@ -53,6 +54,8 @@ class LogReader:
 
         Close it, or read it to its end, before the next call.
         """
+        if not storable([stream]):
+            return
         arguments = {"stream": stream, "after": after_version, "until": until, "limit": limit}
         with driver_errors(), self._connection.cursor() as cursor:
             for name, version, position, value in cursor.stream(query("read_stream"), arguments, size=ROWS_AT_ONCE):
@@ -80,11 +83,11 @@ class LogReader:
     def versions(self, streams: Sequence[str]) -> dict[str, int]:
         """The last version of each stream that the log has."""
         with driver_errors():
-            return dict(self._connection.execute(query("stream_versions"), {"streams": list(streams)}).fetchall())
+            return dict(self._connection.execute(query("stream_versions"), {"streams": storable(streams)}).fetchall())
 
     def unknown(self, streams: Sequence[str]) -> set[str]:
         """Those of some streams of which the log has no event."""
-        possible = [stream for stream in streams if "\0" not in stream]  # no log holds that character
+        possible = storable(streams)
         with driver_errors():
             rows = self._connection.execute(query("unknown_streams"), {"streams": possible}).fetchall()
         return {stream for (stream,) in rows} | (set(streams) - set(possible))

@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from holonstream.producers.errors import LogUnavailable, UnreadableEvents
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query
+from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query, storable
 from holonstream.schemas import instant, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
@@ -205,13 +205,13 @@ class PostgresEventStore:
     ) -> Iterator[RecordedEvent]:
         """See `EventStore.get_events`."""
         arguments = {
-            "types": [type] if isinstance(type, str) else None if type is None else list(type),
+            "types": None if type is None else storable([type] if isinstance(type, str) else type),
             "start_time": None if start_time is None else instant.parse(start_time),
             "end_time": None if end_time is None else instant.parse(end_time),
             "actor": actor,
-            "subjects": None if subjects is None else list(subjects),
+            "subjects": None if subjects is None else storable(subjects),
             "after": after,
-            "limit": NO_LIMIT if limit is None else limit,
+            "limit": NO_LIMIT if limit is None else min(max(limit, 0), NO_LIMIT),
         }
         return self._stream("get_events", arguments, gap_free=True)
 
@@ -239,6 +239,9 @@ class PostgresEventStore:
         `gap_free` ends them at the frontier. Raises UnreadableEvents after all others, with `stop` at the first.
         """
         faults: dict[int, str] = {}
+        texts = [value for value in arguments.values() if isinstance(value, str)]
+        if storable(texts) != texts:
+            return
         with driver_errors(), self._connections().connection() as connection:
             if gap_free:  # a statement before the one that reads: see `producers.log.frontier`
                 frontier = read_frontier(connection).frontier
