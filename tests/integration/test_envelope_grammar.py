@@ -156,6 +156,12 @@ def test_a_float_that_json_does_not_have_is_refused_and_not_written_as_null(numb
         encode_events([person(payload={"name": "x", "deep": [{"n": number}]})], CATALOGUE)
 
 
+@pytest.mark.parametrize("key", [5, None, (1, 2)], ids=str)
+def test_a_payload_key_that_is_no_text_is_refused_by_name(key: Any) -> None:
+    with pytest.raises(InvalidEvent, match="Invalid payload: PersonCreated"):
+        encode_events([person(payload={"name": "x", key: 1})], CATALOGUE)
+
+
 def test_levels_beyond_the_servers_stack_are_an_invalid_event(dsn: str) -> None:
     deep: Any = 1
     for _ in range(200):

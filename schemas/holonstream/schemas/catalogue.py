@@ -64,6 +64,8 @@ class EventType:
             raise InvalidEvent(
                 f"Invalid payload: {self.name} (event {event_id}): payload{path}: {error.message[:300]}"
             ) from None
+        except ValueError as error:  # no JSON value: a key that is no text
+            raise InvalidEvent(f"Invalid payload: {self.name} (event {event_id}): {error}") from None
 
     def stream(self, event: Event | RecordedEvent) -> str:
         """The stream of an event of this type. Raises InvalidEvent when subject or relationshipId is missing."""

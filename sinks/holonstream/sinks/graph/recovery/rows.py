@@ -145,7 +145,7 @@ def _shown(value: Any) -> Any:
 def _decoded(stored: Any) -> Any:
     try:
         return {"json": msgspec.json.decode(stored)}
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, RecursionError):
         return {"no json": stored}
 
 
