@@ -1,6 +1,6 @@
 """One grammar: PostgreSQL and Python take the same envelopes, and readers can read what was taken.
 
-HOLONSTREAM_TEST_ENVELOPES sets how many envelopes the generator makes (a million take about twenty minutes).
+HOLONSTREAM_TEST_ENVELOPES sets how many envelopes the generator makes (a million take eleven minutes).
 """
 
 from __future__ import annotations
