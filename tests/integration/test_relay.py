@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holonstream.ops.status import TopicStatus
 from holonstream.producers import kafka
 from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
 from holonstream.producers.log.batches import EventBatch
@@ -29,7 +30,7 @@ from holonstream.producers.relay.relay import Relay
 from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import NotInitialised, TopicReplaced
+from holonstream.schemas.errors import NotInitialised, TopicCut, TopicReplaced
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from tests.support.event_log import insert_unreadable, person
@@ -497,6 +498,12 @@ def test_what_a_relay_publishes_before_it_notices_does_not_vouch_for_the_new_top
         place.create_topic()
         reaches(relay, place.append(5))
     assert sum(map(len, place.published().values())) == 5
+    with TopicStatus({"bootstrap.servers": place.bootstrap}, place.topic) as status:
+        ends = status.ends()
+        (problem,) = status.problems(f"{place.namespace}-relay", place.witness, [status.group("nobody", ends)])
+        assert "TopicReplaced" in problem
+        with pytest.raises(TopicCut, match="begins with position 31, and the log with 1"):
+            status.check_whole("nobody", 1)
     for trust in (False, True):
         with pytest.raises(
             TopicReplaced, match=r"begins with position 31, and the log with 1: .*Delete the topic once"

@@ -8,6 +8,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from holonstream.ops.status import TopicStatus
+from holonstream.schemas.errors import TopicCut
 from tests.support.waiting import wait_until
 from tests.support.worker_group import PARTITIONS, STOP, Log, Workers, log, workers
 
@@ -64,6 +66,12 @@ def test_a_fresh_group_refuses_a_topic_whose_beginning_was_cut(log: Log, workers
     assert workers.start().wait(STOP + 30) == 1
     assert "TopicCut" in workers.log_text()
     assert "[0]: offsets 0 to 2 were deleted" in workers.log_text()
+    with TopicStatus({"bootstrap.servers": log.bootstrap}, log.prefix + "events") as status:
+        group = status.group(log.prefix + "group", status.ends())
+        (problem,) = status.problems(log.prefix + "relay", log.prefix + "dead-letters", [group])
+        assert "[0]: offsets 0 to 2 were deleted unhandled (TopicCut)" in problem
+        with pytest.raises(TopicCut, match=r"\[0\]: offsets 0 to 2 were deleted\. The log has all events"):
+            status.check_whole(log.prefix + "group", 1)
 
 
 def test_a_worker_that_comes_back_below_the_beginning_stops(log: Log, workers: Workers, topic: Topic) -> None:

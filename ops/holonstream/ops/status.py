@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from confluent_kafka import (
@@ -15,9 +16,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors
+from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
+from holonstream.producers.relay.topic_tail import first_event
 from holonstream.schemas import instant
-from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.errors import InvalidEvent, TopicCut
 from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.wire import decode_position
 
@@ -100,13 +102,53 @@ class TopicStatus:
     def ends(self) -> dict[int, int]:
         """The last stable offset of each partition. Raises NotInitialised, NotPermitted, KafkaUnavailable."""
         with driver_errors(f"reading the end of topic {self._topic}"):
-            return answer(self._ends)
+            return answer(partial(self._offsets, OffsetSpec.latest()))
 
-    def _ends(self) -> dict[int, int]:
+    def check_whole(self, group: str, log_begins: int | None) -> None:
+        """Check that the topic has what a view needs that is built from offset zero.
+
+        `log_begins` is the position of the log's first event. Raises TopicCut, NotInitialised, KafkaUnavailable.
+        """
+        with driver_errors(f"reading the beginning of topic {self._topic}"):
+            firsts = answer(partial(self._offsets, OffsetSpec.earliest()))
+        for partition, first in firsts.items():
+            if first > 0:
+                raise TopicCut(f"{self._topic}[{partition}]: offsets 0 to {first - 1} were deleted")
+        event = first_event(self._member(group), self._topic)
+        if event is not None and event.position != log_begins:
+            raise TopicCut(
+                f"Topic {self._topic} begins with position {event.position}, and the log with {log_begins}: it was "
+                "made again, and does not hold what was published before"
+            )
+
+    def problems(self, relay: str, witness: str, groups: Iterable[GroupStatus]) -> list[str]:
+        """Why committed offsets of the relay (its position) and of groups cannot be true for the topic as it is.
+
+        `witness` is the other topic for which the relay commits. Raises NotInitialised, KafkaUnavailable, NotPermitted.
+        """
+        with driver_errors(f"comparing what was committed with topic {self._topic}"):
+            now = topic_id(self._admin, self._topic, TIMEOUT)
+            firsts = answer(partial(self._offsets, OffsetSpec.earliest()))
+            places = [TopicPartition(self._topic, 0), TopicPartition(witness, 0)]
+            found = [_of_another(relay, tp, now) for tp in answer(partial(self._committed, relay, places))]
+            for group in groups:
+                places = [TopicPartition(self._topic, lag.partition) for lag in group.partitions]
+                committed = answer(partial(self._committed, group.name, places))
+                found += [_of_another(group.name, tp, now) for tp in committed]
+                for tp, lag in zip(committed, group.partitions, strict=True):
+                    where = f"{group.name}: {self._topic}[{lag.partition}]"
+                    if tp.offset > lag.end:
+                        found.append(f"{where} ends at offset {lag.end}, and was handled up to {tp.offset} (TopicCut)")
+                    elif lag.offset < firsts[lag.partition]:
+                        last = firsts[lag.partition] - 1
+                        found.append(f"{where}: offsets {lag.offset} to {last} were deleted unhandled (TopicCut)")
+        return list(dict.fromkeys(filter(None, found)))
+
+    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
         found = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
         if found.error is not None:
             raise KafkaException(found.error)
-        asked = {TopicPartition(self._topic, p): OffsetSpec.latest() for p in sorted(found.partitions)}
+        asked = {TopicPartition(self._topic, p): spec for p in sorted(found.partitions)}
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
         )
@@ -167,3 +209,11 @@ class TopicStatus:
             return instant.parse(decode_position(message.value()).recorded_at)
         except InvalidEvent:
             return None
+
+
+def _of_another(group: str, committed: TopicPartition, topic: str) -> str | None:
+    """What is wrong when an offset was committed for a topic with another id."""
+    known = OffsetMetadata.parse(committed.metadata).topic_id
+    if committed.offset < 0 or known in (None, topic):
+        return None
+    return f"{group}: the topic was deleted and made again (its id was {known}, and is {topic}; TopicReplaced)"

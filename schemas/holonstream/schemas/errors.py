@@ -69,6 +69,13 @@ class NotInitialised(HolonstreamError):
 class TopicCut(HolonstreamError):
     """The topic lacks records: its beginning was deleted, or its end was lost (docs/runbook.md, TopicCut)."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}. The log has all events. Stop the relay and all workers, delete the topic, type `holonstream "
+            "init`, start `holonstream relay --trust-topic`, then type `holonstream replay graph --in-place` "
+            "(docs/runbook.md, TopicCut)"
+        )
+
 
 class TopicReplaced(HolonstreamError):
     """The topic was deleted and made again: offsets in the old one mean nothing in the new one."""

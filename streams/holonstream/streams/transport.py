@@ -73,19 +73,13 @@ class Bounds(NamedTuple):
         if offset < self.first:
             raise TopicCut(
                 f"{partition}: offsets {offset} to {self.first - 1} were deleted (retention, compaction or "
-                f"DeleteRecords) before they were handled. {_REMEDY}"
+                f"DeleteRecords) before they were handled"
             )
         if offset > self.end:
             raise TopicCut(
                 f"{partition} ends at offset {self.end}, but was handled up to {offset}: its end was lost (unclean "
-                f"election, a disk), or the topic was made again. {_REMEDY}"
+                f"election, a disk), or the topic was made again"
             )
-
-
-_REMEDY = (
-    "The log has all events. Stop the relay and all workers, delete the topic, type `holonstream init`, start "
-    "`holonstream relay --trust-topic`, then type `holonstream replay graph --in-place` (docs/runbook.md, TopicCut)"
-)
 
 
 class RebalanceListener(Protocol):
@@ -199,9 +193,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             (await self._bounds([tp]))[tp].check(TP(*tp), offset)
         except TopicCut as cut:
             return cut
-        return TopicCut(
-            f"{tp.topic}[{tp.partition}] had no offset {offset}, and has it now: it was made again. {_REMEDY}"
-        )
+        return TopicCut(f"{tp.topic}[{tp.partition}] had no offset {offset}, and has it now: it was made again")
 
     async def bounds(self, tps: Iterable[TP]) -> dict[TP, Bounds]:
         """The offsets that partitions have, asked of the brokers. Raises Unavailable."""

@@ -24,7 +24,8 @@ def status(settings: Settings, as_json: bool) -> None:
 
     Lag in offsets includes transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
     oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
-    and stays open holds it back, and is named.
+    and stays open holds it back, and is named. A problem is a committed offset that cannot be true for the topic as it
+    is: lags mean nothing then.
     """
     from holonstream.ops.kafka import client
     from holonstream.ops.status import TopicStatus
@@ -37,6 +38,7 @@ def status(settings: Settings, as_json: bool) -> None:
         log = log_status(settings.log_dsn, settings.namespace, relayed)
         ends = topic.ends()
         groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]
+        problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups)
     frontier, leader = log.frontier, log.leader
     if as_json:
         print_json(
@@ -49,6 +51,7 @@ def status(settings: Settings, as_json: bool) -> None:
                     "leader": leader and asdict(leader),
                 },
                 "groups": {group.name: _group(group) for group in groups},
+                "problems": problems,
             }
         )
         return
@@ -66,6 +69,8 @@ def status(settings: Settings, as_json: bool) -> None:
         if leader is None
         else f"         led by pid {leader.pid} {_session(leader)}"
     )
+    for problem in problems:
+        click.echo(f"problem  {problem}: docs/runbook.md")
     for group in groups:
         title = f"{group.name}: {group.state}, {group.members} workers, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
         rows = [[p.partition, p.offset, p.end, p.lag, p.position, p.lag_seconds] for p in group.partitions]

@@ -89,6 +89,8 @@ class GraphReplay:
         settings = self.target
         with TopicStatus(client(settings), settings.topic) as topic:
             partitions = len(topic.ends())
+            with LogReader(settings.log_dsn, "holonstream-replay") as log:
+                topic.check_whole(settings.group("graph"), log.first_position())
         group = settings.group("graph")
         if wipe or self.live is None:
             refuse_workers(settings)

@@ -47,6 +47,13 @@ class LogReader:
         """The last position drawn, and the gap-free one."""
         return read_frontier(self._connection)
 
+    def first_position(self) -> int | None:
+        """The position of the log's first event, None without one."""
+        with driver_errors():
+            row = self._connection.execute(query("first_position")).fetchone()
+        assert row is not None
+        return None if row[0] is None else int(row[0])
+
     def stream(
         self, stream: str, after_version: int = 0, until: int = NO_LIMIT, limit: int = NO_LIMIT
     ) -> Generator[LoggedEvent, None, None]:
