@@ -122,6 +122,8 @@ def _url(dsn: str, driver: str) -> str:
 class SqlalchemyConnectionService(Service):
     """SQLAlchemy Core."""
 
+    connection: sqlalchemy.Connection | Session
+
     def __init__(self, dsn: str) -> None:
         self.connection = sqlalchemy.create_engine(_url(dsn, "psycopg"), poolclass=NullPool).connect()
 
@@ -145,30 +147,11 @@ class SqlalchemyConnectionService(Service):
         return append_in(self.connection, events, expected=expected)
 
 
-class SqlalchemySessionService(Service):
+class SqlalchemySessionService(SqlalchemyConnectionService):
     """SQLAlchemy's ORM."""
 
     def __init__(self, dsn: str) -> None:
-        self.session = Session(sqlalchemy.create_engine(_url(dsn, "psycopg"), poolclass=NullPool))
-
-    def close(self) -> None:
-        self.session.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self.session.begin():
-            yield
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        with self.session.begin_nested():
-            yield
-
-    def execute(self, statement: str) -> None:
-        self.session.execute(sqlalchemy.text(statement))
-
-    def append(self, events: Sequence[Event], expected: Mapping[str, int] | None = None) -> list[Appended]:
-        return append_in(self.session, events, expected=expected)
+        self.connection = Session(sqlalchemy.create_engine(_url(dsn, "psycopg"), poolclass=NullPool))
 
 
 class AsyncService(Service):
@@ -281,7 +264,7 @@ class AsyncpgPoolService(AsyncpgService):
 class SqlalchemyAsyncConnectionService(AsyncService):
     """SQLAlchemy Core for asyncio, over psycopg."""
 
-    connection: AsyncConnection
+    connection: AsyncConnection | AsyncSession
     driver = "psycopg"
 
     def __init__(self, dsn: str) -> None:
@@ -289,7 +272,7 @@ class SqlalchemyAsyncConnectionService(AsyncService):
         engine = create_async_engine(_url(dsn, self.driver), poolclass=NullPool)
         self.connection = self.run(self._connect(engine))
 
-    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
+    async def _connect(self, engine: AsyncEngine) -> AsyncConnection | AsyncSession:
         return await engine.connect()
 
     def begin(self) -> AbstractAsyncContextManager[Any]:
@@ -308,23 +291,13 @@ class SqlalchemyAsyncpgService(SqlalchemyAsyncConnectionService):
     driver = "asyncpg"
 
 
-class SqlalchemyAsyncSessionService(AsyncService):
+class SqlalchemyAsyncSessionService(SqlalchemyAsyncConnectionService):
     """SQLAlchemy's ORM for asyncio, over asyncpg."""
 
-    connection: AsyncSession
+    driver = "asyncpg"
 
-    def __init__(self, dsn: str) -> None:
-        super().__init__()
-        self.connection = AsyncSession(create_async_engine(_url(dsn, "asyncpg"), poolclass=NullPool))
-
-    def begin(self) -> AbstractAsyncContextManager[Any]:
-        return self.connection.begin()
-
-    def begin_nested(self) -> AbstractAsyncContextManager[Any]:
-        return self.connection.begin_nested()
-
-    def execute(self, statement: str) -> None:
-        self.run(self.connection.execute(sqlalchemy.text(statement)))
+    async def _connect(self, engine: AsyncEngine) -> AsyncSession:
+        return AsyncSession(engine)
 
 
 SERVICES: list[type[Any]] = [
