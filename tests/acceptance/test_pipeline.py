@@ -103,7 +103,7 @@ def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipelin
         assert shown["relay"]["leader"]["application_name"] == "holonstream-relay"
         lines = pipeline.run("status").stdout
         assert "head 2, gap-free up to 0" in lines
-        holder = f"held back at 0 by pid {service.info.backend_pid} (month-end close, idle in transaction, open for"
+        holder = f"held back at 0 by pid {service.info.backend_pid} (postgres, month-end close, "
         assert holder in lines
     wait_until(lambda: status()["relay"]["position"] == 2, "the relay continues when that transaction has ended")
     assert status()["log"]["holder"] is None

@@ -32,6 +32,7 @@ PARTS = {  # of statements that are composed: these are tried as the whole
 }
 BY_ID = {
     "checkpoint_publish",
+    "checkpoint_topic",
     "claim",
     "raise_epoch",
     "advance_visible",

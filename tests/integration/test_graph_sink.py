@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.errors import NotInitialised, TopicReplaced
 from holonstream.schemas.event import RecordedEvent, parse_events
 from holonstream.schemas.projection import fold
 from holonstream.schemas.token import Token
@@ -80,6 +80,24 @@ async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo
         written = await into.write_batches(batches)  # two of them again, one cut short by the checkpoint
         assert [w.applied for w in written] == [0, len(batches[1].records) - 1, 0]
         assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_a_checkpoint_belongs_to_the_topic_that_it_was_written_from(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        records = partitioned(example("02-assignments"))[0]
+        assert await sink(connection).assign(TOPIC, 0, None, "first") == 0
+        into = sink(connection)
+        assert await into.assign(TOPIC, 0, None, "second") == 0  # nothing was written from the first
+        for batch in batches_of(records, 7, TOPIC):
+            await into.write(batch)
+        assert await sink(connection).assign(TOPIC, 0, None, "second") == len(records)
+        with pytest.raises(TopicReplaced, match=r"id second.*id third.*replay graph --in-place"):
+            await sink(connection).assign(TOPIC, 0, None, "third")
+        await connection.execute("MATCH (c:HolonstreamCheckpoint) REMOVE c.topicId")  # as an earlier version left it
+        assert await sink(connection).assign(TOPIC, 0, None, "third") == len(records)
+        with pytest.raises(TopicReplaced):
+            await sink(connection).assign(TOPIC, 0, None, "fourth")
 
 
 @in_loop
