@@ -91,6 +91,23 @@ def test_the_present_needs_the_graph_alone(environment: dict[str, str]) -> None:
             client.append([person("ada")])
 
 
+def test_a_warning_does_not_stand_among_what_the_program_prints(environment: dict[str, str]) -> None:
+    program = """if True:
+        from holonstream.client import SyncClient
+        with SyncClient.from_settings() as client:
+            print(client.get_holon("ada"))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment | {f"{PREFIX}REDIS_URL": NOWHERE["redis_url"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"
+    assert "127.0.0.1:9" in done.stderr
+
+
 def test_the_call_that_needs_a_store_says_that_it_is_not_initialised(stack: local.Stack, postgres_dsn: str) -> None:
     changes = {"postgres_dsn": postgres_dsn, "namespace": f"test-{uuid.uuid4().hex}"}
     with SyncClient.from_settings(settings(stack.env(), **changes)) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,13 @@ def reads(settings: ClientSettings, known: Catalogue, counters: CacheCounters) -
     """The graph and the cache, which the first call that needs them connects to; the cache counts in `counters`."""
 
     def make() -> tuple[CachedGraphStore, LazyGraph]:
+        import structlog
+
         from holonstream.sinks.cache.reader import CachedGraphStore
         from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
+        if not structlog.is_configured():  # else warnings would stand among what the program prints
+            structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         graph = LazyGraph(Neo4jGraphStore(graph_connection(settings), known, settings.topic))
         redis = redis_client(settings)
         cached = CachedGraphStore(graph, redis, settings.namespace, value_ttl=settings.value_ttl, counters=counters)
