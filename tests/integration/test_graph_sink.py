@@ -336,8 +336,8 @@ async def test_records_that_are_not_in_the_log_are_parked(neo4j_uri: str) -> Non
         ]
         document = json.loads(records_of([made])[0].value or b"")
         records = [Record(i, None, json.dumps({**document, **f}).encode()) for i, f in enumerate(forged)]
-        ends = log_of(started("r", "a", "y" * 9000))
-        records.append(Record(4, None, records_of(ends)[0].value))
+        ends = json.loads(records_of(log_of(started("r", "a", "b")))[0].value or b"")
+        records.append(Record(4, None, json.dumps({**ends, "subjects": json.dumps(["a", "y" * 9000])}).encode()))
         letters = Letters()
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
