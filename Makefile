@@ -11,7 +11,7 @@ RATE ?=
 VARIANT ?=
 JSON ?=
 
-.PHONY: help setup demo check test test-real test-languages chaos-ci lint fmt bench scaling chaos checkov up down clean
+.PHONY: help setup demo check test test-faults test-real test-languages chaos-ci lint fmt bench scaling chaos checkov up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -34,7 +34,10 @@ check: lint ## Format, lint, types and unit tests; no servers, under a minute
 	@$(BIN)/pytest -q tests/unit
 
 test: lint ## All that and the tests on real servers, which it starts and stops
-	@$(PYTEST)
+	@$(PYTEST) -m "not faults"
+
+test-faults: setup ## Tests in which brokers, stores and workers stop, freeze or change: a minute each
+	@$(PYTEST) -m faults
 
 test-real: setup ## Acceptance tests on the congress files: DATA=folder
 	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }

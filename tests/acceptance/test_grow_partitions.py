@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from holonstream.client import Event, SyncClient
@@ -13,6 +14,8 @@ from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from tests.fix_pipeline import Pipeline
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.faults
 
 NOTE = Event(
     type="OrganizationRealigned",

@@ -16,6 +16,7 @@ from subprocess import Popen
 from threading import Event
 from time import monotonic
 
+import pytest
 from confluent_kafka import Producer
 
 from holonstream import local
@@ -24,6 +25,8 @@ from holonstream.ops.replay.group import members
 from holonstream.ops.settings import Settings
 from tests.fix_pipeline import Pipeline
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.faults
 
 OUTAGE = float(os.environ.get("HOLONSTREAM_TEST_OUTAGE", "20"))  # seconds
 STOP = 20.0  # seconds in which a process must have ended: it does so within 9, and the machine may be slow

@@ -12,6 +12,8 @@ from holonstream.streams import app
 from tests.support.waiting import wait_until
 from tests.support.worker_group import STOP, Log, Workers, log, workers
 
+pytestmark = pytest.mark.faults
+
 __all__ = ["log", "workers"]
 
 
