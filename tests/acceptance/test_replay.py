@@ -86,7 +86,7 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
         with Processes({**target.environment, "HOLONSTREAM_BATCH_EVENTS": "5"}, tmp_path / "joined") as joined:
             joined.start("worker", "worker", "graph")
             wait_until(
-                lambda: [m.partitions > 0 for m in members(brokers, group)] == [True, True],
+                lambda: [len(m.partitions) > 0 for m in members(brokers, group)] == [True, True],
                 "partitions moved",
                 60,
             )

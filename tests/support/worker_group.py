@@ -63,7 +63,7 @@ class Log:
     def members(self, group: str) -> list[int]:
         """How many partitions each worker has, sorted."""
         found = members({"bootstrap.servers": self.bootstrap}, self.prefix + group)
-        return sorted(member.partitions for member in found)
+        return sorted(len(member.partitions) for member in found)
 
     def _ask(self, group: str) -> tuple[list[TopicPartition], dict[int, int]]:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.prefix + group})

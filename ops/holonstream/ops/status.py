@@ -14,7 +14,7 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
 from holonstream.producers.relay.topic_tail import first_event
@@ -41,13 +41,42 @@ class PartitionLag:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A worker, as the brokers know it."""
+
+    client: str
+    host: str
+    partitions: list[int]
+
+    def __str__(self) -> str:
+        return f"{self.client} on {self.host} with {len(self.partitions)} partitions"
+
+
+def members_of(described: ConsumerGroupDescription | None) -> list[Member]:
+    """The workers of a group as `producers.kafka.describe` gives it."""
+    return [
+        Member(
+            m.member_id,
+            m.host.lstrip("/"),
+            sorted(tp.partition for tp in m.assignment.topic_partitions) if m.assignment else [],
+        )
+        for m in (described.members if described else ())
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStatus:
     """A consumer group."""
 
     name: str
     state: str
-    members: int
+    workers: list[Member]
     partitions: list[PartitionLag]
+
+    @property
+    def members(self) -> int:
+        """How many workers there are."""
+        return len(self.workers)
 
     @property
     def lag(self) -> int:
@@ -167,7 +196,7 @@ class TopicStatus:
             partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
             described = describe(self._admin, name)
             committed = answer(lambda: self._committed(name, partitions))
-            state, members = (described.state.name, len(described.members)) if described else ("UNKNOWN", 0)
+            state = described.state.name if described else "UNKNOWN"
         lags = []
         for tp in committed:
             offset, end = max(tp.offset, 0), ends[tp.partition]
@@ -176,7 +205,7 @@ class TopicStatus:
             lags.append(PartitionLag(tp.partition, offset, end, lag, position, 0.0))
         if seconds:
             lags = self._with_ages(self._member(name), lags)
-        return GroupStatus(name, state.lower(), members, lags)
+        return GroupStatus(name, state.lower(), members_of(described), lags)
 
     def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
         committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)

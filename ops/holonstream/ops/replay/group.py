@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from holonstream.ops.status import Member, members_of
 from holonstream.producers.kafka import answer, describe, driver_errors
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A worker, as the brokers know it."""
-
-    client: str
-    host: str
-    partitions: int
-
-    def __str__(self) -> str:
-        return f"{self.client} on {self.host.lstrip('/')} with {self.partitions} partitions"
 
 
 def members(client: Mapping[str, Any], group: str) -> list[Member]:
@@ -32,10 +20,7 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
     admin = AdminClient(dict(client))
     with driver_errors(f"reading the members of group {group}"):
         described = describe(admin, group)
-    return [
-        Member(m.member_id, m.host, len(m.assignment.topic_partitions) if m.assignment else 0)
-        for m in (described.members if described else ())
-    ]
+    return members_of(described)
 
 
 def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:

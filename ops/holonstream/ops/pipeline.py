@@ -1,0 +1,107 @@
+"""The whole pipeline at one moment, what holds it up, and what to do about that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import GroupStatus, TopicStatus
+from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
+from holonstream.producers.relay.status import LogStatus, RelayLeader, log_status
+
+GROUPS = ("graph", "cache")
+LONG_OPEN = 5.0  # seconds that an append's transaction may stay open before it counts as trouble
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """How far log, relay and each consumer group are."""
+
+    relayed: int
+    """log position that the relay has committed"""
+    log: LogStatus
+    groups: dict[str, GroupStatus]
+    """by ``graph`` and ``cache``"""
+    problems: list[str]
+    """why committed offsets cannot be true for the topic as it is"""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values, in the form that `holonstream status --json` prints."""
+        return {
+            "log": asdict(self.log.frontier),
+            "relay": {
+                "position": self.relayed,
+                "lag": self.log.lag,
+                "lag_seconds": self.log.lag_seconds,
+                "leader": self.log.leader and asdict(self.log.leader),
+            },
+            "groups": {group.name: _group(group) for group in self.groups.values()},
+            "problems": self.problems,
+        }
+
+
+def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
+    """Ask brokers and log. Raises KafkaUnavailable, LogUnavailable, NotInitialised, NotPermitted."""
+    # Read in the order of flow. Otherwise events that are relayed in between would be missing from the ends, and a
+    # group would seem to have handled everything too early.
+    relayed = topic.relayed(settings.group("relay"))
+    log = log_status(settings.log_dsn, settings.namespace, relayed)
+    ends = topic.ends()
+    groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
+    problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+    return PipelineStatus(relayed, log, groups, problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that holds the pipeline up, and what to do about it."""
+
+    where: str
+    """log, relay, graph or cache"""
+    what: str
+    remedy: str
+
+
+def troubles(status: PipelineStatus) -> Iterator[Trouble]:
+    """What holds the pipeline up, in the order of flow."""
+    frontier, leader = status.log.frontier, status.log.leader
+    held = frontier.holder
+    if held is not None and (held.age_seconds is None or held.age_seconds > LONG_OPEN):
+        remedy = f"ROLLBACK PREPARED '{held.gid}'" if held.pid is None else f"pg_terminate_backend({held.pid})"
+        yield Trouble(
+            "log", f"held back at {held.position:,} by {describe_holder(held)}", f"end it, as with {remedy} in SQL"
+        )
+    for locks in frontier.foreign:
+        what = f"pid {locks.pid} {describe_session(locks)} has {locks.count} locks like those of appends"
+        yield Trouble("log", what, f"end it, as with pg_terminate_backend({locks.pid}) in SQL")
+    if leader is None:
+        yield Trouble("relay", "no relay leads", "start `holonstream relay`")
+    for problem in status.problems:
+        yield Trouble("topic", problem, "docs/runbook.md")
+    for name, group in status.groups.items():
+        if not group.members:
+            yield Trouble(name, f"no worker, {group.lag:,} records wait", f"start `holonstream worker {name}`")
+
+
+def describe_holder(held: FrontierHolder) -> str:
+    """The transaction that holds the frontier, in words."""
+    age = "unknown age" if held.age_seconds is None else f"for {held.age_seconds:.1f} s"
+    who = f"prepared transaction {held.gid!r}" if held.pid is None else f"pid {held.pid} {describe_session(held)}"
+    return f"{who}, {held.state} {age}"
+
+
+def describe_session(session: FrontierHolder | ForeignLocks | RelayLeader) -> str:
+    """A session of PostgreSQL: its user, application and address."""
+    return f"({session.user}, {session.application_name}, {session.address or 'local'})"
+
+
+def _group(group: GroupStatus) -> dict[str, Any]:
+    return {
+        "state": group.state,
+        "members": group.members,
+        "lag": group.lag,
+        "lag_seconds": group.lag_seconds,
+        "partitions": [asdict(partition) for partition in group.partitions],
+    }
