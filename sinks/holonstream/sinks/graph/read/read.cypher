@@ -29,24 +29,26 @@ RETURN collect([a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effec
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}])
 
 // holons_locked //
-// The nodes of some ids, each read under its write lock: its last writer is done.
+// The nodes of some ids, each read under its write lock: its last writer is done. One that this writer deleted may still
+// come, without a property.
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})
 USING INDEX SEEK n:Holon(_id)
 SET n._lock = true
-WITH n, id
+WITH n
 REMOVE n._lock
-RETURN labels(n), n {.*, _id: id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
 
 // relationships_locked //
-// Relationships of one type, each read under its write lock and those of its ends: their last writers are done.
+// Relationships of one type, each read under its write lock and those of its ends: their last writers are done. One that
+// these deleted may still come, without a property.
 UNWIND $ids AS id
 MATCH (a)-[r__RELATIONSHIP_TYPE__ {_id: id}]->(b)
 USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
 SET r._lock = true, a._lock = true, b._lock = true
-WITH a, r, b, id
+WITH a, r, b
 REMOVE r._lock, a._lock, b._lock
-RETURN a._id, type(r), b._id, r {.*, _id: id, _effectiveStart: toString(r._effectiveStart),
+RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
   _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
 
 // holons_query //

@@ -58,8 +58,9 @@ async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple
     damaged = False
     for labels, properties in await _locked(connection, text("holons_locked"), torn):
         if not _is_bare(labels, properties):
+            identity = _identity(properties)
             damaged |= _is_damaged(properties, labels)
-            holons[properties["_id"]] = _built(holon_of, properties["_id"], labels, properties)
+            holons[identity] = _built(holon_of, identity, labels, properties)
     return holons, not damaged
 
 
@@ -87,9 +88,9 @@ async def read_relationships(
         for source, _, target, properties in locked:
             if source is None or target is None:  # an end that is being deleted
                 raise ChangedWhileRead
+            identity = _identity(properties)
             _is_damaged(properties, (name,), source, target)
-            made = _built(relationship_of, properties["_id"], source, name, target, properties)
-            relationships[properties["_id"]] = made
+            relationships[identity] = _built(relationship_of, identity, source, name, target, properties)
     return relationships
 
 
@@ -100,6 +101,7 @@ async def _locked(connection: GraphConnection, query: str, ids: list[str]) -> li
 
 
 def _identity(properties: dict[str, Any]) -> str:
+    """The id; raises ChangedWhileRead without one, which is how an entity that was just deleted is read."""
     if (identity := properties.get("_id")) is None:
         raise ChangedWhileRead
     return str(identity)
