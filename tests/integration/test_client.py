@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -342,6 +342,22 @@ def test_an_interrupt_cancels_the_call_that_it_meets() -> None:
         with pytest.raises(KeyboardInterrupt):
             client.get_holon("ada")
         interrupted.result(30)
+        assert graph.cancelled.wait(30)
+
+
+def test_an_interrupt_before_the_call_has_a_future_cancels_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, submit = Stuck(), asyncio.run_coroutine_threadsafe
+
+    def interrupted(call: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> None:
+        submit(call, loop)
+        assert graph.asked.wait(30)
+        raise KeyboardInterrupt
+
+    with SyncClient.over(stuck(graph)) as client:
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.get_holon("ada")
+        monkeypatch.undo()
         assert graph.cancelled.wait(30)
 
 

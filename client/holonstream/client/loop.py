@@ -53,13 +53,28 @@ class LoopThread:
     def run(self, start: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """What the coroutine returns or raises; it is cancelled when the caller is interrupted. Raises ClientClosed."""
         loop = self._loop or self._start()
-        future: Future[R] = asyncio.run_coroutine_threadsafe(start(), loop)
+        task: asyncio.Task[Any] | None = None
+        interrupted = False
+
+        async def call() -> R:
+            nonlocal task
+            task = asyncio.current_task()
+            if interrupted:
+                raise asyncio.CancelledError
+            return await start()
+
         try:
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(call(), loop).result()
         except CancelledError:
             raise ClientClosed("The client was closed by another thread while it answered") from None
+        except Exception:
+            raise
         except BaseException:
-            future.cancel()
+            # An interrupt may come anywhere above, also before the call has a future here. Either this thread sees the
+            # task, or the task sees that it was interrupted.
+            interrupted = True
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
             raise
 
     def _start(self) -> asyncio.AbstractEventLoop:
