@@ -18,7 +18,7 @@ from holonstream.sinks.graph.write.bisect import canary, halves
 from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, in_loop, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, Letters, feed, graph, partitioned, ready, sink
-from tests.support.records import Record, records_of
+from tests.support.records import records_of
 
 UNIQUE = "CREATE CONSTRAINT test_somebodys FOR (p:Person) REQUIRE p.email IS UNIQUE"
 INDEX = "CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)"
@@ -96,12 +96,7 @@ async def test_a_refused_event_parks_its_stream_from_there_and_no_other(
                 n for n, records in enumerate(partitioned(log)) if b"holon/bad" in {r.key for r in records}
             )
             late = log_of(*[modified("bad", n=n) for n in range(5)])[4]
-            batch = Batch(
-                TOPIC,
-                partition,
-                [Record(offsets[partition], None, records_of([late])[0].value)],
-                offsets[partition] + 1,
-            )
+            batch = Batch(TOPIC, partition, records_of([late], offsets[partition]), offsets[partition] + 1)
             assert (await worker.write(batch)).dead == 1
 
 

@@ -157,7 +157,7 @@ async def test_a_later_event_that_does_not_apply_parks_again_from_there(neo4j_ur
         # parked at version 2 on the topic, by a record that was broken on the way
         records = records_of(events)
         broken = json.dumps({**json.loads(records[1].value or b""), "data": "no object"}).encode()
-        records[1] = Record(1, None, broken)
+        records[1] = Record(1, b"holon/m", broken)
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
         await into.write(Batch(TOPIC, 0, records, 5))
@@ -229,7 +229,7 @@ async def test_a_mark_of_a_record_that_is_not_of_the_log_is_taken_away(neo4j_uri
         forged = json.dumps({**true, "data": 7, "streamversion": "5"}).encode()
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        await into.write(Batch(TOPIC, 0, [Record(0, None, forged), *records_of(events, 1)], 3))
+        await into.write(Batch(TOPIC, 0, [Record(0, b"holon/a", forged), *records_of(events, 1)], 3))
         redriver = log.redriver(connection)
         with pytest.raises(NotParked, match="put on the topic by another program"):
             await redriver.discard("holon/a", 5)
@@ -245,7 +245,7 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
             admin.execute("ALTER TABLE holonstream.events DISABLE TRIGGER append_only")
             admin.execute("UPDATE holonstream.events SET validity_window = '[]' WHERE version = 2")
             admin.execute("ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER append_only")
-        records = [Record(n, None, e.value) for n, e in enumerate(log.streams.read("holon/a", 0, 2**62, 10))]
+        records = [Record(n, b"holon/a", e.value) for n, e in enumerate(log.streams.read("holon/a", 0, 2**62, 10))]
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
         await into.write(Batch(TOPIC, 0, records, 3))

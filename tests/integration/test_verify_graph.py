@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
 from holonstream.client.settings import Secret
+from holonstream.ops.commands.dead_letters import dead_letters
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.log.frontier import Frontier
@@ -25,7 +26,6 @@ from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.write.batch import HoleInStream
 from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
@@ -490,17 +490,14 @@ def test_a_graph_that_does_not_reach_the_log_is_not_compared(world: World) -> No
     assert world.verify()["diverging"] == 0
 
 
-def test_a_graph_whose_worker_has_stopped_at_a_hole_is_repaired(world: World) -> None:
+def test_a_stream_parked_at_a_hole_is_redriven(world: World) -> None:
     log = world.append(*EVENTS)
     world.follow(log[:5])
     assert world.verify("--no-wait")["findings"] == []  # what has not come yet is no difference
     world.cypher("MATCH (n {_id: 'p-1'}) SET n._version = 1")
-    with pytest.raises(HoleInStream):
-        world.follow()
-    (finding,) = world.verify("--no-wait", "--repair", code=1)["findings"]
-    assert (finding["stream"], finding["repaired"]) == ("holon/p-1", True)
-    assert [f["field"] for f in finding["fields"]] == ["properties._version"]
     world.follow()
+    assert [letter.reason.partition(":")[0] for letter in world.letters][:1] == ["Hole in holon/p-1"]
+    assert CliRunner().invoke(dead_letters, ["redrive", "--all"], obj=world.settings).exit_code == 0
     assert world.verify()["findings"] == []
 
 

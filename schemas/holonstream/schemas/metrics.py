@@ -129,6 +129,12 @@ _ALL = (
         FRESHNESS,
     ),
     Metric("holonstream_parked_streams", "gauge", ("graph",), "Parked streams of this worker's partitions."),
+    Metric(
+        "holonstream_records_out_of_order_total",
+        "counter",
+        ("graph",),
+        "Records whose position is not above all before in their partition: not written by the relay.",
+    ),
     Metric("holonstream_cache_tombstones_total", "counter", ("cache",), "Tombstones written."),
     Metric(
         "holonstream_cache_floors_total", "counter", ("cache",), "Floors made: at first, and whenever Redis lost them."

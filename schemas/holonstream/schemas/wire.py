@@ -89,6 +89,16 @@ _decode_numbered = msgspec.json.Decoder(_Numbered).decode
 _decode_traced = msgspec.json.Decoder(_Traced).decode
 
 
+def _number(text: str | int) -> int:
+    """A position or a version, which the relay writes in ASCII digits. Raises ValueError for what no log can have."""
+    if type(text) is str and not (text.isdigit() and text.isascii()):
+        raise ValueError(f"{text[:40]!r} is no position or version")
+    number = int(text)
+    if not 0 < number <= MAX_POSITION:
+        raise ValueError(f"{str(text)[:40]} is no position or version of a log")
+    return number
+
+
 @lru_cache(1024)  # few systems produce events
 def _unquoted(source: str) -> str:
     return unquote(source, errors="strict")
@@ -107,13 +117,10 @@ def decode(value: bytes | None) -> RecordedEvent:
             window = _decode_window(window)
         if isinstance(links, str):
             links = _decode_links(links)
-        version, position = int(c.streamversion), int(c.sequence)
-        if not (0 < version <= MAX_POSITION and 0 < position <= MAX_POSITION):
-            raise ValueError(f"version {version} or position {position} cannot be of a log")
         return RecordedEvent(  # by position, in the order of its fields: by keyword it takes twice as long
             c.id,
             c.type,
-            int(c.dataschema.rpartition(":")[2]),
+            _number(c.dataschema.rpartition(":")[2]),
             c.time,
             c.recordedtime,
             c.actor,
@@ -121,8 +128,8 @@ def decode(value: bytes | None) -> RecordedEvent:
             source,
             c.data,
             c.subject,
-            version,
-            position,
+            _number(c.streamversion),
+            _number(c.sequence),
             c.sourcedocument,
             window,
             links or {},
@@ -136,10 +143,7 @@ def decode_position(value: bytes | None) -> EventPosition:
     """Only where an event is, at a fraction of the cost. Raises InvalidEvent when the record does not say it."""
     try:
         c = _decode_numbered(value or b"")
-        version, position = int(c.streamversion), int(c.sequence)
-        if not (0 < version <= MAX_POSITION and 0 < position <= MAX_POSITION):
-            raise ValueError(f"version {version} or position {position} cannot be of a log")
-        return EventPosition(c.subject, version, position, c.recordedtime, c.id)
+        return EventPosition(c.subject, _number(c.streamversion), _number(c.sequence), c.recordedtime, c.id)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
 

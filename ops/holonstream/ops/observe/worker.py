@@ -86,6 +86,7 @@ class ObservedWorker(ObservedProcess):
         match app.sink:
             case GraphSink() as graph:
                 yield "holonstream_parked_streams", graph.parked_streams
+                yield "holonstream_records_out_of_order_total", graph.counters.out_of_order
             case InvalidationSink() as cache:
                 yield "holonstream_cache_tombstones_total", cache.counters.tombstones
                 yield "holonstream_cache_floors_total", cache.counters.floors

@@ -116,13 +116,10 @@ class InvalidationSink:
         in_flight: asyncio.Task[None] | None = None
         try:
             for batch in batches:
-                last = _last_position(batch.records)
-                if last is None:
+                highest = _last_position(batch.records)
+                if highest is None:
                     results.append(WriteResult(applied=0, skipped=len(batch.records), dead=0, position=None))
                     continue
-                if batch.partition in self._processed:
-                    # Before the first script: a floor that is made between two scripts must cover the first one.
-                    self._processed[batch.partition] = max(last, self._processed[batch.partition])
                 undecodable = 0
                 for start in range(0, len(batch.records), CHUNK):
                     records = batch.records[start : start + CHUNK]
@@ -130,14 +127,18 @@ class InvalidationSink:
                         in_flight = await self._send(calls, in_flight)
                         calls, waiting = [], 0
                     began = perf_counter()
-                    latest, bad = _latest_positions(records)
+                    latest, top, bad = _latest_positions(records)
+                    highest = max(highest, top)  # positions rise, but for records that the relay has not written
+                    if batch.partition in self._processed:
+                        # Before the script: a floor that is made between two scripts must cover the first one.
+                        self._processed[batch.partition] = max(highest, self._processed[batch.partition])
                     undecodable += bad
                     if latest:
-                        calls.append(self._call(batch.partition, latest, last))
+                        calls.append(self._call(batch.partition, latest, highest))
                         waiting += len(records)
                     self.counters.fold_seconds += perf_counter() - began
                 applied = len(batch.records) - undecodable
-                results.append(WriteResult(applied=applied, skipped=undecodable, dead=0, position=last))
+                results.append(WriteResult(applied=applied, skipped=undecodable, dead=0, position=highest))
             in_flight = await self._send(calls, in_flight)
             await in_flight
         finally:
@@ -228,16 +229,18 @@ def _last_position(records: Sequence[RawRecord]) -> int | None:
     return None
 
 
-def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int]:
-    """The last position of each holon stream, and how many records cannot be decoded."""
+def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int, int]:
+    """The highest position of each holon stream, the highest of all, and how many records cannot be decoded."""
     latest: dict[str, int] = {}
-    undecodable = 0
+    highest = undecodable = 0
     for record in records:
         try:
             where = decode_position(record.value)
         except InvalidEvent:
             undecodable += 1
             continue
-        if where.stream.startswith(STREAM_PREFIX):
+        if where.position > highest:
+            highest = where.position
+        if where.stream.startswith(STREAM_PREFIX) and where.position > latest.get(where.stream, 0):
             latest[where.stream] = where.position
-    return latest, undecodable
+    return latest, highest, undecodable

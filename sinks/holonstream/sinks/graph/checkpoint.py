@@ -51,7 +51,7 @@ class Claim(NamedTuple):
     epoch: int
     next_offset: int
     position: int | None
-    """of the batch's last event; None leaves it"""
+    """the highest of the batch; None or a lower one leaves it"""
 
 
 async def read_all(connection: GraphConnection, topic: str) -> list[Checkpoint]:

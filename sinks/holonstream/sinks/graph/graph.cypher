@@ -81,7 +81,8 @@ MATCH (c:HolonstreamCheckpoint {topic: row.topic, partition: row.partition})
 SET c.lock = true
 WITH row, c, c.offset AS offset, c.epoch AS epoch
 FOREACH (_ IN CASE WHEN offset = row.offset AND epoch = row.epoch THEN [1] ELSE [] END |
-  SET c.offset = row.next_offset, c.position = coalesce(row.position, c.position)
+  SET c.offset = row.next_offset,
+      c.position = CASE WHEN row.position > c.position THEN row.position ELSE c.position END
 )
 REMOVE c.lock
 RETURN row.partition, offset, epoch

@@ -307,10 +307,11 @@ class _Fold:
         self._catalogue, self._log, self._left_out, self._stop = catalogue, log, left_out, stop
         self._batch = Batch(was.topic, was.partition, (), 0)
         self.was = was
-        self.before = self.after = before
+        self.before = before
         # Without a state no event had an effect, so the stream is read from its start: a stream that a record from
-        # elsewhere has parked says nothing about its earlier events.
-        self.version = before.version if before is not None else 0
+        # elsewhere has parked says nothing about its earlier events. So it is when the state is not of the log.
+        self.after = before if before is not None and self._is_of_log(before) else None
+        self.version = self.after.version if self.after is not None else 0
         self.parked: ParkedStream | None = None
         self._applied = self._discarded = 0
 
@@ -324,6 +325,11 @@ class _Fold:
                     return
             if len(events) < CHUNK:
                 return
+
+    def _is_of_log(self, state: State) -> bool:
+        """Whether the log has the state's last event where the state says: else a forged record was applied."""
+        at = self._log.read(self.was.stream, state.version - 1, state.position, 1)
+        return [(event.version, event.position) for event in at] == [(state.version, state.position)]
 
     def has_changed(self) -> bool:
         """Whether there is anything to write."""

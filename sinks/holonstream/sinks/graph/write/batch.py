@@ -1,20 +1,24 @@
 """A batch's records, sorted by stream and folded: pure.
 
 A record of ours that cannot be decoded as an event still has a readable position (`schemas.wire.decode_position`); its
-stream is then parked like that of an event that does not apply. One without is dead-lettered alone.
+stream is then parked like that of an event that does not apply. One without is dead-lettered alone; so is a record
+whose key is not its stream: the relay has not written it.
+
+Versions are dense in a stream, and versions and positions rise together. What breaks that was written by somebody else,
+or shows that somebody else's record was applied before: it parks the stream, and a redrive reads it from the log.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent
+from holonstream.schemas.errors import BadData, CannotApply, InvalidEvent
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
@@ -25,12 +29,12 @@ from holonstream.sinks.graph.parking import ParkedStream
 _KINDS = (HOLON, RELATIONSHIP)
 
 
-class HoleInStream(HolonstreamError):
-    """An event's version does not follow its stream's: an event was lost on the way. Never retried or parked."""
+class HoleInStream(BadData):
+    """An event's version does not follow its stream's: events are missing before it."""
 
 
-class StreamInTwoPartitions(HolonstreamError):
-    """A stream's events came from two partitions, so that nothing orders them: the topic's partitions were changed."""
+class Contradiction(BadData):
+    """An event's version and position cannot both be true after what was applied before: one of them is forged."""
 
 
 class UnreadableEvent(msgspec.Struct, frozen=True):
@@ -74,15 +78,21 @@ class Outcome:
     parked: list[Parking] = field(default_factory=list)
     applied: int = 0
     skipped: int = 0
+    out_of_order: int = 0
+    """records above the checkpoint whose position is not above all before: the relay has not written both"""
 
 
-def sort_out(batch: Batch, checkpoint: int, outcome: Outcome) -> tuple[dict[str, list[Item]], int | None]:
-    """A batch's records above the checkpoint, decoded, by stream; and the log position of the last that has one.
+def sort_out(
+    batch: Batch, checkpoint: int, outcome: Outcome, reached: int = 0
+) -> tuple[dict[str, list[Item]], int | None]:
+    """A batch's records above the checkpoint, decoded, by stream; and the highest log position, None without any.
 
-    Records without a readable place are dead-lettered.
+    `reached` is the highest position of all records below the checkpoint. Records without a readable place, or with
+    another key than their stream, are dead-lettered.
     """
     streams: defaultdict[str, list[Item]] = defaultdict(list)
-    position = None
+    highest = reached
+    found = False
     for record in batch.records:
         if record.offset < checkpoint:
             outcome.skipped += 1
@@ -94,9 +104,19 @@ def sort_out(batch: Batch, checkpoint: int, outcome: Outcome) -> tuple[dict[str,
             event = _undecodable(batch, record, str(error), outcome)
             if event is None:
                 continue
-        position = event.position
+        if record.key is None or record.key != event.stream.encode(errors="replace"):
+            reason = (
+                f"Record of another producer: its key is {(record.key or b'')[:80]!r}, its stream {event.stream[:80]!r}"
+            )
+            outcome.letters.append(_letter(batch, record, None, reason))
+            continue
+        found = True
+        if event.position > highest:
+            highest = event.position
+        else:
+            outcome.out_of_order += 1
         streams[event.stream].append(Item(record, event))
-    return streams, position
+    return streams, highest if found else None
 
 
 def fold_stream(
@@ -109,34 +129,59 @@ def fold_stream(
 ) -> State | None:
     """The state of one stream after its items of the batch; what cannot be applied parks the stream from there on.
 
-    `state` is None when there is none, `parked` the version from which the stream is parked, and why. Raises
-    HoleInStream.
+    `state` is None when there is none, `parked` the version from which the stream is parked, and why.
     """
-    stream = items[0].event.stream
-    kind = stream.partition("/")[0]
-    version = state.version if state is not None else None
+    kind = items[0].event.stream.partition("/")[0]
+    last = None if state is None else (state.version, state.position)
     for item in items:
         event = item.event
         if parked is not None:
             outcome.letters.append(_letter(batch, item.record, event, f"Parked since version {parked[0]}: {parked[1]}"))
             continue
-        if version is not None and event.version != version + 1:
-            if event.version <= version:
+        try:
+            if last is not None and _was_applied(event, *last):
                 outcome.skipped += 1
                 continue
-            raise HoleInStream(
-                f"Hole in {stream}: after version {version} comes {event.version} (position {event.position}, "
-                f"{batch.topic}[{batch.partition}] offset {item.record.offset}): events are missing"
-            )
-        try:
             state = _apply(catalogue, kind, state, event)
+        except HoleInStream as error:
+            assert last is not None
+            parked = last[0] + 1, str(error)  # readers must not take what is missing for reached
+            _park(batch, item, str(error), type(error).__name__, outcome, (last[0] + 1, last[1] + 1))
+            continue
         except BadData as error:
             parked = event.version, str(error)
             _park(batch, item, str(error), type(error).__name__, outcome)
             continue
-        version = event.version
+        last = event.version, event.position
         outcome.applied += 1
     return state
+
+
+def _was_applied(event: RecordedEvent | UnreadableEvent, version: int, position: int) -> bool:
+    """Whether an event is among those up to a version, whose position is known; False when it is the next one.
+
+    Raises HoleInStream and Contradiction.
+    """
+    if event.version == version + 1 and event.position > position:
+        return False
+    if (event.version, event.position) == (version, position):
+        return True
+    if event.version < version and event.position < position:
+        return True
+    if event.version > version + 1 and event.position > position:
+        raise HoleInStream(
+            f"Hole in {event.stream}: after version {version} comes {event.version} (position {event.position}): "
+            "events are missing, and a redrive reads them from the log"
+        )
+    raise Contradiction(
+        f"Contradiction in {event.stream}: version {event.version} at position {event.position} comes after version "
+        f"{version} at position {position}: one of them is not of the log, and a redrive reads the stream from there"
+    )
+
+
+def leave_out(batch: Batch, items: Sequence[Item], reason: str, outcome: Outcome) -> None:
+    """Dead-letter records of a readable place without parking their stream: the relay has not written them."""
+    outcome.letters += [_letter(batch, item.record, item.event, reason) for item in items]
 
 
 def park_refused(batch: Batch, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
@@ -145,11 +190,13 @@ def park_refused(batch: Batch, streams: Mapping[str, list[Item]], reason: str, o
         _park(batch, item, reason, "GraphRefused", outcome)
 
 
-def _park(batch: Batch, item: Item, reason: str, cause: str, outcome: Outcome) -> None:
+def _park(
+    batch: Batch, item: Item, reason: str, cause: str, outcome: Outcome, place: tuple[int, int] | None = None
+) -> None:
+    """Park a stream at an item, or at the version and position of `place`."""
     event = item.event
-    parked = ParkedStream(
-        event.stream, event.version, event.position, batch.topic, batch.partition, item.record.offset, reason
-    )
+    version, position = place or (event.version, event.position)
+    parked = ParkedStream(event.stream, version, position, batch.topic, batch.partition, item.record.offset, reason)
     outcome.parked.append(Parking(parked, cause, event.traceparent))
     outcome.letters.append(_letter(batch, item.record, event, reason))
 

@@ -51,6 +51,8 @@ class HeldPartition:
 
     offset: int
     epoch: int
+    position: int
+    """the highest of all records below the offset"""
     parked: dict[str, tuple[int, str]]
     """version and reason, by stream"""
     states: StateCache

@@ -10,8 +10,9 @@ A batch, one transaction:
    another worker has the partition: nothing is written, CheckpointMoved, and the worker's cached states are gone;
 2. *load* the states of the entities that the batch touches, except those in the cache (this worker wrote them, and a
    partition has one writer) and those whose first event here is version 1 (they have none);
-3. *fold* each stream's events over its state with `schemas.projection.apply`. Versions are dense, so a smaller one was
-   applied before and is skipped, a larger one proves a loss: HoleInStream, an alarm;
+3. *fold* each stream's events over its state with `schemas.projection.apply`. Versions are dense, and rise with the
+   positions, so an earlier one was applied before and is skipped. A larger one proves a loss (HoleInStream), and one
+   whose position does not fit proves that somebody else wrote to the topic (Contradiction): both park the stream;
 4. *write* the final states: many events of one entity are one write;
 5. *park*: a stream whose event cannot be applied is recorded as parked from that version on, in this transaction, and
    the records go to the dead letters before the commit. Its later events follow; other streams go on;
@@ -45,12 +46,20 @@ import structlog
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, NotInitialised
+from holonstream.schemas.partition import partition_of
 from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import State
 from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import schema
-from holonstream.sinks.graph.checkpoint import Claim, advance_visible, check_topic, claim, publish_all
+from holonstream.sinks.graph.checkpoint import (
+    Claim,
+    advance_visible,
+    check_topic,
+    checkpoints,
+    claim,
+    publish_all,
+)
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
@@ -58,8 +67,8 @@ from holonstream.sinks.graph.write.background import Background, collection_paus
 from holonstream.sinks.graph.write.batch import (
     Item,
     Outcome,
-    StreamInTwoPartitions,
     fold_stream,
+    leave_out,
     park_refused,
     sort_out,
 )
@@ -82,6 +91,8 @@ class GraphCounters:
 
     fold_seconds: float = 0.0
     """spent on decoding and folding; partly while Neo4j loads or writes"""
+    out_of_order: int = 0
+    """records whose position does not rise in their partition: another program than the relay writes to the topic"""
 
 
 @dataclass(slots=True)
@@ -125,6 +136,7 @@ class GraphSink:
         self._cached_states, self._group = cached_states, group
         self._partitions: dict[tuple[str, int], HeldPartition] = {}
         self._loader = Loader(connection, catalogue)
+        self._checkpoints = 0
         self.counters = GraphCounters()
 
     async def open(self) -> None:
@@ -155,6 +167,7 @@ class GraphSink:
         topic, GraphUnavailable.
         """
         await check_topic(self._connection, topic, partition, topic_id)
+        self._checkpoints = self._checkpoints or len(await checkpoints(self._connection, topic))
         held = await self._read_partition(topic, partition)
         self._loader.forget_types()
         self._partitions[topic, partition] = held
@@ -174,9 +187,8 @@ class GraphSink:
         """Apply batches of different partitions in one transaction; those that Neo4j refuses in several.
 
         Raises GraphUnavailable (retry), CheckpointMoved (another worker has the partition that it names: assign it
-        again or leave it; the others may be written), HoleInStream (events are missing), GraphRefused (Neo4j refuses
-        more than these data); anything else is a bug. Part of refused batches may be written then; it is skipped the
-        next time.
+        again or leave it; the others may be written), GraphRefused (Neo4j refuses more than these data); anything else
+        is a bug. Part of refused batches may be written then; it is skipped the next time.
         """
         try:
             return await self._write_batches(batches)
@@ -246,19 +258,19 @@ class GraphSink:
         return now
 
     async def _read_partition(self, topic: str, partition: int) -> HeldPartition:
-        offset, epoch, _ = await publish_all(self._connection, topic, partition)
+        offset, epoch, position = await publish_all(self._connection, topic, partition)
         parked = await parked_in(self._connection, topic, partition)
-        return HeldPartition(offset, epoch, parked, StateCache(self._cached_states))
+        return HeldPartition(offset, epoch, position, parked, StateCache(self._cached_states))
 
     async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
             work.held.attempted = work.batch.next_offset
             with collection_paused(), self._folding():
-                work.streams, work.position = sort_out(work.batch, work.held.offset, work.outcome)
+                work.streams, work.position = sort_out(work.batch, work.held.offset, work.outcome, work.held.position)
             if refused is not None:
                 park_refused(work.batch, work.streams, refused, work.outcome)
                 work.streams = {}
-        of_stream = _of_stream(works)
+        of_stream = _of_stream(works, self._checkpoints)
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
         async with Background[dict[str, State]]() as loads:
@@ -311,10 +323,21 @@ class GraphSink:
         """Take note of what has been committed."""
         held, outcome = work.held, work.outcome
         held.offset, held.attempted, held.is_visible = work.batch.next_offset, None, False
+        held.position = max(held.position, work.position or 0)
         held.states.update(work.states)
         held.parked |= {p.stream.stream: (p.stream.version, p.stream.reason) for p in outcome.parked}
         for parked in outcome.parked:
             log.warning("graph.stream.parked", partition=work.batch.partition, **parked.place())
+        if outcome.out_of_order:
+            self.counters.out_of_order += outcome.out_of_order
+            log.error(
+                "graph.records.out_of_order",
+                partition=work.batch.partition,
+                first=work.batch.records[0].offset,
+                next=work.batch.next_offset,
+                count=outcome.out_of_order,
+                position=held.position,
+            )
         return WriteResult(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
     async def _claim(self, transaction: Transaction, works: Sequence[_Work]) -> None:
@@ -352,7 +375,9 @@ class GraphSink:
         for stream in sorted(works):
             work = works[stream]
             held = work.held
-            known = stream in held.states or work.streams[stream][0].event.version == 1 or stream in held.parked
+            first = work.streams[stream][0].event
+            is_new = first.version == 1 and first.position > held.position  # else an old record was put there again
+            known = stream in held.states or is_new or stream in held.parked
             (ready if known else missing).append(stream)
         return list(_chunks(ready, self._group)), list(_chunks(missing, self._group))
 
@@ -373,15 +398,17 @@ class GraphSink:
             return changes(pairs)
 
 
-def _of_stream(works: Sequence[_Work]) -> dict[str, _Work]:
+def _of_stream(works: Sequence[_Work], partitions: int) -> dict[str, _Work]:
+    """The batch that has each stream. Of one that comes from two partitions, what is not in its own is left out."""
     found: dict[str, _Work] = {}
     for work in works:
-        for stream in work.streams:
+        for stream in list(work.streams):
             other = found.setdefault(stream, work)
             if other is not work:
-                raise StreamInTwoPartitions(
-                    f"{stream} comes from {work.batch.topic}[{other.batch.partition}] and [{work.batch.partition}]"
-                )
+                home = partition_of(stream, partitions)
+                found[stream], wrong = (work, other) if work.batch.partition == home else (other, work)
+                reason = f"Record of another producer: {stream} belongs to partition {home} of {partitions}"
+                leave_out(wrong.batch, wrong.streams.pop(stream), reason, wrong.outcome)
     return found
 
 
