@@ -45,11 +45,17 @@ def local(context: click.Context, data_dir: Path | None) -> None:
 @local.command()
 @click.option("--service", "services", multiple=True, type=click.Choice(SERVICES), help="Only this one; repeatable.")
 @click.option("--fsync/--no-fsync", default=True, help="Whether PostgreSQL survives a crash of the machine.")
+@click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    help="Brokers of Kafka; three replicate, so that one may be lost. Chosen at the first start.  [default: 1]",
+)
 @click.pass_obj
-def up(data_dir: Path, services: tuple[str, ...], fsync: bool) -> None:
+def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | None) -> None:
     """Install what is missing, and start the servers."""
     began = time.monotonic()
-    stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync)
+    number = int(brokers) if brokers else None
+    stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync, brokers=number)
     stack.up()
     click.echo(f"up after {time.monotonic() - began:.1f} s in {stack.data_dir}", err=True)
 

@@ -1,4 +1,4 @@
-"""Apache Kafka as one KRaft node: broker and controller in one process."""
+"""Apache Kafka as KRaft nodes, one or three: each is broker and controller in one process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import subprocess
 import uuid
 from pathlib import Path
+from typing import ClassVar, Final
 
 from holonstream.local import jars
 from holonstream.local.errors import LocalStackError
@@ -16,60 +17,78 @@ from holonstream.local.server import Server
 
 _LOGGING = Path(__file__).with_name("kafka.log4j2.properties")
 
-# A single node cannot replicate; few internal partitions and no rebalance delay make it start and join fast. After a
-# crash the controller refuses the broker until its last session has expired: 4 s instead of 9.
+# Few internal partitions and no rebalance delay make it start and join fast. After a crash the controller refuses the
+# broker until its last session has expired, and of three a lost one leads until then: 4 or 2.5 s instead of 9.
 _SETTINGS = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
 advertised.listeners=PLAINTEXT://{host}:{broker}
 log.dirs={logs}
 log.retention.ms=-1
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+default.replication.factor={replication}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replication}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={replication}
 transaction.state.log.num.partitions=4
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={replication}
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-broker.session.timeout.ms=4000
-broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms={session}
+broker.heartbeat.interval.ms=500
 """
 
 
 class KafkaServer(Server):
-    """Kafka, without authentication, on loopback."""
+    """Kafka, without authentication, on loopback. In a cluster of three this is the first broker.
+
+    The ports that were chosen say how many brokers there are.
+    """
 
     name = "kafka"
+    node: ClassVar[int] = 1
     needs = (JAVA,)
     jars = True
 
     @classmethod
     def port_names(cls) -> tuple[str, ...]:
         """The broker's port, and the controller's."""
-        return ("kafka", "kafka-controller")
+        return (cls.name, _controller(cls.name))
 
     def env(self) -> dict[str, str]:
-        """The bootstrap address."""
-        return {"HOLONSTREAM_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{self.port}"}
+        """The addresses of all brokers, and the replication that they allow."""
+        brokers = ",".join(f"{LOOPBACK}:{self.ports[broker.name]}" for broker in self._cluster)
+        replication = {"HOLONSTREAM_REPLICATION": str(len(self._cluster))} if len(self._cluster) > 1 else {}
+        return {"HOLONSTREAM_KAFKA_BOOTSTRAP": brokers, **replication}
 
     def prepare(self) -> None:
         """Write the configuration and, the first time, format the storage."""
         logs = self.home / "data"
+        voters = [f"{broker.node}@{LOOPBACK}:{self.ports[_controller(broker.name)]}" for broker in self._cluster]
         self._config.write_text(
             _SETTINGS.format(
-                host=LOOPBACK, broker=self.port, controller=self.ports["kafka-controller"], logs=logs.resolve()
+                node=self.node,
+                voters=",".join(voters),
+                host=LOOPBACK,
+                broker=self.port,
+                controller=self.ports[_controller(self.name)],
+                logs=logs.resolve(),
+                replication=len(self._cluster),
+                in_sync=max(len(self._cluster) - 1, 1),
+                session=4_000 if len(self._cluster) == 1 else 2_500,
             )
         )
         if (logs / "meta.properties").exists():
             return
-        arguments = ["format", "--ignore-formatted", "-t", _cluster_id(), "-c", str(self._config.resolve())]
+        cluster_id = _cluster_id(",".join([str(self.home.parent), *voters]))
+        arguments = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._config.resolve())]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", *arguments, heap="256m"),
             stdin=subprocess.DEVNULL,
@@ -78,20 +97,25 @@ class KafkaServer(Server):
             check=False,
         )
         if done.returncode != 0:
-            raise LocalStackError(f"kafka cannot format {logs}: {(done.stderr or done.stdout).strip()}")
+            raise LocalStackError(f"{self.name} cannot format {logs}: {(done.stderr or done.stdout).strip()}")
 
     def command(self) -> Command:
-        """The broker, with a heap of at most 1 GiB."""
-        return Command(self._java("kafka.Kafka", str(self._config.resolve()), heap="1g"), cwd=self.home)
+        """The broker, with a heap of at most 1 GiB, or 512 MiB for each of three."""
+        heap = "1g" if len(self._cluster) == 1 else "512m"
+        return Command(self._java("kafka.Kafka", str(self._config.resolve()), heap=heap), cwd=self.home)
 
     def probe(self) -> str:
         """Fetch the cluster's metadata and see that the broker is in it."""
         from confluent_kafka.admin import AdminClient
 
         client = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{self.port}", "log_level": 0})
-        if not client.list_topics(timeout=2).brokers:
-            raise LocalStackError("kafka has no broker yet")
+        if self.node not in client.list_topics(timeout=2).brokers:
+            raise LocalStackError(f"{self.name} is not in its cluster yet")
         return jars.version("kafka")
+
+    @property
+    def _cluster(self) -> list[type[KafkaServer]]:
+        return [broker for broker in BROKERS if broker.name in self.ports]
 
     @property
     def _config(self) -> Path:
@@ -104,8 +128,29 @@ class KafkaServer(Server):
         ]
 
 
-def _cluster_id() -> str:
-    # What StorageTool random-uuid would print, without a JVM. A leading dash would be read as an option.
-    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-        pass
-    return text
+class SecondBroker(KafkaServer):
+    """The second broker of three."""
+
+    name = "kafka-2"
+    node = 2
+
+
+class ThirdBroker(KafkaServer):
+    """The third broker of three."""
+
+    name = "kafka-3"
+    node = 3
+
+
+BROKERS: Final = (KafkaServer, SecondBroker, ThirdBroker)
+
+
+def _controller(broker: str) -> str:
+    """The name of its controller's port."""
+    return f"{broker}-controller"
+
+
+def _cluster_id(seed: str) -> str:
+    # What StorageTool random-uuid would print, but the same for all brokers of a cluster. A leading dash would be read
+    # as an option.
+    return "A" + base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, seed).bytes).decode().rstrip("=")[1:]

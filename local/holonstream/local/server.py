@@ -47,7 +47,7 @@ class Server(ABC):
     needs: ClassVar[tuple[Program, ...]]
     jars: ClassVar[bool] = False  # whether the server is jars that Maven fetches
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    start_deadline: ClassVar[float] = 120.0  # seconds
+    start_deadline: ClassVar[float] = 300.0  # seconds; a machine that does other things too needs minutes
     stop_deadline: ClassVar[float] = 30.0  # seconds
 
     def __init__(self, data_dir: Path, server_ports: Mapping[str, int]) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 
 from holonstream.local import install, jars, ports
 from holonstream.local.errors import LocalStackError
-from holonstream.local.kafka_server import KafkaServer
+from holonstream.local.kafka_server import BROKERS
 from holonstream.local.neo4j_server import Neo4jServer
 from holonstream.local.postgres_server import PostgresServer
 from holonstream.local.redis_server import RedisServer
@@ -47,6 +47,9 @@ class Stack:
     """
     PostgreSQL, Kafka, Neo4j and Redis as child processes, with all their files in one data folder.
 
+    `brokers` is 1 or 3; None means as many as the folder has already, else 1. Of three, the second and third are the
+    services `kafka-2` and `kafka-3`: each can be stopped, killed and paused by itself.
+
     Ports are chosen at the first start and kept, so that addresses survive a restart; stacks in different folders do
     not meet. Up of a running stack and down of a stopped one do nothing. `fsync` False makes PostgreSQL faster and
     unsafe against a crash of the machine (not of the process); it is chosen at each start.
@@ -61,6 +64,7 @@ class Stack:
         services: Sequence[str] = SERVICES,
         progress: Callable[[str], None] = lambda line: None,
         fsync: bool = True,
+        brokers: int | None = None,
     ) -> None:
         unknown = sorted(set(services) - set(SERVICES))
         if unknown:
@@ -69,6 +73,7 @@ class Stack:
         self.services = tuple(services)
         self._progress = progress
         self._fsync = fsync
+        self._brokers = brokers
 
     def up(self) -> None:
         """
@@ -77,9 +82,10 @@ class Stack:
         If one fails, those that this call started are stopped again. Raises LocalStackError.
         """
         with self._locked(create=True):
-            classes = [_CLASSES[name] for name in self.services]
+            kept = ports.load(self._state_file)
+            classes = [_CLASSES[name] for name in self._with_brokers(self._brokers_wanted(kept))]
             programs = [program for one in classes for program in one.needs]
-            wanted_jars = [one.name for one in classes if one.jars]
+            wanted_jars = [name for name in self.services if _CLASSES[name].jars]
             if not all(jars.is_fetched(name) for name in wanted_jars):
                 programs.append(install.MAVEN)
             install.require(programs, self._progress)
@@ -87,7 +93,7 @@ class Stack:
                 jars.fetch(name, self._progress)
             names = [port for one in classes for port in one.port_names()]
             kept = ports.load_or_choose(self._state_file, names)
-            self._start([self._make(name, kept) for name in self.services])
+            self._start([self._make(one.name, kept) for one in classes])
 
     def down(self, *, wipe: bool = False) -> None:
         """
@@ -102,7 +108,8 @@ class Stack:
         with self._locked(create=False):
             # All of them, also those that this object was not asked to serve: a wiped folder leaves no process behind.
             kept = ports.load(self._state_file)
-            servers = [self._make(name, kept) for name in (SERVICES if wipe else self.services) if name in kept]
+            names = _CLASSES if wipe else self._with_brokers(len(BROKERS))
+            servers = [self._make(name, kept) for name in names if name in kept]
             self._stop(servers)
             if wipe:
                 for server in servers:
@@ -156,15 +163,30 @@ class Stack:
         return self.data_dir / "stack.json"
 
     def _servers(self) -> list[Server]:
-        return [self._server(name) for name in self.services]
+        return [self._server(name) for name in self._with_brokers(_brokers_in(ports.load(self._state_file)))]
 
     def _server(self, name: str) -> Server:
-        if name not in self.services:
-            raise LocalStackError(f"no such service in this stack: {name}; there are {', '.join(self.services)}")
         kept = ports.load(self._state_file)
+        names = self._with_brokers(_brokers_in(kept))
+        if name not in names:
+            raise LocalStackError(f"no such service in this stack: {name}; there are {', '.join(names)}")
         if name not in kept:
             raise LocalStackError(f"no local stack with {name} in {self.data_dir}; start one: holonstream local up")
         return self._make(name, kept)
+
+    def _with_brokers(self, brokers: int) -> list[str]:
+        """The services, with all brokers of Kafka."""
+        others = [broker.name for broker in BROKERS[1:brokers]]
+        return [name for service in self.services for name in (service, *(others if service == "kafka" else ()))]
+
+    def _brokers_wanted(self, kept: dict[str, int]) -> int:
+        there = _brokers_in(kept)
+        if "kafka" in kept and self._brokers not in (None, there):
+            raise LocalStackError(
+                f"the stack in {self.data_dir} has {there} brokers, and a cluster's storage is made "
+                f"for its number: holonstream local down --wipe, then holonstream local up --brokers {self._brokers}"
+            )
+        return self._brokers or there
 
     def _make(self, name: str, kept: dict[str, int]) -> Server:
         if name == "postgres":
@@ -211,7 +233,12 @@ class Stack:
             raise LocalStackError(f"{self.data_dir} holds other things than a local stack; name another folder")
 
 
-_CLASSES: dict[str, type[Server]] = {one.name: one for one in (PostgresServer, KafkaServer, Neo4jServer, RedisServer)}
+_CLASSES: dict[str, type[Server]] = {one.name: one for one in (PostgresServer, *BROKERS, Neo4jServer, RedisServer)}
+
+
+def _brokers_in(kept: dict[str, int]) -> int:
+    """How many brokers ports were chosen for; 1 where there are none yet."""
+    return max(sum(broker.name in kept for broker in BROKERS), 1)
 
 
 def _word_of_output(argv: list[str], word: int) -> str:

@@ -21,7 +21,10 @@ from holonstream.local.stack import SERVICES, Stack
 
 @contextmanager
 def temporary_stack(
-    *, services: Sequence[str] = SERVICES, progress: Callable[[str], None] = lambda line: None
+    *,
+    services: Sequence[str] = SERVICES,
+    progress: Callable[[str], None] = lambda line: None,
+    brokers: int = 1,
 ) -> Iterator[Stack]:
     """
     A stack in a temporary folder, up inside the block and deleted after it; PostgreSQL runs without fsync.
@@ -38,7 +41,7 @@ def temporary_stack(
         start_new_session=True,  # Ctrl-C is for its owner
     )
     try:
-        stack = Stack(folder, services=services, progress=progress, fsync=False)
+        stack = Stack(folder, services=services, progress=progress, fsync=False, brokers=brokers)
         stack.up()
         yield stack
     finally:
