@@ -83,3 +83,14 @@ def test_a_target_that_is_down_breaks_the_connection() -> None:
         port = unused.getsockname()[1]
     with FaultProxy(port) as proxy, connect(proxy) as refused:
         assert is_broken(refused)
+
+
+def test_a_replaced_server_leaves_old_connections_silent(echo_port: int) -> None:
+    with FaultProxy(echo_port) as proxy, connect(proxy) as kept:
+        assert ask(kept, b"one") == b"one"
+        proxy.replace_server()
+        with connect(proxy) as new:
+            assert ask(new, b"two") == b"two"
+        kept.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            ask(kept, b"three")

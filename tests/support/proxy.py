@@ -19,6 +19,7 @@ class FaultProxy:
 
     Cut, it breaks every connection and every new one. Stalled, it accepts connections and bytes and forwards
     nothing until it is restored, like a network that drops packets. Restored, it forwards, also what it held back.
+    Replaced, the server is lost without a word: connections stay open in silence, and new ones reach its successor.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -26,6 +27,7 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{target_port}", daemon=True)
         self._open: set[asyncio.StreamWriter] = set()
+        self._pairs: set[tuple[asyncio.Event, asyncio.StreamWriter]] = set()
         self._flowing = asyncio.Event()
         self._cut = False
         self._server: asyncio.Server | None = None
@@ -59,6 +61,10 @@ class FaultProxy:
         """Forward again."""
         self._call(self._set, False, True)
 
+    def replace_server(self) -> None:
+        """Close what is open on the server's side only; new connections go through."""
+        self._call(self._replace)
+
     def break_once(self) -> None:
         """Break what is open; new connections go through."""
         self._call(self._break)
@@ -81,6 +87,11 @@ class FaultProxy:
             self._flowing.set()
         else:
             self._flowing.clear()
+
+    def _replace(self) -> None:
+        for lost, target in self._pairs:
+            lost.set()
+            target.transport.abort()
 
     def _break(self) -> None:
         for writer in list(self._open):
@@ -111,11 +122,17 @@ class FaultProxy:
             answers, target = await asyncio.open_connection(LOOPBACK, self._target_port)
             both.append(target)
             self._open.add(target)
+            lost = asyncio.Event()
+            pair = lost, target
+            self._pairs.add(pair)
             pumps = [asyncio.create_task(self._pump(reader, target)), asyncio.create_task(self._pump(answers, writer))]
             _, open_ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            self._pairs.discard(pair)
             for pump in open_:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
+            if lost.is_set():
+                await self._silence(reader)
         except (OSError, asyncio.CancelledError):
             pass  # the server is down, or we are closing: the caller sees a broken connection
         finally:
@@ -124,6 +141,12 @@ class FaultProxy:
                 one.close()
                 with suppress(OSError):
                     await one.wait_closed()
+
+    async def _silence(self, reader: asyncio.StreamReader) -> None:
+        """Take what the client sends, until it gives up."""
+        with suppress(OSError):
+            while await reader.read(BYTES):
+                pass
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):

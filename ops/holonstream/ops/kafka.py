@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from holonstream.ops.settings import Settings
+from holonstream.producers.kafka import CONNECTION
 
 
 def client(settings: Settings) -> dict[str, Any]:
     """What every client of confluent-kafka is made with. Errors are raised, so the library's own log is left out."""
-    return {"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0, **security(settings)}
+    return {"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0, **CONNECTION, **security(settings)}
 
 
 def security(settings: Settings) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
     batch_events: Annotated[int, Meta(ge=1, description="Events that a worker writes at once at most.")] = 5_000
     session_timeout: Annotated[
         float, Meta(ge=1, description="After which a silent worker's partitions go to others.")
-    ] = 12.0
+    ] = 10.0
     commit_interval: Annotated[float, Meta(gt=0, description="Between two commits of a worker's offsets.")] = 1.0
     tombstone_ttl: Annotated[int, Meta(ge=2, description="Life of an invalidation; longer than that of values.")] = (
         86_400

@@ -22,8 +22,18 @@ T = TypeVar("T")
 
 NOTE_INTERVAL = 30.0  # seconds
 TOPIC_ID_INTERVAL = 2.0  # seconds between an answer and the next question
+ANSWER_TIMEOUT = 3.0  # seconds for one answer of one broker; then the request goes to the one that has taken over
 TIMEOUT = 10.0  # seconds for each question to the brokers
 PAUSE = 0.1  # seconds before a question is asked again
+
+# What every client of librdkafka is made with. A broker that vanished without closing its connections must be noticed
+# before its successor is elected: librdkafka's own limit for an answer is a minute.
+CONNECTION: Final = {
+    "socket.timeout.ms": int(ANSWER_TIMEOUT * 1000),
+    "socket.connection.setup.timeout.ms": int(ANSWER_TIMEOUT * 1000),
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.max.ms": 1_000,
+}
 
 # What brokers answer while a group's coordinator or a partition's leader is being made, or moves to another broker.
 # (KafkaError.retriable knows the producer's errors only.)
@@ -128,20 +138,28 @@ class TopicIdWatch:
     def __init__(self, admin: AdminClient, topic: str, known: str) -> None:
         self._admin, self._topic, self._known = admin, topic, known
         self._asked: Future[Any] | None = None
+        self._answered = monotonic()
         self._next = monotonic() + TOPIC_ID_INTERVAL
 
     def check(self) -> None:
         """Ask, if it is time, or evaluate the answer, if it is there.
 
-        Raises TopicReplaced, NotInitialised (no such topic), KafkaUnavailable.
+        Raises TopicReplaced, NotInitialised (no such topic), KafkaUnavailable (no answer for a while: one question is
+        often lost with the broker that it was sent to).
         """
         if self._asked is None and monotonic() >= self._next:
             self._asked = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
         if self._asked is None or not self._asked.done():
             return
         asked, self._asked, self._next = self._asked, None, monotonic() + TOPIC_ID_INTERVAL
-        with driver_errors(f"asking for the id of {self._topic}"):
-            found = str(asked.result().topic_id)
+        try:
+            with driver_errors(f"asking for the id of {self._topic}"):
+                found = str(asked.result().topic_id)
+        except KafkaUnavailable:
+            if monotonic() - self._answered < TIMEOUT:
+                return
+            raise
+        self._answered = monotonic()
         if found != self._known:
             raise TopicReplaced(
                 f"Topic {self._topic} was deleted and made again (its id was {self._known}, and is {found}): it lacks "

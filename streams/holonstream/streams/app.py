@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import HolonstreamError, Unavailable
@@ -44,7 +45,7 @@ class GroupSettings:
     """records of one batch at most"""
     buffered_batches: int = 24
     """batches fetched ahead of the sink"""
-    session_timeout: float = 12.0
+    session_timeout: float = 10.0
     """after which the group gives a silent worker's partitions to others"""
     heartbeat_interval: float = 3.0
     commit_interval: float = 1.0
@@ -60,6 +61,11 @@ class GroupSettings:
     user: str | None = None
     """for SASL/SCRAM-SHA-512; None without login"""
     password: str = field(default="", repr=False)
+
+    @property
+    def request_timeout(self) -> float:
+        """For every answer of a broker: a member must have time to find another coordinator before its session ends."""
+        return self.session_timeout / 3
 
     def credentials(self) -> Any:
         """What Faust takes, None without security."""
@@ -98,7 +104,8 @@ class SinkApp(WorkerApp):
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.heartbeat_interval,
             broker_rebalance_timeout=60.0,
-            broker_request_timeout=60.0,
+            broker_request_timeout=settings.request_timeout,
+            producer_request_timeout=settings.request_timeout,
             consumer_max_fetch_size=1 << 20,
             datadir=tempfile.gettempdir(),
             store="memory://",
@@ -185,16 +192,21 @@ class SinkApp(WorkerApp):
         return self.crash_reason or next(filter(None, failed), None)
 
     async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Put letters on the dead-letter topic; returns when the brokers have them."""
-        sent = [
-            await self._dead_letters.send(
-                key=(letter.stream or "").encode(),
-                value=_dead_letter_text(letter),
-            )
-            for letter in letters
-        ]
-        for future in sent:
-            await future
+        """Put letters on the dead-letter topic; returns when the brokers have them. Raises Unavailable."""
+        try:
+            sent = [
+                await self._dead_letters.send(
+                    key=(letter.stream or "").encode(),
+                    value=_dead_letter_text(letter),
+                )
+                for letter in letters
+            ]
+            for future in sent:
+                await future
+        except KafkaError as error:
+            if not error.retriable and not isinstance(error, KafkaTimeoutError):
+                raise
+            raise Unavailable(f"Kafka does not take dead letters: {error!r}") from error
 
 
 def _dead_letter_text(letter: DeadLetter) -> bytes:

@@ -10,13 +10,16 @@ This is the only module that uses private parts of Faust, mode and aiokafka. The
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
 import faust
+import structlog
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
@@ -27,7 +30,10 @@ from faust.types.tuples import ConsumerMessage
 
 from holonstream.schemas.errors import TopicCut, Unavailable
 from holonstream.schemas.offset_metadata import OffsetMetadata
+from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import RawRecord
+
+log = structlog.get_logger(__name__)
 
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
@@ -131,6 +137,16 @@ class FetchSchema(Schema):  # type: ignore[misc]
         return decode
 
 
+def worker_assignor() -> type[StickyPartitionAssignor]:
+    """An assignor for one consumer, since aiokafka's keeps what it was assigned in its class.
+
+    It goes by the name of the assignor that workers had before, so that old and new ones share a group during an
+    upgrade: members must agree on a name, and aiokafka joins twice when it offers two. A leader of either kind divides
+    the partitions of members of either kind.
+    """
+    return type("WorkerAssignor", (StickyPartitionAssignor,), {"name": RoundRobinPartitionAssignor.name})
+
+
 class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
@@ -139,12 +155,12 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         self._next_start = {}
         conf = self.app.conf
-        self._assignor = RoundRobinPartitionAssignor
+        self._assignor = worker_assignor()
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=stock.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
             auto_offset_reset="none",  # an offset that is not there is an error, never a silent jump
             isolation_level="read_committed",
@@ -152,6 +168,8 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=FETCH_MAX_WAIT,
+            # Of every request, JoinGroup too: a member that joins again is still the same one, and a coordinator that
+            # has vanished meanwhile is noticed.
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -211,6 +229,17 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             raise Unavailable(f"Kafka does not say where {tps[0].topic} begins and ends: {error!r}") from error
         return {TP(*tp): Bounds(firsts[tp], ends[tp]) for tp in tps}
 
+    async def _bounds_when_available(self, tps: Sequence[TopicPartition]) -> dict[TP, Bounds]:
+        delays = backoff()
+        while True:
+            try:
+                return await self._bounds(tps)
+            except Unavailable as error:
+                if self.should_stop:
+                    raise
+                log.warning("assignment.delayed", reason=str(error))
+                await asyncio.sleep(next(delays))
+
     async def seek_to_committed(self) -> dict[TP, GroupOffset]:
         """Seek every assigned partition to what its group has committed, else to zero."""
         return cast(dict[TP, GroupOffset], await self.call_thread(self._seek_to_committed))
@@ -220,7 +249,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._next_start.clear()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
-        bounds = await self._bounds(assigned)
+        bounds = await self._bounds_when_available(assigned)
         offsets = {}
         for tp in assigned:
             if tp not in committed or committed[tp].offset < 0:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 
 from holonstream.producers.errors import (
     AppendOnly,
@@ -22,6 +23,8 @@ from holonstream.producers.errors import (
 from holonstream.schemas import json_limits, jsontext
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, NotInitialised, UnknownEventType
 from holonstream.schemas.statements import parse_statements, read_text
+
+T = TypeVar("T")
 
 # What every session is opened with. One that has silently gone must be noticed within seconds: the leader lock is
 # released with it.
@@ -40,6 +43,7 @@ SESSION: dict[str, Any] = {
 # Classes of SQLSTATE: no connection, rolled back, no resources, not in the right state, an operator intervenes, I/O.
 UNAVAILABLE = frozenset({"08", "40", "53", "55", "57", "58"})
 NO_LIMIT = 2**63 - 1
+ANSWER_TIMEOUT = 10.0  # seconds that relay and status wait for PostgreSQL to send something
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
 # longer the log is.
 READER_OPTIONS = " ".join(
@@ -51,6 +55,11 @@ READER_OPTIONS = " ".join(
         "max_parallel_workers_per_gather=0",
         "jit=off",
     )
+)
+# The relay's session has the leader lock: the server must end it soon after the relay's host has gone, too.
+LEADER_OPTIONS = (
+    f"{READER_OPTIONS} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=10000"
 )
 # Rows that libpq hands over at once: 32 of the largest events are 29 MB. libpq before 17 knows one at a time only,
 # at twice the cost.
@@ -65,10 +74,26 @@ def query(name: str) -> LiteralString:
     return _QUERIES[name]
 
 
-def connect(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is closed when the server sends nothing for ANSWER_TIMEOUT seconds.
+
+    For statements that answer at once or never: keepalive notices a host that has gone, not a process that hangs.
+    """
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = ANSWER_TIMEOUT) -> T:
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.errors._WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError(f"no answer for {ANSWER_TIMEOUT:g} s") from None
+
+
+def connect(
+    dsn: str, application_name: str, *, kind: type[psycopg.Connection[Any]] = psycopg.Connection, **options: Any
+) -> psycopg.Connection[Any]:
     """A connection in autocommit mode. Raises LogUnavailable."""
     with driver_errors():
-        return psycopg.connect(dsn, autocommit=True, application_name=application_name, **SESSION, **options)
+        return kind.connect(dsn, autocommit=True, application_name=application_name, **SESSION, **options)
 
 
 def storable(texts: Iterable[str]) -> list[str]:

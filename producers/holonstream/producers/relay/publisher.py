@@ -17,7 +17,15 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.producers.kafka import ErrorNotes, TopicIdWatch, call_within, describe, driver_errors, topic_id
+from holonstream.producers.kafka import (
+    CONNECTION,
+    ErrorNotes,
+    TopicIdWatch,
+    call_within,
+    describe,
+    driver_errors,
+    topic_id,
+)
 from holonstream.producers.log.batches import EventBatch
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
@@ -45,7 +53,6 @@ PRODUCER = {
     "batch.num.messages": 10_000,
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 65_536,
-    "socket.keepalive.enable": True,
 }
 
 
@@ -74,7 +81,7 @@ class Publisher:
         config: Mapping[str, Any],
     ) -> None:
         self._topic, self._witness, self._group = topic, witness, group
-        common = {"bootstrap.servers": bootstrap, **config, "error_cb": ErrorNotes(), "log_level": 2}
+        common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
         self._producer = Producer({**common, **PRODUCER, "transactional.id": group, "compression.type": compression})
         self._admin = AdminClient(common)
         self.topic_id = ""

@@ -41,7 +41,7 @@ import structlog
 from holonstream.producers.errors import ProducerFenced
 from holonstream.producers.log.batches import read_ahead, read_batches
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import READER_OPTIONS, connect
+from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect
 from holonstream.producers.relay.lease import acquire_leadership
 from holonstream.producers.relay.progress import RelayMonitor, RelayProgress
 from holonstream.producers.relay.publisher import Publisher
@@ -101,7 +101,7 @@ class Relay:
                 transactions, began = self.progress.now.transactions, monotonic()
                 self.progress.change(state="connecting")
                 try:
-                    with closing(connect(self._dsn, "holonstream-relay", options=READER_OPTIONS)) as connection:
+                    with closing(self._connect()) as connection:
                         self._relay_as_leader(connection, stop)
                 except (Unavailable, ProducerFenced) as error:
                     if self.progress.now.transactions > transactions or monotonic() - began > STEADY:
@@ -113,6 +113,9 @@ class Relay:
                     stop.wait(next(delays))
         finally:
             self.progress.change(state="stopped")
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return connect(self._dsn, "holonstream-relay", kind=BoundedConnection, options=LEADER_OPTIONS)
 
     def _relay_as_leader(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         self.progress.change(state="standby")

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from holonstream.producers.log.frontier import FrontierStatus, frontier_status
-from holonstream.producers.log.postgres import connect, driver_errors, query
+from holonstream.producers.log.postgres import BoundedConnection, connect, driver_errors, query
 from holonstream.producers.relay.lease import leader_key
 
 COUNTED = 1_000_000  # events of a lag that are counted; a larger one is given as this
@@ -52,7 +52,7 @@ def log_age(dsn: str, position: int) -> LogAge:
 
     Raises LogUnavailable, NotInitialised.
     """
-    with connect(dsn, "holonstream-metrics") as connection:
+    with connect(dsn, "holonstream-metrics", kind=BoundedConnection) as connection:
         frontier = frontier_status(connection)
         _, seconds = _lag(connection, position, counted=0)
     return LogAge(frontier, seconds)
@@ -60,7 +60,7 @@ def log_age(dsn: str, position: int) -> LogAge:
 
 def log_status(dsn: str, namespace: str, relayed: int) -> LogStatus:
     """The log's status, given the position that the relay has committed. Raises LogUnavailable, NotInitialised."""
-    with connect(dsn, "holonstream-status") as connection:
+    with connect(dsn, "holonstream-status", kind=BoundedConnection) as connection:
         frontier = frontier_status(connection)
         events, seconds = _lag(connection, relayed, COUNTED)
         with driver_errors():

@@ -27,7 +27,7 @@ from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds
-ACQUIRE_TIMEOUT = 30.0  # seconds to wait for a free connection of the pool
+ACQUIRE_TIMEOUT = 15.0  # seconds to wait for a free connection of the pool
 TRANSACTION_TIMEOUT = 120.0  # seconds, then the server ends a transaction and frees the locks of a client that hangs
 STREAM_SIZE = 500  # rows that a stream asks for at a time
 IDLE_CHECK = 30.0  # seconds without use, then a pooled connection is checked before it is used
