@@ -11,7 +11,7 @@ RATE ?=
 VARIANT ?=
 JSON ?=
 
-.PHONY: help setup demo check test test-faults test-real test-languages chaos-ci lint fmt bench scaling chaos checkov up down clean
+.PHONY: help setup demo check test test-faults test-real test-languages compose-test chaos-ci lint fmt bench scaling chaos checkov up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test-real: setup ## Acceptance tests on the congress files: DATA=folder
 
 test-languages: setup ## Tests with programs in Node, Go and Java, which it installs where they are missing
 	@$(PYTEST) tests/languages
+
+compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker engine, and the ports of docker-compose.yml
+	@$(PYTEST) -s tests/compose
 
 chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
 	@$(PYTEST) tests/chaos/test_chaos.py

@@ -1,6 +1,6 @@
 """docker-compose.yml holds together, names what exists, and runs the servers that the local stack runs.
 
-There is no Docker engine where this was written: nothing here runs a container.
+Nothing here runs a container: `make compose-test` does.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from holonstream.ops.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
+BROKERS = ROOT / "docker-compose.brokers.yml"
 STORES = {"postgres", "kafka", "neo4j", "redis"}
 MEASURED = {"relay", "graph-worker", "cache-worker", "exporter"}
 PROCESSES = {"init"} | MEASURED
@@ -42,8 +43,9 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_it_is_what_the_compose_specification_allows() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
+@pytest.mark.parametrize("file", [FILE, BROKERS], ids=lambda file: file.name)
+def test_it_is_what_the_compose_specification_allows(file: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
     checked = subprocess.run(command, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -118,11 +120,39 @@ def test_settings_of_our_processes_are_valid_and_name_every_store(compose: dict[
         assert bool(settings.metrics_port) == (name in MEASURED)
 
 
-def test_our_processes_are_built_here_and_confined(compose: dict[str, Any]) -> None:
+def test_one_build_makes_the_image_of_all_processes(compose: dict[str, Any]) -> None:
+    assert [name for name, service in compose["services"].items() if "build" in service] == ["init"]
+    assert len({compose["services"][name]["image"] for name in PROCESSES}) == 1
+
+
+def test_stores_come_back_and_are_confined(compose: dict[str, Any]) -> None:
+    brokers = yaml.safe_load(BROKERS.read_text())["services"]
+    stores = {name: compose["services"][name] for name in STORES} | {n: brokers[n] for n in ("kafka-2", "kafka-3")}
+    for name, service in stores.items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "mem_limit" in service, name
+
+
+def test_three_brokers_are_three_times_the_one(compose: dict[str, Any]) -> None:
+    others = yaml.safe_load(BROKERS.read_text())["services"]
+    one = compose["services"]["kafka"]["environment"]
+    for node in (2, 3):
+        own = others[f"kafka-{node}"]["environment"]
+        assert own.keys() == one.keys() | others["kafka"]["environment"].keys()
+        assert own["KAFKA_NODE_ID"] == node
+        assert others[f"kafka-{node}"]["healthcheck"] == compose["services"]["kafka"]["healthcheck"]
+    for name in PROCESSES:
+        settings = Settings.of(environment(compose["services"][name]) | environment(others[name]))
+        assert settings.replication == 3
+        assert settings.kafka_bootstrap.count(":9092") == 3
+
+
+def test_our_processes_are_confined(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == STORES | PROCESSES | OBSERVERS
     for name in PROCESSES:
         service = compose["services"][name]
-        assert service["build"] == "."
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
