@@ -67,6 +67,7 @@ module "redis" {
   subnet_ids  = module.network.private_subnet_ids
   kms_key_arn = module.secrets.kms_key_arn
   password    = module.secrets.redis_password
+  emails      = var.emails
 
   node_type = "cache.t4g.micro"
 }
@@ -146,8 +147,8 @@ module "observability" {
     cluster_name     = module.services.cluster_name
     service_names    = module.services.service_names
   }
-  postgres_identifier        = module.postgres.identifier
-  postgres_storage_limit_gib = 100
+  postgres_identifier  = module.postgres.identifier
+  postgres_storage_gib = module.postgres.storage_gib
   kafka = {
     cluster_name = module.kafka.cluster_name
     brokers      = module.kafka.brokers

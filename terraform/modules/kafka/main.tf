@@ -165,20 +165,17 @@ resource "aws_secretsmanager_secret_version" "login" {
   secret_string = jsonencode({ username = "holonstream", password = random_password.login.result })
 }
 
+# To the letter what MSK writes there itself when the secret is associated: with anything else, each apply would take
+# away what MSK had put back.
 data "aws_iam_policy_document" "login" {
   statement {
-    actions   = ["secretsmanager:GetSecretValue"]
+    sid       = "AWSKafkaResourcePolicy"
+    actions   = ["secretsmanager:getSecretValue"]
     resources = [aws_secretsmanager_secret.login.arn]
 
     principals {
       type        = "Service"
       identifiers = ["kafka.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }

@@ -52,6 +52,7 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
 }
 
+# Without aws:SourceAccount: for an execution role ECS does not promise to send it.
 data "aws_iam_policy_document" "task_trust" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -59,12 +60,6 @@ data "aws_iam_policy_document" "task_trust" {
     principals {
       type        = "Service"
       identifiers = ["ecs-tasks.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }
@@ -103,6 +98,7 @@ resource "aws_iam_role_policy" "execution" {
 resource "aws_ecs_task_definition" "this" {
   #checkov:skip=CKV_AWS_336:Neo4j's image writes its configuration into its own file system at start
   family                   = "${var.name}-neo4j"
+  skip_destroy             = true # a rollback needs the old one
   requires_compatibilities = ["EC2"]
   network_mode             = "awsvpc"
   execution_role_arn       = aws_iam_role.execution.arn
@@ -138,6 +134,7 @@ resource "aws_ecs_task_definition" "this" {
       NEO4J_dbms_ssl_policy_bolt_base__directory  = "/ssl"
       NEO4J_dbms_ssl_policy_bolt_client__auth     = "NONE"
       NEO4J_dbms_usage__report_enabled            = "false"
+      NEO4J_server_bolt_connection__keep__alive   = "5s" # a client takes a server that is silent for two of these for gone
       NEO4J_server_http_enabled                   = "false"
       NEO4J_server_memory_heap_initial__size      = "${var.memory.heap}m"
       NEO4J_server_memory_heap_max__size          = "${var.memory.heap}m"
@@ -151,8 +148,10 @@ resource "aws_ecs_task_definition" "this" {
       { name = "HEALTHCHECK_PASSWORD", valueFrom = "${var.secret_arn}:password::" },
     ]
 
+    # Until it has answered a query once it is healthy as long as its process lives: a recovery of the store may take an
+    # hour, and a restart would begin it again. From then on Bolt must take a connection.
     healthCheck = {
-      command     = ["CMD-SHELL", "cypher-shell -a bolt+ssc://localhost:${local.port} -u neo4j -p \"$HEALTHCHECK_PASSWORD\" 'RETURN 1'"]
+      command     = ["CMD", "bash", "-c", file("${path.module}/health.sh")]
       interval    = 30
       timeout     = 20
       retries     = 5

@@ -78,6 +78,12 @@ variable "backup_days" {
   default     = 14
 }
 
+variable "destroy_backups" {
+  description = "Delete the backups with the stack. Without it a vault that holds any cannot be destroyed. Apply it before the destroy."
+  type        = bool
+  default     = false
+}
+
 variable "log_retention_days" {
   description = "Days that the server's log is kept."
   type        = number

@@ -11,8 +11,9 @@ resource "aws_ebs_volume" "this" {
 }
 
 resource "aws_backup_vault" "this" {
-  name        = "${var.name}-neo4j"
-  kms_key_arn = var.kms_key_arn
+  name          = "${var.name}-neo4j"
+  kms_key_arn   = var.kms_key_arn
+  force_destroy = var.destroy_backups
 }
 
 resource "aws_backup_plan" "this" {

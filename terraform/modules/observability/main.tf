@@ -83,7 +83,7 @@ locals {
         namespace  = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum", above = false
         dimensions = { DBInstanceIdentifier = var.postgres_identifier }
         # Storage grows by itself when a tenth is free: below that it has reached its limit, or grows right now.
-        threshold = 0.05 * var.postgres_storage_limit_gib * 1073741824, minutes = 60, missing = "ignore"
+        threshold = 0.05 * var.postgres_storage_gib * 1073741824, minutes = 60, missing = "ignore"
         text      = "The log's storage fills up and does not grow: raise storage_limit_gib."
       }
       postgres-transaction-ids = {

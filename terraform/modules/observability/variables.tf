@@ -28,8 +28,8 @@ variable "postgres_identifier" {
   type        = string
 }
 
-variable "postgres_storage_limit_gib" {
-  description = "Up to where the log's storage grows; an alarm comes when less than a tenth of it is free."
+variable "postgres_storage_gib" {
+  description = "Output `storage_gib` of the module postgres; an alarm comes when less than a twentieth of it is free."
   type        = number
 }
 

@@ -93,6 +93,11 @@ resource "aws_iam_role_policy_attachment" "monitoring" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
 }
 
+# A name that is free: a snapshot of an earlier instance of this name may still be there.
+resource "random_id" "snapshot" {
+  byte_length = 4
+}
+
 resource "aws_db_instance" "this" {
   identifier     = var.name
   engine         = "postgres"
@@ -123,7 +128,8 @@ resource "aws_db_instance" "this" {
   copy_tags_to_snapshot     = true
   deletion_protection       = var.deletion_protection
   skip_final_snapshot       = false
-  final_snapshot_identifier = "${var.name}-final"
+  final_snapshot_identifier = "${var.name}-final-${random_id.snapshot.hex}"
+  delete_automated_backups  = false # they outlive the instance as long as they would have been kept
 
   performance_insights_enabled    = true
   performance_insights_kms_key_id = var.kms_key_arn

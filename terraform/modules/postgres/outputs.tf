@@ -22,3 +22,8 @@ output "identifier" {
   description = "Name of the instance, for alarms and for restoring."
   value       = aws_db_instance.this.identifier
 }
+
+output "storage_gib" {
+  description = "What is allocated now; it grows by itself."
+  value       = aws_db_instance.this.allocated_storage
+}

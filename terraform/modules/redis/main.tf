@@ -55,8 +55,23 @@ resource "aws_elasticache_replication_group" "this" {
   kms_key_id                 = var.kms_key_arn
 
   # An upgrade or a new size carries the entries over to a new node, not quite all of them: reboot it afterwards, which
-  # empties it (docs/deploy.md). So nothing of the kind happens by itself.
+  # empties it (docs/deploy.md). So a change is made while somebody is there, at `apply`, and what AWS does to the node by
+  # itself in the maintenance window is told to `emails`.
   maintenance_window         = "sun:04:30-sun:05:30"
   auto_minor_version_upgrade = false
-  apply_immediately          = false
+  apply_immediately          = true
+  notification_topic_arn     = aws_sns_topic.node.arn
+}
+
+resource "aws_sns_topic" "node" {
+  #checkov:skip=CKV_AWS_26:ElastiCache publishes to it, and has no right to a key of ours; a message names the node and what happened to it
+  name = "${var.name}-redis-node"
+}
+
+resource "aws_sns_topic_subscription" "node" {
+  for_each = var.emails
+
+  topic_arn = aws_sns_topic.node.arn
+  protocol  = "email"
+  endpoint  = each.value
 }

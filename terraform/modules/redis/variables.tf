@@ -29,3 +29,9 @@ variable "node_type" {
   type        = string
   default     = "cache.r7g.large"
 }
+
+variable "emails" {
+  description = "Addresses that hear when AWS replaces, patches or reboots the node; each must confirm once. After a replacement: empty it (docs/deploy.md)."
+  type        = set(string)
+  default     = []
+}

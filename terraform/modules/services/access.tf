@@ -1,6 +1,6 @@
 # Who may do what, and who may reach whom.
 
-data "aws_iam_policy_document" "trust" {
+data "aws_iam_policy_document" "task_trust" {
   statement {
     actions = ["sts:AssumeRole"]
 
@@ -17,10 +17,22 @@ data "aws_iam_policy_document" "trust" {
   }
 }
 
+# For execution roles, without aws:SourceAccount: for these ECS does not promise to send it.
+data "aws_iam_policy_document" "execution_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+}
+
 # As whom the processes run: without any right, since none calls AWS.
 resource "aws_iam_role" "task" {
   name               = "${var.name}-task"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  assume_role_policy = data.aws_iam_policy_document.task_trust.json
 }
 
 # As whom ECS starts a process: pull the image, hand over this process's secrets, write its log.
@@ -70,7 +82,7 @@ resource "aws_iam_role" "execution" {
   for_each = local.processes
 
   name               = "${var.name}-${each.key}-execution"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  assume_role_policy = data.aws_iam_policy_document.execution_trust.json
 }
 
 resource "aws_iam_role_policy" "execution" {

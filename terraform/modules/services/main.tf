@@ -143,6 +143,7 @@ resource "aws_ecs_task_definition" "this" {
   for_each = local.processes
 
   family                   = "${var.name}-${each.key}"
+  skip_destroy             = true # a rollback needs the old one
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = each.value.size.cpu
