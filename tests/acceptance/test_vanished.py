@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from holonstream import local
-from holonstream.client import ClientSettings, SyncClient, Token
+from holonstream.client import ClientSettings, NotYetVisible, SyncClient, Token, Unavailable
 from holonstream.local import ports
 from holonstream.local.temporary import temporary_stack
 from holonstream.ops.commands.init import initialise
@@ -68,10 +68,16 @@ class WatchedPipeline:
         def within(condition: Callable[[], bool], part: str) -> None:
             wait_until(condition, f"{part} with {what}", limit - (monotonic() - began), every=0.2)
 
-        assert reader.get_holon(name, at_least=token, deadline=limit) is not None, what
+        within(lambda: self._is_read(reader, name, token), "a reader gets it")
         within(self._status_is_well, "status says that all is relayed and handled")
         within(lambda: self._exporter_is_well(token), "the exporter says so")
         print(f"{what}: {monotonic() - began:.1f} s")
+
+    def _is_read(self, reader: SyncClient, name: str, token: Token) -> bool:
+        try:
+            return reader.get_holon(name, at_least=token, deadline=5.0) is not None
+        except (Unavailable, NotYetVisible):
+            return False
 
     def _status_is_well(self) -> bool:
         status = self.pipeline.json("status", "--json")

@@ -14,9 +14,9 @@ variable "postgres" {
 }
 
 variable "postgres_tls" {
-  description = "libpq's TLS parameters. `sslmode=require` encrypts; to verify the server too, put Amazon's bundle of RDS certificates into the image and say `sslmode=verify-full&sslrootcert=/path/in/the/image`."
+  description = "libpq's TLS parameters. The default verifies the server by the file that deploy/aws/Dockerfile puts into the image; `sslmode=require` only encrypts."
   type        = string
-  default     = "sslmode=require"
+  default     = "sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem"
 
   validation {
     condition     = can(regex("^sslmode=(require|verify-ca|verify-full)(&|$)", var.postgres_tls))
