@@ -19,6 +19,7 @@ def test_all_secrets_are_known() -> None:
     assert set(Settings.secrets()) == {name for name in Settings.__struct_fields__ if "password" in name} | {
         "postgres_dsn",
         "redis_url",
+        "console_token",
     }
 
 

@@ -78,6 +78,38 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
         str, Meta(pattern=r"^(console|json)\Z", description="How log lines are printed, on standard error.")
     ] = "console"
 
+    console_host: Annotated[
+        str,
+        Meta(description="Address of the console. One that is not loopback needs a token or a proxy's header."),
+    ] = "127.0.0.1"
+    console_port: Annotated[int, Meta(ge=0, le=65_535, description="Port of the console; 0 takes a free one.")] = 8620
+    console_token: Annotated[
+        Secret | None,
+        Meta(description="Asked of every caller of the console: 16 characters at least."),
+    ] = None
+    console_user_header: Annotated[
+        str | None,
+        Meta(description="Header in which a reverse proxy names the user who logged in; others are refused."),
+    ] = None
+    console_proxies: Annotated[
+        str,
+        Meta(description="Addresses of the proxies that are believed, separated by commas; networks as 10.0.0.0/8."),
+    ] = "127.0.0.1,::1"
+    console_names: Annotated[
+        str,
+        Meta(
+            description="Host names under which the console is reached, separated by commas. Addresses and localhost "
+            "are always taken, other names never: else a foreign page could read it by DNS rebinding."
+        ),
+    ] = ""
+    console_workers: Annotated[
+        str,
+        Meta(
+            description="host:port of the workers' metrics, separated by commas: the console's chart of freshness is "
+            "made of them. A name with several addresses stands for all."
+        ),
+    ] = ""
+
     @property
     def dead_letter_topic(self) -> str:
         """The topic of records that could not be applied."""

@@ -157,6 +157,16 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     traceparent: str | None = None
 
 
+def event_document(event: RecordedEvent) -> dict[str, Any]:
+    """A recorded event as JSON values: the envelope, and its place in the log. What is absent is left out."""
+    document: dict[str, Any] = {camel_case(name): getattr(event, name) for name in RecordedEvent.__struct_fields__}
+    window = event.validity_window
+    optional = ("sourceDocument", "validityWindow", "causalLinks", "traceparent")
+    document["subjects"] = list(event.subjects)
+    document["validityWindow"] = None if window is None else msgspec.to_builtins(window)
+    return {name: value for name, value in document.items() if value not in (None, {}) or name not in optional}
+
+
 def parse_event(value: Any) -> Event:
     """An envelope from JSON values, checked as the log does and made canonical.
 

@@ -18,8 +18,12 @@ EXTRA_OF = {
     "mode": "worker",
     "prometheus_client": "worker",
     "click": "cli",
+    "fastapi": "console",
+    "jinja2": "console",
     "jsonschema": "cli",
     "rich": "cli",
+    "starlette": "console",
+    "uvicorn": "console",
 }
 """the extra to install for an import name that is missing"""
 

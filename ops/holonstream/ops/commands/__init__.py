@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import click
 
 from holonstream.local.cli import local
+from holonstream.ops.commands.console import console
 from holonstream.ops.commands.dead_letters import dead_letters
 from holonstream.ops.commands.export import export
 from holonstream.ops.commands.exporter import exporter
@@ -28,6 +29,7 @@ COMMANDS: list[click.Command] = [
     relay,
     worker,
     exporter,
+    console,
     import_,
     export,
     fold,

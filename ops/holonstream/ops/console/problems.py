@@ -1,0 +1,93 @@
+"""Errors as problem+json (RFC 9457). A type is ``urn:holonstream:`` and the name of the error's class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from holonstream.producers.errors import UnreadableEvents
+from holonstream.schemas import jsontext
+from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent, InvalidToken, Unavailable
+from holonstream.schemas.incident import incident
+from holonstream.sinks.errors import NotYetVisible
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY = {"Retry-After": "1"}
+STATUS: dict[type[HolonstreamError], int] = {
+    NotYetVisible: 409,  # the view is behind the token: ask again
+    CannotApply: 409,  # an event of the entity does not fit
+    UnreadableEvents: 409,
+    InvalidToken: 400,
+    InvalidEvent: 400,
+    BadData: 400,
+    Unavailable: 503,
+}
+
+
+class NotFound(HolonstreamError):
+    """There is no such entity, as far as the view has come."""
+
+    def __init__(self, what: str, reached: int | None = None) -> None:
+        super().__init__(f"No such {what}")
+        self.reached = reached
+        """position up to which the answer holds"""
+
+
+class Overloaded(Unavailable):
+    """Too many requests are under way."""
+
+
+def problem(
+    status: int, title: str, detail: str, *, kind: str = "", headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    """A response that says what went wrong."""
+    document = {"type": f"urn:holonstream:{kind}" if kind else "about:blank", "title": title, "status": status}
+    document |= {"detail": detail, **more}
+    return Response(jsontext.encode(document), status, headers, MEDIA_TYPE)
+
+
+def of_error(error: HolonstreamError) -> Response:
+    """The response to an error of ours."""
+    kind = type(error)
+    status = next((code for known, code in STATUS.items() if isinstance(error, known)), 503)
+    more: dict[str, Any] = {}
+    if isinstance(error, NotFound):
+        status, more = 404, {} if error.reached is None else {"reached": error.reached}
+    if isinstance(error, NotYetVisible):
+        more = {"stream": error.stream, "wanted": error.wanted, "reached": error.reached}
+    if status == 503:
+        log.warning("console.unavailable", **incident(error))
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+    title = (kind.__doc__ or kind.__name__).splitlines()[0].rstrip(".")
+    return problem(status, title, str(error), kind=name, headers=RETRY if status == 503 else None, **more)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Answer every error of an app's routes with a problem."""
+
+    @app.exception_handler(HolonstreamError)
+    async def ours(request: Request, error: HolonstreamError) -> Response:
+        return of_error(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:10]]
+        return problem(400, "Invalid request", "; ".join(faults), kind="invalid-request")
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), str(error.detail), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> Response:
+        log.error("console.failed", **incident(error))
+        return problem(500, "Internal error", "The console's log says more")

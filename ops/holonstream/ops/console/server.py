@@ -1,0 +1,116 @@
+"""The ASGI app of the console, and how it is served."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from holonstream.ops.console import api
+from holonstream.ops.console.access import AccessMiddleware, Login
+from holonstream.ops.console.documents import Problem
+from holonstream.ops.console.limits import LimitsMiddleware
+from holonstream.ops.console.problems import MEDIA_TYPE, handle_errors
+from holonstream.ops.console.services import services
+from holonstream.ops.observe.server import CannotServe
+from holonstream.ops.settings import Settings
+
+CLOSING = 2  # seconds that open pages may take to leave when the server stops
+SECURITY = {"token": {"type": "http", "scheme": "bearer"}, "browser": {"type": "http", "scheme": "basic"}}
+PROBLEMS = {
+    "400": "The request is not valid.",
+    "401": "The token is missing or wrong.",
+    "409": "The view has not reached the token, or an event of the entity does not fit.",
+    "503": "A server is down, or too much is asked at once.",
+    "504": "It took too long.",
+}
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The app. Raises UnsafeConsole."""
+    login = Login.of(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with services(settings) as opened:
+            app.state.services = opened
+            yield
+
+    app = FastAPI(
+        lifespan=lifespan, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.include_router(api.router)
+    handle_errors(app)
+    app.add_middleware(LimitsMiddleware)
+    app.add_middleware(AccessMiddleware, login=login)
+    described: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.update(describe(app))
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: what FastAPI makes, with our errors in place of its own."""
+    document = get_openapi(
+        title="holonstream",
+        version=version("holonstream"),
+        summary="The graph and the log, read-only.",
+        routes=api.router.routes,
+    )
+    schemas = document["components"]["schemas"]
+    for foreign in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(foreign, None)
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    document["components"]["securitySchemes"] = SECURITY
+    document["security"] = [{}, *({name: []} for name in SECURITY)]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            found = dict(PROBLEMS)
+            if path.endswith(("/holon", "/relationship", "/event")):
+                found["404"] = "There is none; `reached` says up to which position of the log."
+            for status, meaning in sorted(found.items()):
+                content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                operation["responses"][status] = {"description": meaning, "content": content}
+    return document
+
+
+def serve(settings: Settings, opened: socket.socket) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT. Raises UnsafeConsole."""
+    config = uvicorn.Config(
+        make_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=CLOSING,
+        h11_max_incomplete_event_size=64 << 10,
+        http="h11",
+        ws="none",
+    )
+    uvicorn.Server(config).run(sockets=[opened])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises CannotServe when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.listen(1024)
+    except OSError as error:
+        opened.close()
+        raise CannotServe(f"Cannot serve the console on {host}:{port}: {error.strerror}") from error
+    return opened
