@@ -20,7 +20,7 @@ from holonstream.ops.settings import Settings
 from holonstream.schemas.state import Holon
 from holonstream.sinks.base import Batch
 from holonstream.sinks.cache.driver import Script, connect
-from holonstream.sinks.cache.entry import Keys, position_text, slot_of
+from holonstream.sinks.cache.entry import Keys, new_generation, partition_text, position_text, slot_of
 from holonstream.sinks.cache.reader import HolonCache
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.store import HolonRead
@@ -154,7 +154,8 @@ def bare_calls(batches: list[Batch], partition: int) -> list[tuple[list[str], li
             chunk = batch.records[start : start + 1000]
             ids = [(r.key or b"").decode()[6:] for r in chunk]
             positions = "".join(position_text(r.offset) for r in chunk)
-            arguments: list[str | int] = [last, 86_400, positions, "".join(map(slot_of, ids)), 0]
+            arguments: list[str | int] = [last, position_text(0), 86_400, positions, "".join(map(slot_of, ids))]
+            arguments += [partition_text(partition), 0, 3_600_000, new_generation()]
             calls.append(([keys.watermarks(partition), *[keys.holon + i for i in ids]], arguments))
     return calls
 

@@ -16,7 +16,7 @@ from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members
 from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.settings import Settings
-from holonstream.sinks.cache.entry import decode_value, encode_value
+from holonstream.sinks.cache.entry import HEADER, decode_value, encode_holon
 from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
@@ -242,7 +242,8 @@ def test_a_cleared_cache_answers_from_the_graph(pipeline: Pipeline, tmp_path: Pa
         assert isinstance(entry, bytes)
         holon = decode_value(entry, "p-1")
         assert holon is not None
-        await redis.set(key, encode_value(replace(holon, properties={"name": "XX"}, position=10**12)))
+        wrong = replace(holon, properties={"name": "XX"}, position=10**12)
+        await redis.set(key, b"V%020d%b%b" % (wrong.position, entry[21:HEADER], encode_holon(wrong)))
         await redis.aclose()
 
     def right_and_cached() -> bool:

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import msgspec
+from redis.asyncio import Redis
 
 from holonstream.local import ports
 from holonstream.local.redis_server import RedisServer
 from holonstream.schemas.state import Holon
 from holonstream.sinks.base import Batch
+from holonstream.sinks.cache.entry import encode_holon
 from holonstream.sinks.store import HolonRead
 
 P = ParamSpec("P")
@@ -68,6 +70,29 @@ def record(stream: str, position: int) -> Record:
         "recordedtime": "2024-03-01T08:00:00.000Z",
     }
     return Record(position, stream.encode(), msgspec.json.encode({**place, "data": {"never": "read"}}))
+
+
+GENERATION = "test-written"
+
+
+def entry_of(state: Holon | int, generation: str = GENERATION, partition: int = 0) -> bytes:
+    """The value of a holon, or the tombstone at a position."""
+    if isinstance(state, int):
+        return b"T%020d%b%05d" % (state, generation.encode(), partition)
+    return b"V%020d%b%05d%b" % (state.position, generation.encode(), partition, encode_holon(state))
+
+
+async def get_entry(redis: Redis, key: str) -> bytes | None:
+    """The entry at a key, with the origin that `entry_of` gives."""
+    entry = cast("bytes | None", await redis.get(key))
+    return entry and entry[:21] + GENERATION.encode() + b"00000" + entry[38:]
+
+
+async def generation_of(redis: Redis, namespace: str, partition: int = 0) -> str:
+    """The generation that a partition's watermarks began."""
+    found = cast("bytes | None", await redis.hget(f"{namespace}:watermarks:{partition}", "generation"))
+    assert found is not None
+    return found.decode()
 
 
 def batch_of(*events: tuple[str, int] | Record, partition: int = 0) -> Batch:

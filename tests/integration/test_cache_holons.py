@@ -18,7 +18,17 @@ from holonstream.sinks.cache.reader import HolonCache
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.errors import GraphUnavailable, NotYetVisible
 from holonstream.sinks.store import HolonRead
-from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, holon, in_loop, own_redis, url_of
+from tests.integration.cache_kit import (
+    TOPIC,
+    MemoryGraph,
+    batch_of,
+    entry_of,
+    generation_of,
+    holon,
+    in_loop,
+    own_redis,
+    url_of,
+)
 
 NAMESPACE = "store-test"
 
@@ -177,7 +187,8 @@ async def test_a_text_that_is_no_token_is_refused_before_anything_is_read(server
 async def test_an_entry_of_another_release_is_replaced(server: RedisServer) -> None:
     async with setup(server) as s:
         await s.append("p-1", 5)
-        await s.redis.set(f"{NAMESPACE}:holon:p-1", b'V%020d{"name":"of another shape"}' % 5)
+        header = entry_of(5, await generation_of(s.redis, NAMESPACE)).replace(b"T", b"V", 1)
+        await s.redis.set(f"{NAMESPACE}:holon:p-1", header + b'{"name":"of another shape"}')
         assert await s.store.get_holon("p-1") == s.graph.holons["p-1"]
         assert await s.store.get_holon("p-1") == s.graph.holons["p-1"]
         assert s.graph.reads == 1

@@ -21,13 +21,13 @@ from holonstream.schemas.state import Holon
 from holonstream.schemas.token import Token
 from holonstream.sinks.base import Batch
 from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.cache.driver import connect
-from holonstream.sinks.cache.entry import Keys, decode_value, encode_value, position_of
+from holonstream.sinks.cache.driver import Script, connect
+from holonstream.sinks.cache.entry import Keys, decode_value, position_of
 from holonstream.sinks.cache.reader import HolonCache
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.store import HolonRead
-from tests.integration.cache_kit import TOPIC, batch_of, holon, in_loop, own_redis, url_of
+from tests.integration.cache_kit import TOPIC, batch_of, entry_of, holon, in_loop, own_redis, url_of
 
 NAMESPACE = "interleaved"
 KEYS = Keys(NAMESPACE)
@@ -79,6 +79,8 @@ class World:
 
     number: int
     redis: Redis
+    protected: bool = True
+    """whether the protocol under test is ours: then an entry counts if its script gives it to readers"""
     position: int = 1
     acknowledged: int = 1
     broken: list[str] = field(default_factory=list)
@@ -94,8 +96,13 @@ class World:
     def read(self) -> HolonRead:
         return HolonRead(holon(self.holon_id, self.position), self.number, self.position)
 
+    async def entry(self) -> bytes | None:
+        """What a reader is given."""
+        reading = Script("read").run(self.redis, [self.key], KEYS.watermark) if self.protected else None
+        return cast("bytes | None", await (reading or self.redis.get(self.key)))
+
     async def check(self, step: str) -> None:
-        entry = cast("bytes | None", await self.redis.get(self.key))
+        entry = await self.entry()
         if entry and entry[:1] == b"V" and (position_of(entry) or 0) < self.acknowledged:
             self.broken.append(
                 f"after {step!r} the cache shows {position_of(entry)}, acknowledged is {self.acknowledged}"
@@ -169,10 +176,12 @@ class Harness:
     sinks: dict[str, Sink]
     readers: dict[str, Reader]
     numbers: Iterator[int]
+    protected: bool = True
+    saved: dict[str, bytes] = field(default_factory=dict)
 
     async def play(self, schedule: Schedule, *, warm: bool, with_token: int | None) -> list[str]:
         """Play one schedule and return what it broke."""
-        world = World(next(self.numbers), self.redis)
+        world = World(next(self.numbers), self.redis, self.protected)
         token = Token({f"holon/{world.holon_id}": with_token}) if with_token else None
         stream = f"holon/{world.holon_id}"
         for sink in self.sinks.values():
@@ -193,6 +202,12 @@ class Harness:
                 await self.redis.delete(world.key)
             elif step == "flush":
                 await self.redis.flushall()
+            elif step == "save":
+                keys = [world.key, KEYS.watermarks(world.number)]
+                dumps = {key: await self.redis.dump(key) for key in keys}
+                self.saved = {key: value for key, value in dumps.items() if value is not None}
+            elif step == "fail over":
+                await self._fail_over()
             elif step == "make floors":
                 for sink in self.sinks.values():
                     await sink.make_floors()
@@ -204,6 +219,16 @@ class Harness:
             sink.revoke(TOPIC, world.number)
         return world.broken
 
+    async def _fail_over(self) -> None:
+        """In one step: a master that has what was saved, and nothing since."""
+        async with self.redis.pipeline(transaction=True) as pipeline:
+            pipeline.flushall()
+            for key, value in self.saved.items():
+                pipeline.restore(key, 0, value)
+            pipeline.replicaof("127.0.0.1", "1")
+            pipeline.replicaof("NO", "ONE")
+            await pipeline.execute()
+
     async def _read_undisturbed(self, world: World) -> Holon | None:
         someone = next(iter(self.readers.values()))
         someone.graph.world = world
@@ -214,7 +239,7 @@ class Harness:
     async def _ends_well(self, world: World) -> None:
         """Once all has arrived, a read fills and the next one hits: refusing everything would be safe and useless."""
         await self._read_undisturbed(world)
-        entry = cast("bytes | None", await self.redis.get(world.key))
+        entry = await world.entry()
         shown = entry and decode_value(entry, world.holon_id)
         if not shown or shown.position != world.position:
             world.broken.append(f"at the end the cache shows {entry!r}, the graph holds {world.position}")
@@ -265,7 +290,7 @@ async def play_all(
         sinks[name] = sink
     try:
         readers = {name: Reader(make or protocol) for name in ("A", "B")}
-        harness = Harness(redis, sinks, readers, iter(range(len(schedules))))
+        harness = Harness(redis, sinks, readers, iter(range(len(schedules))), protected=not simple_sink)
         broken = {s: b for s in schedules if (b := await harness.play(s, warm=warm, with_token=with_token))}
     finally:
         for close in closing:
@@ -276,6 +301,7 @@ async def play_all(
 INVALIDATE = ("sink: invalidate 2", "sink: invalidate 3")
 APPLY = ("graph: apply 2", "graph: apply 3")
 FLUSH = ("flush", "make floors")
+FAIL_OVER = ("save", "fail over", "make floors")
 
 
 @in_loop
@@ -318,6 +344,22 @@ async def test_a_flush_between_any_two_steps(server: RedisServer, warm: bool) ->
     assert outcome.played == 420
     assert outcome.counters.refused["no_floor"] > 0
     assert outcome.counters.refused["floor"] > 0
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@in_loop
+async def test_a_fail_over_to_what_was_saved_before_between_any_two_steps(server: RedisServer, warm: bool) -> None:
+    schedules = some(200, INVALIDATE[:1], APPLY[:1], reader("A"), FAIL_OVER)
+    outcome = await play_all(server, schedules, warm=warm)
+    outcome.assert_sound()
+    assert outcome.counters.refused["no_floor"] > 0
+    assert outcome.counters.refused["floor"] > 0
+
+
+@in_loop
+async def test_a_fail_over_to_what_was_saved_before_among_two_events(server: RedisServer) -> None:
+    schedules = some(200, INVALIDATE, APPLY, reader("A"), FAIL_OVER[:2])
+    (await play_all(server, schedules, warm=True)).assert_sound()
 
 
 @in_loop
@@ -384,7 +426,7 @@ class PlainStore:
             return decode_value(entry, holon_id)
         read = await self.graph.read_holon(holon_id)
         assert read.holon is not None
-        await self.redis.eval(self.script, 1, KEYS.holon + holon_id, encode_value(read.holon))
+        await self.redis.eval(self.script, 1, KEYS.holon + holon_id, entry_of(read.holon))
         return read.holon
 
 

@@ -18,8 +18,9 @@ from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import fold
 from holonstream.schemas.state import Holon
 from holonstream.sinks.cache.driver import connect
-from holonstream.sinks.cache.entry import Keys, encode_value, position_text, slot_of
+from holonstream.sinks.cache.entry import Keys, position_text, slot_of
 from tests.conformance.graph_store import CATALOGUE
+from tests.integration.cache_kit import GENERATION, entry_of
 from tests.integration.graph_kit import PARTITIONS, TOPIC
 from tests.integration.test_verify_graph import EVENTS, World, modified, person, world
 
@@ -40,8 +41,17 @@ class CacheUnderTest:
     def keys(self) -> Keys:
         return Keys(self.namespace)
 
-    def put(self, holon_id: str, entry: bytes | str) -> None:
+    def put(self, holon_id: str, entry: bytes | Holon | int) -> None:
+        """Bytes as they are; a value or a tombstone of a generation that readers trust."""
+        if not isinstance(entry, bytes):
+            partition = partition_of(f"holon/{holon_id}", PARTITIONS)
+            self.client.hset(self.keys.watermarks(partition), mapping={"server": self.server, "generation": GENERATION})
+            entry = entry_of(entry, partition=partition)
         self.client.set(self.keys.holon + holon_id, entry)
+
+    @property
+    def server(self) -> str:
+        return str(self.client.info("replication")["master_replid"])
 
     def value(self, holon_id: str, log: list[RecordedEvent] | None = None) -> Holon:
         state = fold(CATALOGUE, log or self.world.log.read())[f"holon/{holon_id}"]
@@ -85,14 +95,14 @@ def cached(world: World, redis_url: str, redis_prefix: str) -> Iterator[CacheUnd
 
 
 def test_a_value_that_the_log_says_is_equal(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.put("p-1", cached.value("p-1"))
     cached.acknowledged = 10**6
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"], found["report"]["newer_than_graph"]) == ("equal", 0, 0)
 
 
 def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_then(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.put("p-1", cached.value("p-1"))
     old = cached.value("p-1").position
     log = cached.world.append(modified("p-1", rank="O-4"), modified("p-1", rank="O-5"))
     cached.acknowledged = log[-2].position - 1
@@ -109,7 +119,7 @@ def test_an_older_value_lags_until_the_newer_event_is_acknowledged_and_is_stale_
 
 
 def test_the_watermarks_acknowledge_too(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.put("p-1", cached.value("p-1"))
     position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
     assert cached.verdict()["verdict"] == "lagging"
     watermarks = cached.keys.watermarks(partition_of("holon/p-1", PARTITIONS))
@@ -119,7 +129,7 @@ def test_the_watermarks_acknowledge_too(cached: CacheUnderTest) -> None:
 
 def test_a_tombstone_is_awaited_until_the_graph_has_reached_it(cached: CacheUnderTest) -> None:
     position = cached.world.append(modified("p-1", rank="O-4"))[-1].position
-    cached.put("p-1", "T" + position_text(position))
+    cached.put("p-1", position)
     cached.acknowledged = position
     found = cached.verdict()
     assert (found["verdict"], found["cached"], found["report"]["violations"]) == ("awaited", position, 0)
@@ -141,23 +151,46 @@ def test_what_readers_cannot_read_is_foreign_and_harmless(cached: CacheUnderTest
     assert (found["verdict"], found["report"]["violations"]) == ("foreign", 0)
 
 
+@pytest.mark.parametrize("watermarks", ["of another server", "of another generation", "none", "a text", "a list"])
+def test_what_readers_do_not_trust_is_foreign_and_harmless(cached: CacheUnderTest, watermarks: str) -> None:
+    cached.put("p-1", cached.value("p-1"))
+    cached.world.append(modified("p-1", rank="O-4"))
+    cached.acknowledged = 10**6
+    assert cached.verdict()["verdict"] == "stale"
+    key = cached.keys.watermarks(partition_of("holon/p-1", PARTITIONS))
+    match watermarks:
+        case "of another server":
+            cached.client.hset(key, "server", 40 * "0")
+        case "of another generation":
+            cached.client.hset(key, "generation", "000000000000")
+        case "none":
+            cached.client.delete(key)
+        case "a text":
+            cached.client.set(key, "somebody else's")
+        case "a list":
+            cached.client.delete(key)
+            cached.client.rpush(key, "x")
+    found = cached.verdict()
+    assert (found["verdict"], found["report"]["violations"]) == ("foreign", 0)
+
+
 def test_a_value_of_another_holon_is_foreign(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(cached.value("p-2")))
+    cached.put("p-1", cached.value("p-2"))
     assert cached.verdict()["verdict"] == "foreign"
 
 
 def test_a_value_that_the_log_never_said_is_altered(cached: CacheUnderTest) -> None:
     right = cached.value("p-1")
     wrong = replace(right, properties={**right.properties, "rank": "O-9"})
-    cached.put("p-1", encode_value(wrong))
+    cached.put("p-1", wrong)
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"]) == ("altered", 1)
     assert found["fields"] == [{"field": "properties.rank", "log": "O-3", "cache": "O-9"}]
     # at a position that is no event's
-    cached.put("p-1", encode_value(replace(right, position=right.position - 1)))
+    cached.put("p-1", replace(right, position=right.position - 1))
     assert cached.verdict()["verdict"] == "altered"
     # a holon that the log does not have
-    cached.put("ghost", encode_value(replace(right, id="ghost", position=1)))
+    cached.put("ghost", replace(right, id="ghost", position=1))
     cached.client.delete(cached.keys.holon + "p-1")
     assert cached.verdict()["verdict"] == "altered"
 
@@ -165,13 +198,13 @@ def test_a_value_that_the_log_never_said_is_altered(cached: CacheUnderTest) -> N
 @pytest.mark.parametrize("kind", ["V", "T"])
 def test_what_is_beyond_the_end_of_the_log_is_ahead(cached: CacheUnderTest, kind: str) -> None:
     value = replace(cached.value("p-1"), position=10**9)
-    cached.put("p-1", encode_value(value) if kind == "V" else "T" + position_text(10**9))
+    cached.put("p-1", value if kind == "V" else 10**9)
     found = cached.verdict()
     assert (found["verdict"], found["report"]["violations"]) == ("ahead", 1)
 
 
 def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(cached.value("p-1")))
+    cached.put("p-1", cached.value("p-1"))
     cached.world.cypher("MATCH (n:Holon) DETACH DELETE n")
     cached.world.cypher("MATCH (c:HolonstreamCheckpoint) SET c.offset = 0, c.position = 0, c.visible = 0")
     assert cached.verdict()["verdict"] == "equal"
@@ -181,8 +214,8 @@ def test_a_value_newer_than_a_graph_that_is_made_again_is_equal(cached: CacheUnd
 
 
 def test_a_repair_deletes_violations_and_nothing_else(cached: CacheUnderTest) -> None:
-    cached.put("p-1", encode_value(replace(cached.value("p-1"), status="inactive")))
-    cached.put("p-2", encode_value(cached.value("p-2")))
+    cached.put("p-1", replace(cached.value("p-1"), status="inactive"))
+    cached.put("p-2", cached.value("p-2"))
     cached.put("junk", b"junk")
     report = cached.verify(repairs=True)
     assert (report["violations"], report["deleted"]) == (1, 1)
@@ -197,6 +230,6 @@ def test_a_sample_is_a_sample(cached: CacheUnderTest, few: int, monkeypatch: pyt
     cached.world.append(*[person(f"s-{i}") for i in range(60)])
     cached.world.follow()
     for i in range(60):
-        cached.put(f"s-{i}", encode_value(cached.value(f"s-{i}")))
+        cached.put(f"s-{i}", cached.value(f"s-{i}"))
     assert cached.verify(5 if few else 1)["entries"] == (5 if few else 1)
     assert cached.verify()["verdicts"] == {"equal": 60}

@@ -69,6 +69,10 @@ class FaultProxy:
         """Break what is open; new connections go through."""
         self._call(self._break)
 
+    def lead_to(self, target_port: int) -> None:
+        """Forward new connections to another port; what is open stays."""
+        self._target_port = target_port
+
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         done: Future[None] = Future()
 

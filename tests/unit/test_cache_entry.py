@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holonstream.schemas.state import Holon
-from holonstream.sinks.cache.entry import HEADER, SLOTS, decode_value, encode_value, position_of, position_text, slot_of
+from holonstream.sinks.cache.entry import (
+    HEADER,
+    SLOTS,
+    decode_value,
+    encode_holon,
+    new_generation,
+    origin_of,
+    partition_text,
+    position_of,
+    position_text,
+    slot_of,
+)
 
 json_values = st.recursive(
     st.none()
@@ -38,6 +49,15 @@ holons = st.builds(
 )
 
 
+GENERATION = "0123456789ab"
+ORIGIN = b"0123456789ab00007"
+
+
+def encode_value(holon: Holon) -> bytes:
+    """As the script that fills puts it together."""
+    return b"V%020d%b%b" % (holon.position, ORIGIN, encode_holon(holon))
+
+
 @given(holons)
 def test_a_holon_comes_back_as_it_went_in(holon: Holon) -> None:
     entry = encode_value(holon)
@@ -45,25 +65,37 @@ def test_a_holon_comes_back_as_it_went_in(holon: Holon) -> None:
     assert back == holon
     assert repr(back) == repr(holon), "1 and 1.0 and True are equal, but not the same value"
     assert position_of(entry) == holon.position
+    assert origin_of(entry) == (GENERATION, 7)
 
 
 def test_an_entry_of_another_release_is_no_holon() -> None:
-    assert decode_value(b'V00000000000000000007{"id":"p-1","kind":"Person"}', "p-1") is None
-    assert decode_value(b"V00000000000000000007", "p-1") is None
-    assert decode_value(b"V00000000000000000007" + b"[" * 100_000, "p-1") is None
+    assert decode_value(b"V00000000000000000007" + ORIGIN + b'{"id":"p-1","kind":"Person"}', "p-1") is None
+    assert decode_value(b"V00000000000000000007" + ORIGIN, "p-1") is None
+    assert decode_value(b"V00000000000000000007" + ORIGIN + b"[" * 100_000, "p-1") is None
 
 
 @given(holons, st.binary())
 def test_an_entry_of_another_holon_or_with_another_position_is_no_holon(holon: Holon, garbage: bytes) -> None:
     entry = encode_value(holon)
     assert decode_value(entry, holon.id + "x") is None
-    assert decode_value(b"V%020d" % (holon.position - 1) + entry[HEADER:], holon.id) is None
+    assert decode_value(b"V%020d" % (holon.position - 1) + ORIGIN + entry[HEADER:], holon.id) is None
     assert decode_value(garbage, holon.id) is None
 
 
 @pytest.mark.parametrize("entry", [b"", b"V", b"garbage", b"T123", b"T" + 20 * b"x", b"T" + 20 * b"9", b"\xff" * 40])
 def test_what_is_no_entry_has_no_position(entry: bytes) -> None:
     assert position_of(entry) is None
+
+
+@pytest.mark.parametrize("origin", [b"", ORIGIN[:-1], b"0123456789ab1234x", b"0123456789ab-1234"])
+def test_what_does_not_say_where_it_comes_from_has_no_origin(origin: bytes) -> None:
+    assert origin_of(b"T%020d" % 7 + origin) is None
+
+
+def test_an_origin_has_a_fixed_width_and_no_generation_comes_twice() -> None:
+    generations = {new_generation() for _ in range(1_000)}
+    assert len(generations) == 1_000
+    assert {len(generation + partition_text(99_999)) for generation in generations} == {len(ORIGIN)}
 
 
 def test_positions_compare_as_text_beyond_what_a_double_holds() -> None:

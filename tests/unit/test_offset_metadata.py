@@ -19,7 +19,17 @@ def test_what_is_written_is_read(position: int | None, topic_id: str | None) -> 
 
 @pytest.mark.parametrize(
     ("text", "position", "topic_id"),
-    [("41", 41, None), ("", None, None), (None, None, None), ("somebody's", None, None), (f"7 {ID}garbage", 7, ID)],
+    [
+        ("41", 41, None),
+        ("", None, None),
+        (None, None, None),
+        ("somebody's", None, None),
+        (f"7 {ID}garbage", 7, ID),
+        (str(2**63 - 1), 2**63 - 1, None),
+        (str(2**63), None, None),
+        ("1" * 30, None, None),
+        ("٤١", None, None),
+    ],
 )
 def test_what_earlier_versions_and_others_wrote_is_read(
     text: str | None, position: int | None, topic_id: str | None

@@ -147,7 +147,7 @@ _ALL = (
         "holonstream_cache_fills_refused_total",
         "counter",
         ("client",),
-        "Fills refused: no_floor, grace_period, floor, tombstone, value, slot.",
+        "Fills refused: no_floor, grace_period, lease, floor, tombstone, value, slot.",
         ("cause",),
     ),
     Metric("holonstream_cache_errors_total", "counter", ("client",), "Redis unreachable, slow or in error."),

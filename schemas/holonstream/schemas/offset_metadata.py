@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FORM = re.compile(r"(\d+|-)(?: ([A-Za-z0-9+/_-]{22}))?")
+from holonstream.schemas.wire import MAX_POSITION
+
+_FORM = re.compile(r"([0-9]{1,19}|-)(?![0-9])(?: ([A-Za-z0-9+/_-]{22}))?")
 NONE = "-"
 
 
@@ -32,5 +34,6 @@ class OffsetMetadata(NamedTuple):
         found = _FORM.match(text or "")
         if found is None:
             return cls()
-        position, topic_id = found.groups()
-        return cls(None if position == NONE else int(position), topic_id)
+        text, topic_id = found.groups()
+        position = None if text == NONE else int(text)
+        return cls() if position is not None and position > MAX_POSITION else cls(position, topic_id)

@@ -10,7 +10,7 @@ promise, never bad timing. An entry is one of:
   tombstone;
 - *tombstone*: no value. The graph has reached it, so the next read fills it;
 - *awaited*: a tombstone that the graph has not reached. Reads go to the graph, and no older value can be stored;
-- *foreign*: not an entry of this release. Readers ignore it and ask the graph;
+- *foreign*: not an entry of this release, or of an earlier generation. Readers ignore it and ask the graph;
 
 or a violation:
 
@@ -35,6 +35,7 @@ from time import monotonic
 from typing import cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from holonstream.ops.verify.cache_finding import VIOLATIONS, CacheFinding, CacheTally
 from holonstream.ops.verify.log import Entity, EntityReader
@@ -44,7 +45,7 @@ from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.sinks.cache.driver import redis_errors
-from holonstream.sinks.cache.entry import Keys, decode_value, is_value, position_of, slot_of
+from holonstream.sinks.cache.entry import Keys, decode_value, is_value, origin_of, position_of, slot_of
 from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.recovery.elements import GraphReader, Omission
@@ -141,7 +142,7 @@ class CacheVerifier:
     async def _classify(self, keys: Sequence[str], tally: CacheTally) -> list[CacheFinding]:
         """The findings among some entries. Read in this order, or the proof fails: acknowledged, entries, log."""
         ids = [key.removeprefix(self._keys.holon) for key in keys]
-        acknowledged = await self._acknowledged_of(ids)
+        acknowledged, origins = await self._acknowledged_of(ids)
         with redis_errors("reading entries"):
             entries = cast("list[bytes | None]", await self._redis.mget(keys))
         reached_at = [c.visible_position for c in await checkpoints(self._connection, self._topic)]
@@ -154,6 +155,8 @@ class CacheVerifier:
             if entry is None:
                 continue  # deleted since its key was read
             tally.entries += 1
+            if origin_of(entry) not in origins:
+                entry = b""  # readers do not trust it
             row = next(iter(rows.get(stream, [])), None)
             omission = omissions.get(stream, Omission())
             reached = reached_at[partition_of(stream, len(reached_at))]
@@ -167,15 +170,22 @@ class CacheVerifier:
                 findings.append(judged)
         return findings
 
-    async def _acknowledged_of(self, ids: Sequence[str]) -> dict[str, int]:
+    async def _acknowledged_of(self, ids: Sequence[str]) -> tuple[dict[str, int], set[tuple[str, int]]]:
+        """The acknowledged position of each holon, and the origins that readers trust."""
         group = await self._acknowledged()
         partitions = {i: partition_of(stream_of(HOLON, i), len(group)) for i in ids}
-        pipeline = self._redis.pipeline(transaction=False)
-        for i in ids:
-            pipeline.hget(self._keys.watermarks(partitions[i]), slot_of(i))
         with redis_errors("reading watermarks"):
-            slots = await pipeline.execute()
-        return {i: max(group[partitions[i]], int(slot or 0)) for i, slot in zip(ids, slots, strict=True)}
+            server = str((await self._redis.info("replication")).get("master_replid"))
+            pipeline = self._redis.pipeline(transaction=False)
+            for i in ids:
+                pipeline.hmget(self._keys.watermarks(partitions[i]), "server", "generation", slot_of(i))
+            marks = [_trusted(found, server) for found in await pipeline.execute(raise_on_error=False)]
+        acknowledged, origins = {}, set()
+        for i, (generation, slot) in zip(ids, marks, strict=True):
+            if generation is not None:
+                origins.add((generation, partitions[i]))
+            acknowledged[i] = max(group[partitions[i]], slot)
+        return acknowledged, origins
 
     def _judge(
         self,
@@ -241,6 +251,18 @@ class _LogView:
     """position of the first event beyond that position"""
     age: float | None = None
     """seconds since that event was recorded"""
+
+
+def _trusted(marks: list[bytes | None] | Exception, server: str) -> tuple[str | None, int]:
+    """Of watermarks, the generation that readers trust on this server, and the position of a slot in it."""
+    if isinstance(marks, ResponseError) and str(marks).startswith("WRONGTYPE"):
+        return None, 0  # something else is there: the worker will make them again
+    if isinstance(marks, Exception):
+        raise marks
+    written_on, generation, slot = marks
+    if generation is None or _text(written_on or b"") != server:
+        return None, 0
+    return _text(generation), int(slot) if slot is not None and slot.isdigit() else 0
 
 
 def _literal(prefix: str) -> str:

@@ -21,7 +21,7 @@ class CacheCounters:
     fills: int = 0
     """values put into Redis"""
     refused: Counter[str] = field(default_factory=Counter)
-    """fills that the script refused, by cause: no_floor, grace_period, floor, tombstone, value, slot"""
+    """fills that the script refused, by cause: no_floor, grace_period, lease, floor, tombstone, value, slot"""
     errors: int = 0
     """Redis unreachable, slow or in error: the read went to the graph, or the fill was left out"""
     bypassed: int = 0

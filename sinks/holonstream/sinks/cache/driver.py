@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from redis import exceptions
@@ -22,15 +22,11 @@ from holonstream.sinks.errors import CacheUnavailable
 log = structlog.get_logger(__name__)
 
 _POLICY = "volatile-ttl"
-# Replies by which a reachable Redis says "not now", or "not with these rights": an operator can change that.
-_TRANSIENT = (
-    "OOM", "LOADING", "READONLY", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF",
-    "NOPERM", "NOAUTH", "WRONGPASS",
-)  # fmt: skip
+_WANTED = f"save '', appendonly no, maxmemory-policy {_POLICY}"
 
 
 class UnsafeRedis(NotInitialised):
-    """This Redis is set up so that the cache could go stale or lose tombstones before values."""
+    """This Redis is set up so that the cache could not work, or would lose tombstones before values."""
 
 
 def connect(
@@ -62,44 +58,23 @@ def connect(
 
 @contextmanager
 def redis_errors(doing: str) -> Iterator[None]:
-    """Turn what may pass into CacheUnavailable; everything else is a bug and passes."""
+    """Turn every error of Redis into CacheUnavailable: a reader asks the graph instead, a worker waits.
+
+    Memory, rights, a replica, a renamed command, a server that is no Redis: whatever it is, an operator can change it.
+    """
     try:
         yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        raise CacheUnavailable(f"Redis unavailable while {doing}: {error}") from error
     except exceptions.ResponseError as error:
-        if _code(error) not in _TRANSIENT:
-            raise
-        raise CacheUnavailable(f"Redis refuses while {doing}: {_code(error)} {error}") from error
-
-
-@contextmanager
-def reader_errors(doing: str) -> Iterator[None]:
-    """Turn every error of Redis into CacheUnavailable: after any of them a reader can ask the graph instead."""
-    try:
-        with redis_errors(doing):
-            yield
-    except exceptions.RedisError as error:
-        raise CacheUnavailable(f"Redis fails while {doing}: {error}") from error
-
-
-def _code(error: exceptions.RedisError) -> str:
-    """The reply's first word, which redis-py takes out of the message when it has a class for it."""
-    return error.status_code or str(error).split(" ", 1)[0]
+        code = (
+            error.status_code
+        )  # the reply's first word, which redis-py takes out of the message if it has a class for it
+        raise CacheUnavailable(f"Redis refuses while {doing}: {f'{code} ' if code else ''}{error}") from error
+    except (exceptions.RedisError, OSError) as error:
+        raise CacheUnavailable(f"Redis unavailable while {doing}: {error}") from error
 
 
 Call = tuple[list[str], list[str | int]]
 """A script's keys and arguments."""
-
-
-async def get(client: Redis, key: str) -> bytes | None:
-    """The string at a key; None when the key is absent, or of another type."""
-    try:
-        return cast("bytes | None", await client.get(key))
-    except exceptions.ResponseError as error:
-        if _code(error) != "WRONGTYPE":
-            raise
-        return None
 
 
 class Script:
@@ -113,9 +88,13 @@ class Script:
     async def run(self, client: Redis, keys: list[str], *args: str | bytes | int) -> Any:
         """Run it by its digest, with its text when the server does not know it (the first time, after a restart)."""
         try:
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
-        except exceptions.NoScriptError:
-            return await client.eval(self.text, len(keys), *keys, *args)
+            try:
+                return await client.evalsha(self._sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                return await client.eval(self.text, len(keys), *keys, *args)
+        except exceptions.ReadOnlyError:
+            await _leave_replica(client)
+            raise
 
     async def run_each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
         """Run it for each of the calls, all in one round trip; their answers, errors of Redis among them.
@@ -129,33 +108,43 @@ class Script:
         for number, (keys, args) in enumerate(calls):
             if isinstance(answers[number], exceptions.NoScriptError):
                 answers[number] = await self.run(client, keys, *args)
+        if any(isinstance(answer, exceptions.ReadOnlyError) for answer in answers):
+            await _leave_replica(client)
         return answers
 
 
+async def _leave_replica(client: Redis) -> None:
+    """Close the connections, so that the address is resolved again: it may lead to the new master by now."""
+    await client.connection_pool.disconnect(inuse_connections=False)
+
+
 async def check_server(client: Redis) -> None:
-    """Refuse a Redis that would bring old entries back after a restart, or evict other than values first.
+    """Refuse a Redis that is a cluster, or that evicts other than values first. Warn of one that persists.
 
     Raises UnsafeRedis, naming the setting, or CacheUnavailable. Where CONFIG is forbidden (managed Redis) it warns.
     """
     with redis_errors("reading its settings"):
+        if (await client.info("cluster")).get("cluster_enabled"):
+            raise UnsafeRedis(
+                "This Redis is a cluster (cluster-enabled yes), and a script needs keys of many of its slots: "
+                "use one master, with replicas and Sentinel if it must fail over (docs/cache.md)"
+            )
+        settings: dict[str, str] = {}
         try:
-            settings: dict[str, str] = {}
             for name in ("save", "appendonly", "maxmemory", "maxmemory-policy"):
                 settings |= {_text(k): _text(v) for k, v in (await client.config_get(name)).items()}
-        except exceptions.ResponseError as error:
-            if _code(error) in _TRANSIENT and not isinstance(error, exceptions.NoPermissionError):
-                raise
-            log.warning("cache.settings.unchecked", reason=str(error), wanted=f"no persistence, {_POLICY}")
+        except exceptions.NoPermissionError as error:
+            log.warning("cache.settings.unchecked", reason=str(error), wanted=_WANTED)
             return
-    persistent = [
-        f"{name} {settings[name]!r}" for name, off in (("save", ""), ("appendonly", "no")) if settings[name] != off
-    ]
-    if persistent:
-        raise UnsafeRedis(
-            f"Redis persists ({', '.join(persistent)}): a restart could bring back old values. "
-            "Run it with `save ''` and `appendonly no`"
-        )
-    if int(settings["maxmemory"]) > 0 and settings["maxmemory-policy"] != _POLICY:
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("unknown command"):  # as where CONFIG is renamed
+                raise
+            log.warning("cache.settings.unchecked", reason=str(error), wanted=_WANTED)
+            return
+    for name, off in (("save", ""), ("appendonly", "no")):
+        if settings.get(name, off) != off:
+            log.warning("cache.settings.persists", setting=f"{name} {settings[name]}", wanted=_WANTED)
+    if int(settings.get("maxmemory", 0)) > 0 and settings.get("maxmemory-policy") != _POLICY:
         raise UnsafeRedis(
             f"Redis has maxmemory {settings['maxmemory']} with policy {settings['maxmemory-policy']!r}: "
             f"set maxmemory-policy {_POLICY}, so that values are evicted before tombstones"

@@ -1,18 +1,21 @@
 """What Redis holds: the names of keys, and entries as bytes.
 
-An entry is a kind, a position of 20 digits, and for a value the holon as JSON. One GET answers everything: the first
-byte distinguishes value and tombstone, and the position stands at a fixed place where Lua can compare it as text.
+An entry is a kind, a position of 20 digits, its origin, and for a value the holon as JSON. The first byte distinguishes
+value and tombstone, and all else stands at a fixed place, where Lua can compare it as text. The origin is the
+generation in which the entry was written (12 characters), and its partition (5 digits).
 """
 
 from __future__ import annotations
 
+from secrets import token_hex
 from zlib import crc32
 
 import msgspec
 
 from holonstream.schemas.state import HOLON, Holon, stream_of
 
-HEADER = 21  # bytes before the JSON
+HEADER = 38  # bytes before the JSON
+GENERATION = 12  # characters
 LAST_POSITION = 2**63 - 1  # of PostgreSQL's bigint
 SLOTS = 4096  # per partition; about 330 KB of Redis when all are used
 STREAM_PREFIX = stream_of(HOLON, "")
@@ -30,11 +33,12 @@ class Keys:
         self.holon = f"{namespace}:holon:"
         """to be followed by the holon's id"""
         self._former_watermarks = f"{namespace}:fence:"
-        self._watermarks = f"{namespace}:watermarks:"
+        self.watermark = f"{namespace}:watermarks:"
+        """to be followed by the partition"""
 
     def watermarks(self, partition: int) -> str:
         """The key of a partition's watermarks."""
-        return f"{self._watermarks}{partition}"
+        return f"{self.watermark}{partition}"
 
     def former_watermarks(self, partition: int) -> str:
         """The key that they had before 0.2."""
@@ -51,9 +55,27 @@ def position_text(position: int) -> str:
     return f"{position:020d}"
 
 
-def encode_value(holon: Holon) -> bytes:
-    """The entry that holds a holon."""
-    return b"V%020d%b" % (holon.position, _encode(holon))
+def encode_holon(holon: Holon) -> bytes:
+    """The holon as a value holds it."""
+    return _encode(holon)
+
+
+def partition_text(partition: int) -> str:
+    """A partition as entries name it: 5 digits."""
+    return f"{partition:05d}"
+
+
+def new_generation() -> str:
+    """A name for what is written from now on, unlike any other."""
+    return token_hex(GENERATION // 2)
+
+
+def origin_of(entry: bytes) -> tuple[str, int] | None:
+    """The generation and partition of a value or tombstone; None for what is neither."""
+    generation, partition = entry[21 : 21 + GENERATION], entry[21 + GENERATION : HEADER]
+    if position_of(entry) is None or len(entry) < HEADER or not partition.isdigit():
+        return None
+    return generation.decode(errors="replace"), int(partition)
 
 
 def is_value(entry: bytes) -> bool:
@@ -72,8 +94,8 @@ def decode_value(entry: bytes, holon_id: str) -> Holon | None:
 
 def position_of(entry: bytes) -> int | None:
     """The position at which a value or tombstone stands; None for what is neither."""
-    digits = entry[1:HEADER]
-    if entry[:1] not in (b"V", b"T") or len(digits) != HEADER - 1 or not digits.isdigit():
+    digits = entry[1:21]
+    if entry[:1] not in (b"V", b"T") or len(digits) != 20 or not digits.isdigit():
         return None
     position = int(digits)
     return position if position <= LAST_POSITION else None

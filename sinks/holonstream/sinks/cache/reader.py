@@ -14,12 +14,13 @@ from holonstream.schemas.incident import incident
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.cache.driver import Script, get, reader_errors
+from holonstream.sinks.cache.driver import Script, redis_errors
 from holonstream.sinks.cache.entry import (
     Keys,
     decode_value,
-    encode_value,
+    encode_holon,
     is_value,
+    partition_text,
     position_of,
     position_text,
     slot_of,
@@ -30,6 +31,7 @@ from holonstream.sinks.store import GraphReads, HolonRead, SemanticGraphStore
 
 log = structlog.get_logger(__name__)
 
+_read = Script("read")
 _fill = Script("fill")
 
 
@@ -118,8 +120,9 @@ class HolonCache:
             return None
         try:
             async with self._free:
-                with reader_errors("reading a holon"):
-                    return await get(self._redis, self._prefix + holon_id)
+                with redis_errors("reading a holon"):
+                    entry: bytes | None = await _read.run(self._redis, [self._prefix + holon_id], self._keys.watermark)
+                    return entry
         except CacheUnavailable as error:
             self._failed(error)
             return None
@@ -128,7 +131,7 @@ class HolonCache:
         """Delete a value that is not of this holon or release: it would keep fills out. Deleting is always safe."""
         try:
             async with self._free:
-                with reader_errors("deleting an entry"):
+                with redis_errors("deleting an entry"):
                     await self._redis.delete(self._prefix + holon_id)
         except CacheUnavailable as error:
             self._failed(error)
@@ -170,14 +173,15 @@ class HolonCache:
     async def _fill(self, holon: Holon, partition: int, checkpoint: int) -> None:
         try:
             async with self._free:
-                with reader_errors("filling a holon"):
+                with redis_errors("filling a holon"):
                     outcome: bytes = await _fill.run(
                         self._redis,
                         [self._prefix + holon.id, self._keys.watermarks(partition)],
                         position_text(holon.position),
                         position_text(checkpoint),
                         slot_of(holon.id),
-                        encode_value(holon),
+                        partition_text(partition),
+                        encode_holon(holon),
                         self._value_ttl,
                     )
         except CacheUnavailable as error:

@@ -16,7 +16,14 @@ from holonstream.schemas.wire import decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
-from holonstream.sinks.cache.entry import STREAM_PREFIX, Keys, position_text, slot_of
+from holonstream.sinks.cache.entry import (
+    STREAM_PREFIX,
+    Keys,
+    new_generation,
+    partition_text,
+    position_text,
+    slot_of,
+)
 from holonstream.sinks.errors import CacheUnavailable
 
 log = structlog.get_logger(__name__)
@@ -32,8 +39,8 @@ class InvalidationSink:
 
     `redis` is a client of `sinks.cache.driver.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
     what readers give to values. For `grace_period` seconds after a floor was made no fill is accepted; floors are
-    checked every `floor_interval` seconds, which should be several times in a grace period. Raises ValueError when
-    tombstones would not outlive values.
+    checked every `floor_interval` seconds, which should be several times in a grace period. Readers trust what is
+    cached for `lease` seconds after a check. Raises ValueError when tombstones would not outlive values.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class InvalidationSink:
         tombstone_ttl: int = 86_400,
         grace_period: float = 3.0,
         floor_interval: float = 1.0,
+        lease: float = 30.0,
         counters: CacheCounters | None = None,
     ) -> None:
         if tombstone_ttl <= value_ttl:
@@ -54,9 +62,12 @@ class InvalidationSink:
         self._keys = Keys(namespace)
         self._tombstone_ttl = tombstone_ttl
         self._grace_ms = round(grace_period * 1000)
+        self._lease_ms = round(lease * 1000)
         self._floor_interval = floor_interval
         self._processed: dict[int, int] = {}
         """per partition held, the position up to which this worker has written tombstones, or has begun to"""
+        self._acknowledged: dict[int, int] = {}
+        """per partition held, the position up to which Redis has confirmed them, to this worker or to one before"""
         self._floor_task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -90,13 +101,15 @@ class InvalidationSink:
         """Take a partition. Reading continues at the group's own offset. Raises CacheUnavailable."""
         with redis_errors("deleting watermarks of an earlier version"):
             await self._redis.delete(self._keys.former_watermarks(partition))
-        self._processed[partition] = max(committed_position or 0, self._processed.get(partition, 0))
+        for reached in (self._processed, self._acknowledged):
+            reached[partition] = max(committed_position or 0, reached.get(partition, 0))
         await self.make_floors()
         return None
 
     def revoke(self, topic: str, partition: int) -> None:
         """Give a partition back."""
-        self._processed.pop(partition, None)
+        for reached in (self._processed, self._acknowledged):
+            reached.pop(partition, None)
 
     async def write(self, batch: Batch) -> WriteResult:
         """Invalidate every holon that one batch changes; see `write_batches`."""
@@ -133,9 +146,8 @@ class InvalidationSink:
                         # Before the script: a floor that is made between two scripts must cover the first one.
                         self._processed[batch.partition] = max(highest, self._processed[batch.partition])
                     undecodable += bad
-                    if latest:
-                        calls.append(self._call(batch.partition, latest, highest))
-                        waiting += len(records)
+                    calls.append(self._call(batch.partition, latest, highest))
+                    waiting += len(records)
                     self.counters.fold_seconds += perf_counter() - began
                 applied = len(batch.records) - undecodable
                 results.append(WriteResult(applied=applied, skipped=undecodable, dead=0, position=highest))
@@ -146,16 +158,25 @@ class InvalidationSink:
                 in_flight.cancel()  # nothing, unless this write is given up
         for batch, written in zip(batches, results, strict=True):
             self._skip(batch, written.skipped)
+            if written.position is not None and batch.partition in self._acknowledged:
+                self._acknowledged[batch.partition] = max(written.position, self._acknowledged[batch.partition])
         return results
 
     async def make_floors(self) -> None:
-        """Make the floors of the held partitions where Redis has none. Raises CacheUnavailable."""
-        held = dict(self._processed)
+        """Make the floors of the held partitions where they are lost; renew the leases. Raises CacheUnavailable."""
+        held = {partition: (reached, self._acknowledged[partition]) for partition, reached in self._processed.items()}
         if not held:
             return
         keys = [self._keys.watermarks(partition) for partition in held]
         with redis_errors("making floors"):
-            made = await _floor.run(self._redis, keys, self._grace_ms, *map(position_text, held.values()))
+            made = await _floor.run(
+                self._redis,
+                keys,
+                self._grace_ms,
+                self._lease_ms,
+                new_generation(),
+                *[position_text(reached) for pair in held.values() for reached in pair],
+            )
         if made:
             self.counters.floors += made
             log.info("cache.floors.made", count=made, held=len(held))
@@ -165,7 +186,9 @@ class InvalidationSink:
         prefix, ids = self._keys.holon, [stream[len(STREAM_PREFIX) :] for stream in latest]
         positions, slots = "".join(map(position_text, latest.values())), "".join(map(slot_of, ids))
         keys = [self._keys.watermarks(partition), *[prefix + i for i in ids]]
-        return keys, [position_text(last), self._tombstone_ttl, positions, slots, self._grace_ms]
+        acknowledged = position_text(self._acknowledged.get(partition, 0))
+        arguments: list[str | int] = [position_text(last), acknowledged, self._tombstone_ttl, positions, slots]
+        return keys, [*arguments, partition_text(partition), self._grace_ms, self._lease_ms, new_generation()]
 
     async def _send(self, calls: Sequence[Call], in_flight: asyncio.Task[None] | None) -> asyncio.Task[None]:
         """Send calls once those in flight are through: Redis works on them while the next are decoded."""

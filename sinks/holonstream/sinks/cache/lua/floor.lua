@@ -1,15 +1,19 @@
 -- Make the floors of partitions where they are missing; raise those in their grace period. A floor is never lowered.
---   KEYS     watermarks  ARGV[1]  grace period, milliseconds    ARGV[2..]  per key, the position processed (20 digits)
+-- Renews the leases.
+--   KEYS     watermarks  ARGV[1]  grace period, ARGV[2] lease (milliseconds)    ARGV[3]  a new generation
+--   ARGV[4..]  two positions per key (20 digits each): processed, and acknowledged
 -- Returns the number of floors made.
 local made = 0
 for i, key in ipairs(KEYS) do
-  local floor, fills_from = read_watermarks(key, {})
-  local position = ARGV[i + 1]
-  if not floor then
-    make_floor(key, position, ARGV[1])
+  local processed, acknowledged = ARGV[2 * i + 2], ARGV[2 * i + 3]
+  local marks = read_watermarks(key, {})
+  if not marks or marks.invalidated < acknowledged then
+    make_floor(key, processed, ARGV[3], ARGV[1], ARGV[2])
     made = made + 1
-  elseif position > floor and now() < fills_from then
-    redis.call('HSET', key, 'floor', position)
+  else
+    local time = now()
+    redis.call('HSET', key, 'lease', time + ARGV[2])
+    if processed > marks.floor and time < marks.fills_from then redis.call('HSET', key, 'floor', processed) end
   end
 end
 return made

@@ -1,46 +1,52 @@
 -- Invalidate holons of one partition.
 --   KEYS[1]   the partition's watermarks      KEYS[2..n+1]  the holons' keys
---   ARGV[1]   position of the batch's last event (20 digits)
---   ARGV[2]   life of a tombstone, seconds
---   ARGV[3]   n positions of 20 digits, one text
---   ARGV[4]   n slots of 4 digits, one text   ARGV[5]  grace period, milliseconds
+--   ARGV[1]   position of the batch's last event, ARGV[2] the position acknowledged before (20 digits each)
+--   ARGV[3]   life of a tombstone, seconds
+--   ARGV[4]   n positions of 20 digits, one text
+--   ARGV[5]   n slots of 4 digits, one text   ARGV[6]  the partition (5 digits)
+--   ARGV[7]   grace period, ARGV[8] lease (milliseconds)    ARGV[9]  a new generation
 -- Returns the number of tombstones written.
-local watermarks, last, ttl, positions, slot_text = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local watermarks, last, acknowledged, ttl, positions, slot_text, partition = KEYS[1], unpack(ARGV, 1, 6)
 local count = #KEYS - 1
 
 local slots = {}
 for i = 1, count do
   slots[i] = string.sub(slot_text, i * 4 - 3, i * 4)
 end
-local floor, _, before = read_watermarks(watermarks, slots)
-if not floor then
-  -- The watermarks are lost, and with them an unknown number of tombstones. Some of these may be of this batch, already
-  -- written before: the floor is its end.
-  floor, before = last, {}
-  make_floor(watermarks, floor, ARGV[5])
+local marks = read_watermarks(watermarks, slots)
+if not marks or marks.invalidated < acknowledged then
+  -- The watermarks are lost, or from before what was acknowledged, and with them an unknown number of tombstones. Some of
+  -- these may be of this batch, already written before: the floor is its end.
+  local floor = last
+  if acknowledged > floor then floor = acknowledged end
+  make_floor(watermarks, floor, ARGV[9], ARGV[7], ARGV[8])
+  marks = {floor = floor, invalidated = floor, generation = ARGV[9], slots = {}}
 end
+local floor, generation, before = marks.floor, marks.generation, marks.slots
+local origin = generation .. partition
 
 local highest, written = {}, 0
 for i = 1, count do
   local slot, position = slots[i], string.sub(positions, i * 20 - 19, i * 20)
   local known = before[i] or floor
-  local kind, present = read_entry(KEYS[i + 1])
+  local kind, present = read_entry(KEYS[i + 1], generation)
   if not kind then
     -- The record may come again, and a newer tombstone of this holon may have been evicted since. So the new one stands
     -- at the highest position that is known of the slot.
     local tombstone = position
     if known > tombstone then tombstone = known end
     if floor > tombstone then tombstone = floor end
-    redis.call('SET', KEYS[i + 1], 'T' .. tombstone, 'EX', ttl)
+    redis.call('SET', KEYS[i + 1], 'T' .. tombstone .. origin, 'EX', ttl)
     written = written + 1
   elseif present < position then
-    redis.call('SET', KEYS[i + 1], 'T' .. position, 'EX', ttl)
+    redis.call('SET', KEYS[i + 1], 'T' .. position .. origin, 'EX', ttl)
     written = written + 1
   end
   if position > (highest[slot] or known) then highest[slot] = position end
 end
 
 local changes = {}
+if last > marks.invalidated then changes = {'invalidated', last} end
 for slot, position in pairs(highest) do
   changes[#changes + 1] = slot
   changes[#changes + 1] = position

@@ -1,0 +1,435 @@
+"""A Redis that is not the one it was: promoted, restored, swapped, split. No reader sees what it should not know."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from holonstream.local.redis_server import RedisServer
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.reader import HolonCache
+from holonstream.sinks.cache.sink import InvalidationSink
+from holonstream.sinks.errors import CacheUnavailable
+from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, generation_of, in_loop, own_redis, start, url_of
+from tests.support.proxy import LOOPBACK, FaultProxy
+
+NAMESPACE = "failover"
+PATIENCE = 120.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, RedisServer]]:
+    with own_redis(tmp_path_factory.mktemp("a")) as first, own_redis(tmp_path_factory.mktemp("b")) as second:
+        yield first, second
+
+
+@pytest.fixture
+def servers(_servers: tuple[RedisServer, RedisServer]) -> tuple[RedisServer, RedisServer]:
+    """Two empty masters."""
+    asyncio.run(_reset(_servers))
+    return _servers
+
+
+async def _reset(servers: tuple[RedisServer, RedisServer]) -> None:
+    for server in servers:
+        if server.status().state != "running":
+            start(server)
+        async with Redis.from_url(url_of(server)) as redis:
+            await redis.replicaof("NO", "ONE")
+            await redis.flushall()
+        (server.home / "dump.rdb").unlink(missing_ok=True)
+
+
+async def wait_for(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    never, until = asyncio.Event(), monotonic() + PATIENCE
+    while not await condition():
+        assert monotonic() < until, f"not within {PATIENCE:g} s: {what}"
+        await asyncio.wait([asyncio.ensure_future(never.wait())], timeout=0.01)
+
+
+async def replicate(replica: RedisServer, master: RedisServer) -> None:
+    """Make a replica, and wait until it has everything."""
+    async with Redis.from_url(url_of(replica)) as redis, Redis.from_url(url_of(master)) as other:
+        await redis.replicaof(LOOPBACK, str(master.port))
+
+        async def has_everything() -> bool:
+            known, there = await redis.info("replication"), await other.info("replication")
+            return bool(
+                known["role"] == "slave"
+                and known["master_link_status"] == "up"
+                and known["master_replid"] == there["master_replid"]
+                and known["slave_repl_offset"] == there["master_repl_offset"]
+            )
+
+        await wait_for(has_everything, "the replica is in step")
+
+
+async def promote(server: RedisServer) -> None:
+    async with Redis.from_url(url_of(server)) as redis:
+        await redis.replicaof("NO", "ONE")
+
+
+async def holds_a_value(redis: Redis) -> bool:
+    first = await redis.getrange(f"{NAMESPACE}:holon:p-1", 0, 0)
+    return bool(first == b"V")
+
+
+def new_sink(url: str, **options: Any) -> InvalidationSink:
+    return InvalidationSink(
+        connect(url, timeout=5), NAMESPACE, **{"grace_period": 0, "floor_interval": 3600, "lease": 3600, **options}
+    )
+
+
+def new_store(graph: MemoryGraph, url: str) -> HolonCache:
+    return HolonCache(graph, connect(url, timeout=5), NAMESPACE, retry_after=0)
+
+
+@dataclass
+class Warm:
+    """A worker, a reader, and a graph that lacks event 6; the cache holds ``p-1`` at 5, and Redis was copied then."""
+
+    sink: InvalidationSink
+    store: HolonCache
+    graph: MemoryGraph
+
+    async def reads_the_graph(self) -> bool:
+        hits = self.store.counters.hits
+        assert await self.store.get_holon("p-1") == self.graph.holons["p-1"]
+        return self.store.counters.hits == hits
+
+
+@asynccontextmanager
+async def warm(server: RedisServer, partition: int = 0) -> AsyncIterator[Warm]:
+    graph, sink = MemoryGraph(partition), new_sink(url_of(server))
+    await sink.assign(TOPIC, partition, 0)
+    async with new_store(graph, url_of(server)) as store:
+        await sink.write(batch_of(("holon/p-1", 5), partition=partition))
+        graph.apply("p-1", 5)
+        await store.get_holon("p-1")
+        await store.get_holon("p-1")
+        assert store.counters.hits == 1
+        try:
+            yield Warm(sink, store, graph)
+        finally:
+            await sink.close()
+
+
+# --- what a copy without the last invalidations does ------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_reader_of_a_promoted_replica_trusts_nothing_that_came_from_the_old_master(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    """The reader is there before the worker."""
+    first, second = servers
+    async with warm(first) as w:
+        await replicate(second, first)
+        await promote(second)
+        await w.sink.write(batch_of(("holon/p-1", 6)))
+        async with new_store(w.graph, url_of(second)) as store, Redis.from_url(url_of(second)) as redis:
+            assert await holds_a_value(redis), "the replica has it"
+            old = await generation_of(redis, NAMESPACE)
+            await store.get_holon("p-1")
+            assert (store.counters.hits, store.counters.errors) == (0, 0)
+            assert store.counters.refused == {"no_floor": 1}
+            worker = new_sink(url_of(second))
+            await worker.assign(TOPIC, 0, 6)
+            assert await generation_of(redis, NAMESPACE) != old
+            await store.get_holon("p-1")
+            assert (store.counters.hits, store.counters.refused["floor"]) == (0, 1), "the graph lacks 6"
+            w.graph.apply("p-1", 6)
+            for _ in range(2):
+                assert await store.get_holon("p-1") == w.graph.holons["p-1"]
+            assert store.counters.hits == 1
+            await worker.close()
+
+
+@in_loop
+async def test_a_server_restored_from_its_snapshot_starts_cold(servers: tuple[RedisServer, RedisServer]) -> None:
+    server, _ = servers
+    async with warm(server) as w:
+        async with Redis.from_url(url_of(server)) as redis:
+            await redis.save()
+        await w.sink.write(batch_of(("holon/p-1", 6)))
+        server.kill()
+        start(server)
+        async with Redis.from_url(url_of(server)) as redis:
+            assert await holds_a_value(redis), "the old value is back"
+        assert await w.reads_the_graph()
+        assert w.store.counters.refused["no_floor"] == 1
+        await w.sink.make_floors()
+        assert await w.reads_the_graph()
+        assert w.store.counters.refused["floor"] == 1
+
+
+@in_loop
+async def test_a_master_that_was_a_replica_meanwhile_starts_cold_also_for_connections_that_stayed(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    first, second = servers
+    async with warm(first) as w:
+        await replicate(second, first)
+        await promote(second)
+        await w.sink.write(batch_of(("holon/p-1", 6)))  # the second lacks it
+        await replicate(first, second)
+        assert await w.reads_the_graph(), "a replica answers no reader"
+        with pytest.raises(CacheUnavailable, match="READONLY"):
+            await w.sink.make_floors()
+        await promote(first)
+        async with Redis.from_url(url_of(first)) as redis:
+            assert await holds_a_value(redis), "the old value is back"
+        assert await w.reads_the_graph()
+        await w.sink.make_floors()
+        assert await w.reads_the_graph()
+
+
+@in_loop
+async def test_a_database_that_was_swapped_out_and_in_again_starts_cold_at_the_next_check(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    """The server is the same: the worker knows that it has written more than the watermarks say."""
+    server, _ = servers
+    async with warm(server) as w, Redis.from_url(url_of(server)) as redis:
+        await redis.swapdb(0, 1)
+        await w.sink.write(batch_of(("holon/p-1", 6)))
+        assert await w.reads_the_graph()
+        await redis.swapdb(0, 1)
+        await w.sink.make_floors()
+        assert await w.reads_the_graph()
+        await redis.swapdb(0, 1)  # both databases have been this one
+        await w.sink.write(batch_of(("relationship/r-1", 7)))
+        assert await w.reads_the_graph()
+
+
+@in_loop
+async def test_a_worker_that_comes_finds_out_that_the_watermarks_are_older_than_its_group(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    server, _ = servers
+    async with warm(server) as w:
+        other = new_sink(url_of(server))
+        await other.assign(TOPIC, 0, 5)
+        assert other.counters.floors == 0
+        assert not await w.reads_the_graph(), "what was confirmed before stays"
+        await other.assign(TOPIC, 0, 6)
+        assert other.counters.floors == 1
+        assert await w.reads_the_graph()
+        await other.close()
+
+
+@in_loop
+async def test_lost_watermarks_end_the_trust_in_their_partition_and_in_no_other(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    server, _ = servers
+    async with warm(server) as w, warm(server, 1) as other, Redis.from_url(url_of(server)) as redis:
+        # Both have a holon p-1; its entry is of the partition that came last.
+        assert not await other.reads_the_graph()
+        await redis.delete(f"{NAMESPACE}:watermarks:0")
+        assert not await other.reads_the_graph()
+        await redis.delete(f"{NAMESPACE}:watermarks:1")
+        assert await other.reads_the_graph()
+        await w.sink.make_floors()
+        assert await other.reads_the_graph()
+
+
+@in_loop
+async def test_an_invalidation_without_holons_counts_as_written(servers: tuple[RedisServer, RedisServer]) -> None:
+    """Or the next worker would take the watermarks for old."""
+    server, _ = servers
+    async with warm(server) as w:
+        await w.sink.write(batch_of(("relationship/r-1", 6)))
+        other = new_sink(url_of(server))
+        await other.assign(TOPIC, 0, 6)
+        assert other.counters.floors == 0
+        await other.close()
+        assert not await w.reads_the_graph()
+
+
+@in_loop
+async def test_a_master_that_no_worker_reaches_is_trusted_until_its_lease_ends(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    """Two masters, the worker at one and the reader at the other."""
+    first, second = servers
+    async with warm(first) as w:
+        assert not await w.reads_the_graph()
+        left = new_sink(url_of(first), lease=0.2)
+        await left.assign(TOPIC, 0, 5)
+        await left.close()
+        there = new_sink(url_of(second))
+        await there.assign(TOPIC, 0, 5)
+        await there.write(batch_of(("holon/p-1", 6)))
+        await wait_for(w.reads_the_graph, "the lease has ended")
+        assert w.store.counters.refused["lease"] > 0
+        await w.sink.make_floors()
+        assert not await w.reads_the_graph(), "the worker has come back"
+        await there.close()
+
+
+@in_loop
+async def test_a_replica_serves_neither_readers_nor_the_worker(servers: tuple[RedisServer, RedisServer]) -> None:
+    first, second = servers
+    async with warm(first) as w:
+        await replicate(second, first)
+        worker = new_sink(url_of(second))
+        with pytest.raises(CacheUnavailable, match="READONLY this server is no master"):
+            await worker.write(batch_of(("holon/p-1", 6)))
+        await worker.close()
+        async with new_store(w.graph, url_of(second)) as store:
+            assert await store.get_holon("p-1") == w.graph.holons["p-1"]
+            assert (store.counters.hits, store.counters.fills) == (0, 0)
+            assert store.counters.errors == 2, "reading and filling"
+
+
+# --- the same under load ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Load:
+    """A worker whose invalidations are acknowledged one batch after the other, a graph that lags, and readers."""
+
+    url: str
+    dice: random.Random
+    graph: MemoryGraph = field(default_factory=MemoryGraph)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    position: int = 0
+    stale: list[str] = field(default_factory=list)
+    hits: int = 0
+    stopping: bool = False
+
+    async def write(self) -> None:
+        sink = new_sink(self.url, floor_interval=0.05)
+        await sink.open()
+        await sink.assign(TOPIC, 0, 0)
+        behind: list[tuple[str, int]] = []
+        try:
+            while not self.stopping:
+                events = [(f"p-{self.dice.randrange(40)}", self.position + n + 1) for n in range(5)]
+                behind += events
+                for holon_id, position in behind[: self.dice.randrange(len(behind))]:
+                    self.graph.apply(holon_id, position)
+                    behind.pop(0)
+                await self._acknowledge(sink, events)
+                self.graph.answers = self.graph.answers[-500:]
+        finally:
+            await sink.close()
+
+    async def _acknowledge(self, sink: InvalidationSink, events: list[tuple[str, int]]) -> None:
+        while not self.stopping:
+            try:
+                await sink.write(batch_of(*[(f"holon/{h}", p) for h, p in events]))
+            except CacheUnavailable:
+                await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.01)
+                continue
+            self.acknowledged.update(events)
+            self.position = events[-1][1]
+            return
+
+    async def read(self) -> None:
+        async with new_store(self.graph, self.url) as store:
+            while not self.stopping:
+                holon_id = f"p-{self.dice.randrange(40)}"
+                known = self.acknowledged.get(holon_id, 0)
+                found = await store.get_holon(holon_id)
+                await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0)
+                if found is None or self.graph.gave(found):
+                    continue
+                self.hits += 1
+                if found.position < known:
+                    self.stale.append(f"{holon_id}: {found.position}, acknowledged was {known}")
+
+    async def more(self, events: int, hits: int = 0) -> None:
+        """Wait for so many more acknowledged events and hits."""
+        position, before = self.position + events, self.hits + hits
+
+        async def done() -> bool:
+            return self.position >= position and self.hits >= before
+
+        await wait_for(done, f"{events} more events and {hits} more hits")
+
+
+Fault = Callable[[Load, FaultProxy, RedisServer, RedisServer], Awaitable[None]]
+
+
+async def a_replica_that_lacks_the_last_events_is_promoted(
+    load: Load, proxy: FaultProxy, first: RedisServer, second: RedisServer
+) -> None:
+    await replicate_under_load(second, first)
+    await promote(second)
+    await load.more(100)
+    first.kill()
+    proxy.lead_to(second.port)
+
+
+async def a_snapshot_comes_back_after_a_kill(
+    load: Load, proxy: FaultProxy, first: RedisServer, second: RedisServer
+) -> None:
+    async with Redis.from_url(url_of(first)) as redis:
+        await redis.save()
+    await load.more(100)
+    first.kill()
+    await asyncio.to_thread(start, first)
+    async with Redis.from_url(url_of(first)) as redis:
+        assert (await redis.info("persistence"))["rdb_last_load_keys_loaded"] > 0
+
+
+async def roles_are_exchanged_and_exchanged_back(
+    load: Load, proxy: FaultProxy, first: RedisServer, second: RedisServer
+) -> None:
+    """No connection is broken by it."""
+    await replicate_under_load(second, first)
+    await promote(second)
+    await load.more(100)
+    proxy.lead_to(second.port)
+    await replicate_under_load(first, second)
+    await load.more(100, hits=20)
+    await promote(first)
+    proxy.lead_to(first.port)
+    await replicate_under_load(second, first)
+
+
+async def replicate_under_load(replica: RedisServer, master: RedisServer) -> None:
+    async with Redis.from_url(url_of(replica)) as redis:
+        await redis.replicaof(LOOPBACK, str(master.port))
+
+        async def linked() -> bool:
+            return (await redis.info("replication")).get("master_link_status") == "up"
+
+        await wait_for(linked, "the replica is linked")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        a_replica_that_lacks_the_last_events_is_promoted,
+        a_snapshot_comes_back_after_a_kill,
+        roles_are_exchanged_and_exchanged_back,
+    ],
+)
+@in_loop
+async def test_under_load_no_hit_is_older_than_an_acknowledged_invalidation(
+    servers: tuple[RedisServer, RedisServer], fault: Fault
+) -> None:
+    first, second = servers
+    with FaultProxy(first.port) as proxy:
+        load = Load(f"redis://{LOOPBACK}:{proxy.port}/0", random.Random(5))
+        tasks = [asyncio.create_task(load.write()), *[asyncio.create_task(load.read()) for _ in range(3)]]
+        try:
+            await load.more(200, hits=50)
+            await fault(load, proxy, first, second)
+            await load.more(200, hits=50)
+        finally:
+            load.stopping = True
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert results == [None] * 4
+        assert load.stale == []
