@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 
 import psycopg
@@ -14,6 +15,8 @@ import redis
 import structlog
 from confluent_kafka import Message, Producer
 
+from holonstream.local import ports
+from holonstream.local.redis_server import RedisServer
 from tests.chaos.recovery import Recoveries
 from tests.chaos.schedule import Fault
 from tests.chaos.supervisor import Supervisor
@@ -22,6 +25,8 @@ from tests.chaos.workload import poison
 from tests.chaos.world import World
 from tests.support.event_log import append
 from tests.support.poison import Envelope
+from tests.support.proxy import LOOPBACK
+from tests.support.waiting import wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +59,8 @@ class Faults:
             "stall": self._stall,
             "flush": self._flush,
             "fill": self._fill,
+            "fail-over": self._fail_over,
+            "restore": self._restore,
             "poison": self._poison,
             "garbage": self._garbage,
         }
@@ -168,6 +175,41 @@ class Faults:
             client.config_set("maxmemory", before)
             for key in client.scan_iter(f"{JUNK}*", count=1_000):
                 client.unlink(key)
+        return True
+
+    def _fail_over(self, fault: Fault) -> bool:
+        """Make the master what a promoted replica is that lacks what came in the last `hold` seconds.
+
+        Another server copies it and holds that; then it copies the other one, and is promoted. No connection breaks.
+        """
+        folder = self._world.stack.data_dir / "replica"
+        other = RedisServer(folder, ports.choose(RedisServer.port_names()))
+        other.start(lambda _: None, self._never)
+        try:
+            with self._redis() as master, redis.Redis(port=other.port, socket_timeout=5) as replica:
+                self._copy(master, replica)
+                self._never.wait(fault.hold)
+                self._copy(replica, master)
+        finally:
+            other.kill()
+        return True
+
+    def _copy(self, source: redis.Redis, target: redis.Redis) -> None:
+        """Make the target a replica until it has everything, then a master."""
+        target.replicaof(LOOPBACK, str(source.connection_pool.connection_kwargs["port"]))
+        wait_until(lambda: target.info("replication").get("master_link_status") == "up", "the replica is linked")
+        target.replicaof("NO", "ONE")
+
+    def _restore(self, fault: Fault) -> bool:
+        """Save, kill after `hold` seconds, start from what was saved."""
+        with self._redis() as client:
+            client.save()
+        self._never.wait(fault.hold)
+        self._world.stack.kill("redis")
+        self._world.stack.start("redis")
+        with self._redis() as client:
+            folder, name = client.config_get("dir")["dir"], client.config_get("dbfilename")["dbfilename"]
+        (Path(folder) / name).unlink()
         return True
 
     # --- bad data ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ HOLDS = {
     "cut": (0.5, 6.0),
     "stall": (2.0, 8.0),
     "fill": (3.0, 6.0),
+    "fail-over": (0.5, 4.0),
+    "restore": (0.5, 4.0),
 }
 
 
@@ -53,7 +55,8 @@ def deck() -> list[tuple[str, str]]:
     cards += [(kind, group) for kind in ("add", "remove") for group in GROUPS]
     cards += [(kind, server) for kind in ("kill-server", "stop-server", "pause-server") for server in SERVERS]
     cards += [(kind, server) for kind in ("cut", "stall") for server in PROXIED]
-    cards += [("flush", "redis"), ("fill", "redis"), ("poison", "log"), ("garbage", "topic")]
+    cards += [(kind, "redis") for kind in ("flush", "fill", "fail-over", "restore")]
+    cards += [("poison", "log"), ("garbage", "topic")]
     return cards
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from time import monotonic
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -18,78 +17,34 @@ from holonstream.sinks.cache.driver import connect
 from holonstream.sinks.cache.reader import HolonCache
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.errors import CacheUnavailable
-from tests.integration.cache_kit import TOPIC, MemoryGraph, batch_of, generation_of, in_loop, own_redis, start, url_of
+from tests.integration.cache_failover_kit import (
+    NAMESPACE,
+    Load,
+    new_sink,
+    new_store,
+    pair,
+    promote,
+    replicate,
+    replicate_under_load,
+    servers,
+    wait_for,
+)
+from tests.integration.cache_kit import (
+    TOPIC,
+    MemoryGraph,
+    batch_of,
+    generation_of,
+    in_loop,
+    start,
+    url_of,
+)
 from tests.support.proxy import LOOPBACK, FaultProxy
 
-NAMESPACE = "failover"
-PATIENCE = 120.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, RedisServer]]:
-    with own_redis(tmp_path_factory.mktemp("a")) as first, own_redis(tmp_path_factory.mktemp("b")) as second:
-        yield first, second
-
-
-@pytest.fixture
-def servers(_servers: tuple[RedisServer, RedisServer]) -> tuple[RedisServer, RedisServer]:
-    """Two empty masters."""
-    asyncio.run(_reset(_servers))
-    return _servers
-
-
-async def _reset(servers: tuple[RedisServer, RedisServer]) -> None:
-    for server in servers:
-        if server.status().state != "running":
-            start(server)
-        async with Redis.from_url(url_of(server)) as redis:
-            await redis.replicaof("NO", "ONE")
-            await redis.flushall()
-        (server.home / "dump.rdb").unlink(missing_ok=True)
-
-
-async def wait_for(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    never, until = asyncio.Event(), monotonic() + PATIENCE
-    while not await condition():
-        assert monotonic() < until, f"not within {PATIENCE:g} s: {what}"
-        await asyncio.wait([asyncio.ensure_future(never.wait())], timeout=0.01)
-
-
-async def replicate(replica: RedisServer, master: RedisServer) -> None:
-    """Make a replica, and wait until it has everything."""
-    async with Redis.from_url(url_of(replica)) as redis, Redis.from_url(url_of(master)) as other:
-        await redis.replicaof(LOOPBACK, str(master.port))
-
-        async def has_everything() -> bool:
-            known, there = await redis.info("replication"), await other.info("replication")
-            return bool(
-                known["role"] == "slave"
-                and known["master_link_status"] == "up"
-                and known["master_replid"] == there["master_replid"]
-                and known["slave_repl_offset"] == there["master_repl_offset"]
-            )
-
-        await wait_for(has_everything, "the replica is in step")
-
-
-async def promote(server: RedisServer) -> None:
-    async with Redis.from_url(url_of(server)) as redis:
-        await redis.replicaof("NO", "ONE")
+__all__ = ["pair", "servers"]
 
 
 async def holds_a_value(redis: Redis) -> bool:
-    first = await redis.getrange(f"{NAMESPACE}:holon:p-1", 0, 0)
-    return bool(first == b"V")
-
-
-def new_sink(url: str, **options: Any) -> InvalidationSink:
-    return InvalidationSink(
-        connect(url, timeout=5), NAMESPACE, **{"grace_period": 0, "floor_interval": 3600, "lease": 3600, **options}
-    )
-
-
-def new_store(graph: MemoryGraph, url: str) -> HolonCache:
-    return HolonCache(graph, connect(url, timeout=5), NAMESPACE, retry_after=0)
+    return bool(await redis.getrange(f"{NAMESPACE}:holon:p-1", 0, 0) == b"V")
 
 
 @dataclass
@@ -294,70 +249,6 @@ async def test_a_replica_serves_neither_readers_nor_the_worker(servers: tuple[Re
 # --- the same under load ----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Load:
-    """A worker whose invalidations are acknowledged one batch after the other, a graph that lags, and readers."""
-
-    url: str
-    dice: random.Random
-    graph: MemoryGraph = field(default_factory=MemoryGraph)
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    position: int = 0
-    stale: list[str] = field(default_factory=list)
-    hits: int = 0
-    stopping: bool = False
-
-    async def write(self) -> None:
-        sink = new_sink(self.url, floor_interval=0.05)
-        await sink.open()
-        await sink.assign(TOPIC, 0, 0)
-        behind: list[tuple[str, int]] = []
-        try:
-            while not self.stopping:
-                events = [(f"p-{self.dice.randrange(40)}", self.position + n + 1) for n in range(5)]
-                behind += events
-                for holon_id, position in behind[: self.dice.randrange(len(behind))]:
-                    self.graph.apply(holon_id, position)
-                    behind.pop(0)
-                await self._acknowledge(sink, events)
-                self.graph.answers = self.graph.answers[-500:]
-        finally:
-            await sink.close()
-
-    async def _acknowledge(self, sink: InvalidationSink, events: list[tuple[str, int]]) -> None:
-        while not self.stopping:
-            try:
-                await sink.write(batch_of(*[(f"holon/{h}", p) for h, p in events]))
-            except CacheUnavailable:
-                await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.01)
-                continue
-            self.acknowledged.update(events)
-            self.position = events[-1][1]
-            return
-
-    async def read(self) -> None:
-        async with new_store(self.graph, self.url) as store:
-            while not self.stopping:
-                holon_id = f"p-{self.dice.randrange(40)}"
-                known = self.acknowledged.get(holon_id, 0)
-                found = await store.get_holon(holon_id)
-                await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0)
-                if found is None or self.graph.gave(found):
-                    continue
-                self.hits += 1
-                if found.position < known:
-                    self.stale.append(f"{holon_id}: {found.position}, acknowledged was {known}")
-
-    async def more(self, events: int, hits: int = 0) -> None:
-        """Wait for so many more acknowledged events and hits."""
-        position, before = self.position + events, self.hits + hits
-
-        async def done() -> bool:
-            return self.position >= position and self.hits >= before
-
-        await wait_for(done, f"{events} more events and {hits} more hits")
-
-
 Fault = Callable[[Load, FaultProxy, RedisServer, RedisServer], Awaitable[None]]
 
 
@@ -398,16 +289,6 @@ async def roles_are_exchanged_and_exchanged_back(
     await replicate_under_load(second, first)
 
 
-async def replicate_under_load(replica: RedisServer, master: RedisServer) -> None:
-    async with Redis.from_url(url_of(replica)) as redis:
-        await redis.replicaof(LOOPBACK, str(master.port))
-
-        async def linked() -> bool:
-            return (await redis.info("replication")).get("master_link_status") == "up"
-
-        await wait_for(linked, "the replica is linked")
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -422,14 +303,9 @@ async def test_under_load_no_hit_is_older_than_an_acknowledged_invalidation(
 ) -> None:
     first, second = servers
     with FaultProxy(first.port) as proxy:
-        load = Load(f"redis://{LOOPBACK}:{proxy.port}/0", random.Random(5))
-        tasks = [asyncio.create_task(load.write()), *[asyncio.create_task(load.read()) for _ in range(3)]]
-        try:
+        load = Load(partial(connect, f"redis://{LOOPBACK}:{proxy.port}/0", timeout=5), random.Random(5))
+        async with load.running():
             await load.more(200, hits=50)
             await fault(load, proxy, first, second)
             await load.more(200, hits=50)
-        finally:
-            load.stopping = True
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert results == [None] * 4
         assert load.stale == []

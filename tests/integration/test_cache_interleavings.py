@@ -358,7 +358,7 @@ async def test_a_fail_over_to_what_was_saved_before_between_any_two_steps(server
 
 @in_loop
 async def test_a_fail_over_to_what_was_saved_before_among_two_events(server: RedisServer) -> None:
-    schedules = some(200, INVALIDATE, APPLY, reader("A"), FAIL_OVER[:2])
+    schedules = some(200, INVALIDATE, APPLY, reader("A"), FAIL_OVER)
     (await play_all(server, schedules, warm=True)).assert_sound()
 
 

@@ -44,6 +44,19 @@ def test_every_fault_is_named_and_no_secret_quoted(monkeypatch: pytest.MonkeyPat
     assert SECRET not in str(raised.value)
 
 
+def test_settings_of_the_cache_that_cannot_work_are_named_in_one_line() -> None:
+    """Before anything is connected to."""
+    with pytest.raises(
+        InvalidSettings, match=r"^Invalid settings: HOLONSTREAM_REDIS_URL: has an option 'timeout'; .*$"
+    ):
+        ClientSettings.of({"HOLONSTREAM_REDIS_URL": "redis://cache?timeout=1"})
+    lives = {"HOLONSTREAM_VALUE_TTL": "60", "HOLONSTREAM_TOMBSTONE_TTL": "60"}
+    complaint = "^Invalid settings: HOLONSTREAM_TOMBSTONE_TTL: 60 s must be longer than HOLONSTREAM_VALUE_TTL, 60 s$"
+    with pytest.raises(InvalidSettings, match=complaint):
+        Settings.of(lives)
+    assert Settings.of({**lives, "HOLONSTREAM_TOMBSTONE_TTL": "61"}).tombstone_ttl == 61
+
+
 @pytest.mark.parametrize(
     "dsn", [f"host=h {SECRET}", f"host=h password=two {SECRET}", f"postgresql://u:{SECRET}%zz@h/d"]
 )

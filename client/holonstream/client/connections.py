@@ -76,10 +76,11 @@ def redis_client(settings: ClientSettings, *, timeout: float = READ_TIMEOUT) -> 
     """The cache; every reply is waited for `timeout` seconds at most."""
     from holonstream.sinks.cache.driver import connect
 
-    password = settings.redis_password
+    password, sentinel_password = settings.redis_password, settings.redis_sentinel_password
     return connect(
         settings.redis_url.reveal(),
         timeout=timeout,
         password=password.reveal() if password else None,
+        sentinel_password=sentinel_password.reveal() if sentinel_password else None,
         ca=settings.redis_ca,
     )

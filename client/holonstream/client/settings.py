@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.names import events_topic
+from holonstream.sinks.cache.address import check_address
 
 PREFIX = "HOLONSTREAM_"
 BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # besides true, false, 1 and 0
@@ -80,7 +81,7 @@ def _check_url(schemes: tuple[str, ...], url: str) -> None:
 
 
 def _check_redis(url: Secret) -> None:
-    _check_url(("redis", "rediss"), url.reveal())
+    check_address(url.reveal())
 
 
 def _check_neo4j(uri: str) -> None:
@@ -122,12 +123,20 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         Secret | None, Meta(description="Password of the graph; none means no authentication.")
     ] = None
     neo4j_database: Annotated[str, Meta(description="Database of the graph.")] = "neo4j"
-    redis_url: Annotated[Secret, Meta(description="Address of the cache; rediss:// for TLS."), _check_redis] = Secret(
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        Secret,
+        Meta(
+            description="Address of the cache; rediss:// for TLS. Of its Sentinels: "
+            "redis+sentinel://host:port,host:port/service, or rediss+sentinel://."
+        ),
+        _check_redis,
+    ] = Secret("redis://127.0.0.1:6379/0")
     redis_password: Annotated[Secret | None, Meta(description="Password of the cache, when its address has none.")] = (
         None
     )
+    redis_sentinel_password: Annotated[
+        Secret | None, Meta(description="Password of the Sentinels, when they want one.")
+    ] = None
     redis_ca: Annotated[
         Path | None,
         Meta(description="File of the authorities (PEM) trusted for the cache; none means the system's."),
@@ -165,9 +174,16 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
                 values[field.name] = _convert(field.type, text)
             except ValueError as error:  # msgspec.ValidationError is one
                 faults.append(f"{variable}: {str(error).partition(', got ')[0]}")
+        if not faults:
+            settings = cls(**values)
+            faults = settings.contradictions()
         if faults:
             raise InvalidSettings("Invalid settings: " + "; ".join(faults))
-        return cls(**values)
+        return settings
+
+    def contradictions(self) -> list[str]:
+        """What is wrong with settings that are right one by one."""
+        return []
 
     @classmethod
     def load(cls) -> Self:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from holonstream.client.settings import ClientSettings, Secret, check_file
+from holonstream.client.settings import PREFIX, ClientSettings, Secret, check_file
 from holonstream.schemas import names
 
 
@@ -109,6 +109,14 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
             "made of them. A name with several addresses stands for all."
         ),
     ] = ""
+
+    def contradictions(self) -> list[str]:
+        """What is wrong with settings that are right one by one."""
+        if self.tombstone_ttl > self.value_ttl:
+            return []
+        return [
+            f"{PREFIX}TOMBSTONE_TTL: {self.tombstone_ttl} s must be longer than {PREFIX}VALUE_TTL, {self.value_ttl} s"
+        ]
 
     @property
     def dead_letter_topic(self) -> str:

@@ -13,10 +13,12 @@ import structlog
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from holonstream.schemas.errors import NotInitialised
+from holonstream.sinks.cache.address import is_sentinel, parse_sentinel
 from holonstream.sinks.errors import CacheUnavailable
 
 log = structlog.get_logger(__name__)
@@ -30,30 +32,56 @@ class UnsafeRedis(NotInitialised):
 
 
 def connect(
-    url: str, *, timeout: float, connections: int = 32, password: str | None = None, ca: Path | None = None
+    url: str,
+    *,
+    timeout: float,
+    connections: int = 32,
+    password: str | None = None,
+    sentinel_password: str | None = None,
+    ca: Path | None = None,
 ) -> Redis:
     """A client that does not retry: `timeout`, in seconds, bounds connecting and every reply.
 
-    `password` is for a `url` that has none. `ca` is the file of authorities trusted instead of the system's, for
-    ``rediss://``.
+    `url` is of a Redis, or of its Sentinels (`sinks.cache.address`): then each new connection asks them for the master.
+    `password` is for a `url` that has none. `ca` is the file of authorities trusted instead of the system's, with TLS.
 
     Short for readers (50 ms: the graph answers instead), long for the sink (5 s: its scripts take up to 1,000 keys).
     """
-    options: dict[str, Any] = {}
-    if password is not None:
-        options["password"] = password
-    if ca is not None and url.startswith("rediss:"):
-        options["ssl_ca_certs"] = str(ca)
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=connections,
+    common: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
         # Left on, the pool hands out connections that a restart of Redis has closed: the first command on each fails.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        **options,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    if ca is not None and url.startswith("rediss"):
+        common["ssl_ca_certs"] = str(ca)
+    own: dict[str, Any] = {"max_connections": connections, "password": password}
+    if not is_sentinel(url):
+        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **common, **own)
+    address = parse_sentinel(url)
+    if address.tls:
+        common["ssl"] = True
+    asking = {**common, "retry": Retry(NoBackoff(), 0), "password": sentinel_password}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    own |= {"username": address.user, "password": address.password or password, "db": address.database}
+    client: Redis = sentinel.master_for(
+        address.service,
+        connection_pool_class=_SentinelPool,
+        retry=Retry(NoBackoff(), 0),
+        **common,
+        **own,
     )
+    return client
+
+
+class _SentinelPool(SentinelConnectionPool):
+    """Closes the connections to the Sentinels with its own."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            for sentinel in self.sentinel_manager.sentinels:
+                await sentinel.connection_pool.disconnect()
 
 
 @contextmanager
