@@ -1,13 +1,15 @@
-"""Entries of others in Redis, and missing rights: readers ask the graph, the worker overwrites or waits."""
+"""Entries of others in Redis, missing rights, a server in trouble: readers ask the graph, the worker waits."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from holonstream.local.redis_server import RedisServer
 from holonstream.sinks.cache.driver import connect
@@ -209,3 +211,103 @@ async def test_without_rights_readers_ask_the_graph_and_the_worker_says_what_it_
                 await sink.assign(TOPIC, 0, 1)
         finally:
             await sink.close()
+
+
+async def answers(redis: Redis) -> bool:
+    try:
+        await redis.get("anything")
+    except ResponseError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def a_script_that_does_not_end(server: RedisServer) -> AsyncIterator[str]:
+    async with Redis.from_url(url_of(server)) as redis, Redis.from_url(url_of(server)) as other:
+        await redis.config_set("busy-reply-threshold", 1)
+        endless = asyncio.ensure_future(other.eval("while true do end", 0))
+        try:
+            while await answers(redis):
+                pass
+            yield "BUSY"
+        finally:
+            await redis.script_kill()
+            await asyncio.gather(endless, return_exceptions=True)
+            await redis.config_set("busy-reply-threshold", 5000)
+
+
+@asynccontextmanager
+async def a_disk_that_takes_no_snapshot(server: RedisServer) -> AsyncIterator[str]:
+    (server.home / "dump.rdb").mkdir()
+    async with Redis.from_url(url_of(server)) as redis:
+        await redis.config_set("save", "3600 1")
+        try:
+            with suppress(ResponseError):
+                await redis.save()
+            await redis.bgsave()
+            while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+                pass
+            yield "MISCONF"
+        finally:
+            (server.home / "dump.rdb").rmdir()
+            await redis.config_set("save", "")
+
+
+@asynccontextmanager
+async def a_master_that_became_a_replica(server: RedisServer) -> AsyncIterator[str]:
+    async with Redis.from_url(url_of(server)) as redis:
+        await redis.replicaof("127.0.0.1", "1")
+        try:
+            yield "READONLY"
+        finally:
+            await redis.replicaof("NO", "ONE")
+
+
+@asynccontextmanager
+async def memory_for_nothing(server: RedisServer) -> AsyncIterator[str]:
+    async with Redis.from_url(url_of(server)) as redis:
+        before = (await redis.config_get("maxmemory"))["maxmemory"] or "0"
+        await redis.config_set("maxmemory", "1")
+        try:
+            yield "OOM"
+        finally:
+            await redis.config_set("maxmemory", before)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [a_script_that_does_not_end, a_disk_that_takes_no_snapshot, a_master_that_became_a_replica, memory_for_nothing],
+)
+@in_loop
+async def test_a_redis_in_trouble_costs_readers_nothing_and_the_worker_waits_with_its_reason(
+    server: RedisServer, trouble: Callable[[RedisServer], AbstractAsyncContextManager[str]]
+) -> None:
+    async with opened(server) as (sink, store, graph, redis):
+        await redis.set(KEY, b"garbage")  # so that the reader has to fill
+        async with trouble(server) as reason:
+            assert await store.get_holon("p-1") == graph.holons["p-1"]
+            assert store.counters.errors > 0
+            with pytest.raises(CacheUnavailable, match=reason):
+                await sink.write(batch_of(("holon/p-1", 7)))
+            with pytest.raises(CacheUnavailable, match=reason):
+                await sink.make_floors()
+        await sink.write(batch_of(("holon/p-1", 7)))
+        assert await get_entry(redis, KEY) == entry_of(7)
+
+
+@in_loop
+async def test_a_server_that_is_no_redis_is_unavailable() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+        sink, graph = InvalidationSink(connect(url, timeout=5), NAMESPACE), MemoryGraph()
+        graph.apply("p-1", 5)
+        with pytest.raises(CacheUnavailable):
+            await sink.open()
+        await sink.close()
+        async with HolonCache(graph, connect(url, timeout=5), NAMESPACE, retry_after=0) as store:
+            assert await store.get_holon("p-1") == graph.holons["p-1"]
