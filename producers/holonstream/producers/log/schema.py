@@ -36,6 +36,7 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
         row = connection.execute(query("applied_schema")).fetchone()
         outdated = row is None or row[0] != digest
         if outdated:
+            connection.execute(query("pin_session"))
             for text in texts:
                 connection.execute(text)
             connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(digest)))

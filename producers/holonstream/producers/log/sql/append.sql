@@ -97,6 +97,38 @@ CREATE OR REPLACE FUNCTION holonstream.is_small(value jsonb) RETURNS boolean LAN
             OR octet_length(value::text) < 100000 AND NOT value @? 'strict $.** ? (@ >= 1e4000 || @ <= -1e4000)')
 $$;
 
+-- A text for an error's message or DETAIL. A session whose client_encoding lacks a character would get an error about that
+-- instead, so there every character beyond ASCII is written as in JSON.
+CREATE OR REPLACE FUNCTION holonstream.error_text(value text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN current_setting('client_encoding') = 'UTF8' THEN value
+                ELSE (SELECT string_agg(
+                          CASE WHEN c.code < 128 THEN c.c
+                               WHEN c.code < 65536 THEN E'\\u' || lpad(to_hex(c.code), 4, '0')
+                               ELSE E'\\u' || to_hex(55232 + (c.code >> 10)) || E'\\u' || to_hex(56320 + (c.code & 1023)) END,
+                          '' ORDER BY c.n)
+                      FROM (SELECT c.c, ascii(c.c) AS code, c.n
+                            FROM regexp_split_to_table(value, '') WITH ORDINALITY AS c (c, n)) AS c) END
+$$;
+
+-- Refuses an event that is surely too large, before anything makes copies of it: jsonb takes at most 8 times the bytes of
+-- the JSON text. Between that and what refuse_invalid counts, the text must be made.
+CREATE OR REPLACE FUNCTION holonstream.refuse_huge(events jsonb) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    size bigint;
+BEGIN
+    IF jsonb_typeof(events) <> 'array' THEN
+        RETURN;  -- refuse_invalid says so
+    END IF;
+    FOR n IN 0 .. jsonb_array_length(events) - 1 LOOP
+        size := pg_column_size(events -> n);
+        IF size > 7200000 THEN
+            RAISE EXCEPTION 'Event too large: number % of the call has % bytes as jsonb, at most 900000 of text are taken',
+                n + 1, size USING ERRCODE = 'HS005', DETAIL = jsonb_build_object('ord', n + 1, 'size', size);
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- Explains why a call was refused: finds the first event that is wrong and raises. Slow and exact, where the check in
 -- append_events is quick and errs on the side of calling this. Returns when nothing is wrong after all.
 CREATE OR REPLACE FUNCTION holonstream.refuse_invalid(events jsonb) RETURNS void LANGUAGE plpgsql STABLE AS $$
@@ -106,6 +138,7 @@ DECLARE
     kind    holonstream.event_types;
     field   text;
     place   text;
+    detail  text;
     fault   text;
     needed  integer;
     size    bigint;
@@ -119,7 +152,9 @@ BEGIN
             RAISE EXCEPTION 'Invalid event (number % of the call): expected an object, got %', n, jsonb_typeof(event)
                 USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n);
         END IF;
-        place := format('(event %s, number %s of the call)', coalesce(left(event ->> 'id', 80), 'without id'), n);
+        place := format('(event %s, number %s of the call)',
+                        coalesce(holonstream.error_text(left(event ->> 'id', 80)), 'without id'), n);
+        detail := holonstream.error_text(jsonb_build_object('ord', n, 'id', event ->> 'id')::text);
         fault := NULL;
         FOREACH field IN ARRAY ARRAY['type', 'occurredAt', 'actor', 'sourceSystem'] LOOP
             IF jsonb_typeof(event -> field) IS DISTINCT FROM 'string' OR event ->> field = '' THEN
@@ -164,8 +199,8 @@ BEGIN
             fault := format('actor has %s bytes, at most 1000 are taken', octet_length(event ->> 'actor'));
         END IF;
         IF fault IS NOT NULL THEN
-            RAISE EXCEPTION 'Invalid event: % %', fault, place
-                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+            RAISE EXCEPTION 'Invalid event: % %', holonstream.error_text(fault), place
+                USING ERRCODE = 'HS002', DETAIL = detail;
         END IF;
 
         SELECT * INTO kind FROM holonstream.event_types t
@@ -174,29 +209,30 @@ BEGIN
                    ELSE t.version = (event ->> 'schemaVersion')::numeric END;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'Unknown event type: % %',
-                concat_ws(' version ', left(event ->> 'type', 120), event ->> 'schemaVersion'), place
-                USING ERRCODE = 'HS001', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id', 'type', event ->> 'type'),
+                holonstream.error_text(concat_ws(' version ', left(event ->> 'type', 120), event ->> 'schemaVersion')), place
+                USING ERRCODE = 'HS001', DETAIL = holonstream.error_text(
+                          jsonb_build_object('ord', n, 'id', event ->> 'id', 'type', event ->> 'type')::text),
                       HINT = 'holonstream init loads the catalogue''s types; docs/adding-an-event-type.md says how to add one.';
         END IF;
         needed := greatest(kind.required_subjects, (kind.stream_kind = 'holon')::integer);
         IF jsonb_array_length(event -> 'subjects') < needed THEN
             RAISE EXCEPTION 'Missing subject: % needs %, has % %', kind.name, needed,
                 jsonb_array_length(event -> 'subjects'), place
-                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+                USING ERRCODE = 'HS002', DETAIL = detail;
         END IF;
         FOREACH field IN ARRAY kind.required LOOP
             IF coalesce(jsonb_typeof(event -> 'payload' -> field), 'null') = 'null' THEN
-                RAISE EXCEPTION 'Missing payload field: % needs %, is % %', kind.name, field,
+                RAISE EXCEPTION 'Missing payload field: % needs %, is % %', kind.name, holonstream.error_text(field),
                     coalesce((event -> 'payload' -> field)::text, 'absent'), place
-                    USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+                    USING ERRCODE = 'HS002', DETAIL = detail;
             END IF;
         END LOOP;
         IF kind.stream_kind = 'relationship'
            AND (jsonb_typeof(event -> 'payload' -> 'relationshipId') IS DISTINCT FROM 'string'
                 OR octet_length(event -> 'payload' ->> 'relationshipId') NOT BETWEEN 1 AND 1000) THEN
             RAISE EXCEPTION 'Invalid event: relationshipId must be a string of 1 to 1000 bytes, is % %',
-                coalesce(left(event -> 'payload' ->> 'relationshipId', 80), 'missing'), place
-                USING ERRCODE = 'HS002', DETAIL = jsonb_build_object('ord', n, 'id', event ->> 'id');
+                coalesce(holonstream.error_text(left(event -> 'payload' ->> 'relationshipId', 80)), 'missing'), place
+                USING ERRCODE = 'HS002', DETAIL = detail;
         END IF;
         -- Kafka refuses records over 1 MB, and a record that Kafka refuses would hold up the relay for ever. So what the
         -- wire form adds is counted: a "\" for each quote in lists and objects, which travel as text, and "%20" for a
@@ -250,7 +286,8 @@ $$;
 --
 -- What is in the log was drawn before it was written, so the log is read first. A serializable transaction does not
 -- read it: every appender would then conflict with every other. There the relay, which checks too, notices.
-CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     written bigint := 0;
     drawn   bigint;
@@ -296,7 +333,8 @@ BEGIN
     ORDER BY i.ord LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'Event id conflict: % (%, stream %) is in the log with other content: stream % version %, position %',
-            clash.id, clash.type, clash.stream, clash.first_stream, clash.first_version, clash.first_position
+            clash.id, clash.type, holonstream.error_text(clash.stream), holonstream.error_text(clash.first_stream),
+            clash.first_version, clash.first_position
             USING ERRCODE = 'HS004', DETAIL = jsonb_build_object('id', clash.id);
     END IF;
     SELECT i.id, i.type, i.stream, i.ord, f.ord AS first_ord INTO clash
@@ -310,7 +348,7 @@ BEGIN
     ORDER BY i.ord LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'Event id conflict: % (%, stream %) comes twice in one call with different content: numbers % and %',
-            clash.id, clash.type, clash.stream, clash.first_ord, clash.ord
+            clash.id, clash.type, holonstream.error_text(clash.stream), clash.first_ord, clash.ord
             USING ERRCODE = 'HS004', DETAIL = jsonb_build_object('id', clash.id);
     END IF;
     SELECT array_agg(ROW(n.ord, n.stream, n.new_nth, n.id, n.type, n.schema_version, n.occurred_at, n.actor, n.subjects,
@@ -337,9 +375,9 @@ BEGIN
     ORDER BY x.key LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'Wrong expected version: stream % is at version %, expected %',
-            wrong.stream, wrong.actual, wrong.expected
-            USING ERRCODE = 'HS003', DETAIL = jsonb_build_object(
-                'stream', wrong.stream, 'expected', wrong.expected, 'actual', wrong.actual);
+            holonstream.error_text(wrong.stream), wrong.actual, holonstream.error_text(wrong.expected::text)
+            USING ERRCODE = 'HS003', DETAIL = holonstream.error_text(jsonb_build_object(
+                'stream', wrong.stream, 'expected', wrong.expected, 'actual', wrong.actual)::text);
     END IF;
 END
 $$;
@@ -386,6 +424,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
+SET standard_conforming_strings = on
 SET enable_seqscan = off  -- a plan made while the log was small stays with the session
 SET jit = off
 AS $$
@@ -396,10 +435,14 @@ DECLARE
     repeated   boolean;  -- an id comes twice in this call
     streams    text[];
     heads      bigint[];  -- of `streams`, before this call
+    only_named text[];  -- in `expected`: streams that do not exist
     given      holonstream.incoming[];  -- all of the call's events; `incoming` loses those that are in the log
     known      integer[];  -- ord of the events that are in the log already
 BEGIN
     -- 1. Read and check, all events at once.
+    IF pg_column_size(events) > 7200000 THEN
+        PERFORM holonstream.refuse_huge(events);
+    END IF;
     BEGIN
         SELECT array_agg(ROW(e.ord, e.stream, e.nth, e.id, e.type, e.schema_version, e.occurred_at, e.actor, e.subjects,
                              e.payload, e.source_system, e.source_document, e.validity_window, e.causal_links,
@@ -491,8 +534,15 @@ BEGIN
         ON CONFLICT (stream) DO UPDATE SET version = s.version + excluded.version
         RETURNING s.stream, s.version
     )
-    SELECT array_agg(l.stream), array_agg(l.version - c.events) INTO streams, heads
+    SELECT array_agg(l.stream), array_agg(l.version - c.events), array_agg(l.stream) FILTER (WHERE l.version = 0)
+    INTO streams, heads, only_named
     FROM locked AS l JOIN counted AS c ON c.stream = l.stream;
+
+    -- A stream that `expected` names and nobody has appended to is locked by a row of its own. No row is left: until this
+    -- transaction ends, whoever inserts the stream waits all the same.
+    IF only_named IS NOT NULL THEN
+        DELETE FROM holonstream.streams AS s WHERE s.stream = ANY (only_named) AND s.version = 0;
+    END IF;
 
     -- 3. Look for ids that are in the log already. Whoever appends the same event at the same time had to wait in
     -- step 2, for an event's content names its stream.

@@ -3,9 +3,11 @@
 -- append --
 -- Append events; one row per event, in the order given. Sent by several drivers: through text, for a driver's own codec
 -- of jsonb would encode JSON once more, and without "::", which SQLAlchemy takes for a parameter. The stream comes as bytes,
--- for a service's connection may have an encoding that lacks its characters.
-SELECT id, convert_to(stream, 'UTF8'), version, position FROM holonstream.append_events(
-    CAST(CAST(%(events)s AS text) AS jsonb), CAST(CAST(%(expected)s AS text) AS jsonb));
+-- for a service's connection may have an encoding that lacks its characters. All names are qualified: its search_path may
+-- hold others.
+SELECT id, pg_catalog.convert_to(stream, 'UTF8'), version, position FROM holonstream.append_events(
+    CAST(CAST(%(events)s AS pg_catalog.text) AS pg_catalog.jsonb),
+    CAST(CAST(%(expected)s AS pg_catalog.text) AS pg_catalog.jsonb));
 
 -- get_event --
 -- One event by its id.
@@ -116,6 +118,10 @@ SELECT holonstream.load_event_types(%(types)s::jsonb);
 -- lock_schema --
 -- One init at a time.
 SELECT pg_advisory_xact_lock(%(key)s);
+
+-- pin_session --
+-- Make functions from names of pg_catalog and with plain strings, whatever the role or the database sets.
+SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('standard_conforming_strings', 'on', true);
 
 -- server_encoding --
 -- The encoding of the database.

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS holonstream.event_types (
 );
 
 -- The head of each stream. Its row is the lock that orders the appends of a stream.
--- Version 0: an append named the stream in `expected` and wrote nothing to it.
+-- Version 0: an append of an earlier release named the stream in `expected` and wrote nothing to it.
 CREATE TABLE IF NOT EXISTS holonstream.streams (
     stream  text COLLATE "C" PRIMARY KEY,
     version bigint NOT NULL
@@ -65,6 +65,10 @@ $$;
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON holonstream.events
     FOR EACH STATEMENT EXECUTE FUNCTION holonstream.refuse_change();
 ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER append_only;
-CREATE OR REPLACE TRIGGER never_shrinks BEFORE DELETE OR TRUNCATE ON holonstream.streams
+CREATE OR REPLACE TRIGGER never_shrinks BEFORE TRUNCATE ON holonstream.streams
     FOR EACH STATEMENT EXECUTE FUNCTION holonstream.refuse_change();
 ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER never_shrinks;
+-- A stream without events is only a lock (append.sql).
+CREATE OR REPLACE TRIGGER keeps_streams BEFORE DELETE ON holonstream.streams
+    FOR EACH ROW WHEN (OLD.version > 0) EXECUTE FUNCTION holonstream.refuse_change();
+ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER keeps_streams;
