@@ -1,4 +1,4 @@
-"""pgbouncer in transaction mode between a test and PostgreSQL."""
+"""pgbouncer between a test and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
+{more}
 default_pool_size = {connections}
 max_client_conn = 100
 """
 
 
 @contextmanager
-def bouncer(dsn: str, folder: Path, connections: int) -> Iterator[str]:
-    """The address of a database through pgbouncer, which has few connections to the server for all sessions."""
+def bouncer(dsn: str, folder: Path, connections: int, mode: str = "transaction", more: str = "") -> Iterator[str]:
+    """The address of a database through pgbouncer, which has few connections to the server for all sessions.
+
+    `more` are lines of its configuration.
+    """
     require([PGBOUNCER], print)
     program = pgbouncer_program()
     assert program is not None
@@ -40,7 +44,13 @@ def bouncer(dsn: str, folder: Path, connections: int) -> Iterator[str]:
     config = folder / "pgbouncer.ini"
     config.write_text(
         CONFIG.format(
-            host=server.hostname, server_port=server.port, user=server.username, port=port, connections=connections
+            host=server.hostname,
+            server_port=server.port,
+            user=server.username,
+            port=port,
+            connections=connections,
+            mode=mode,
+            more=more,
         )
     )
     user = ["-u", "postgres"] if os.geteuid() == 0 else []  # it does not run as root

@@ -144,3 +144,12 @@ def test_tls_to_the_brokers_trusts_the_file(tmp_path: Path) -> None:
     assert found["security.protocol"] == "SASL_SSL"
     assert found["ssl.ca.location"] == str(ca)
     assert found["sasl.password"] == SECRET
+
+
+def test_a_secret_may_be_given_as_text_and_is_checked() -> None:
+    settings = ClientSettings(postgres_dsn="postgresql://h/d", redis_password=SECRET)  # type: ignore[arg-type]
+    assert (settings.postgres_dsn, settings.redis_password) == (Secret("postgresql://h/d"), Secret(SECRET))
+    assert settings.log_dsn == "postgresql://h/d"
+    with pytest.raises(InvalidSettings, match="postgres_dsn: is no libpq connection string") as raised:
+        ClientSettings(postgres_dsn=f"text {SECRET}")  # type: ignore[arg-type]
+    assert SECRET not in str(raised.value)

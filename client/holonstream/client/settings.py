@@ -158,6 +158,16 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     value_ttl: Annotated[int, Meta(ge=1, description="Life of a cached value.")] = 3_600
     read_deadline: Annotated[float, Meta(gt=0, description="How long a read with a token waits for its view.")] = 2.0
 
+    def __post_init__(self) -> None:
+        """Take a text for a secret, as the environment gives it. Raises InvalidSettings."""
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and Secret in _kinds(field.type):
+                try:
+                    msgspec.structs.force_setattr(self, field.name, _convert(field.type, value))
+                except ValueError as error:
+                    raise InvalidSettings(f"Invalid settings: {field.name}: {error}") from None
+
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
         """The settings that these variables give; the process's own environment is not read.

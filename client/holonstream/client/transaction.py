@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from holonstream.client.connections import catalogue as load_catalogue
 from holonstream.client.settings import ClientSettings
 from holonstream.producers.log.append import Appended, append, decode_rows, encode_call
-from holonstream.producers.log.postgres import query, sqlstate_of, translate
+from holonstream.producers.log.postgres import query, translate
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import AnyEvent
 
@@ -43,8 +43,8 @@ def append_in(
 
     After an error of the database the transaction, or the savepoint around the call, must be rolled back. Raises
     InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, NotInitialised, NotPermitted,
-    TransactionConflict (repeat the whole transaction), LogUnavailable, InvalidSettings; TypeError for what is no such
-    connection.
+    TransactionConflict (repeat the whole transaction), TransactionFailed (roll it back), LogUnavailable,
+    InvalidSettings; TypeError for what is no such connection.
     """
     arguments = encode_call(events, catalogue or _default_catalogue(), expected)
     if isinstance(connection, psycopg.Cursor):
@@ -135,10 +135,10 @@ def _driver_errors() -> Iterator[None]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The driver's own error, which says most: the last one of the chain of causes that has an SQLSTATE."""
+    """The driver's own error, which says most: the last one of the chain of causes that we have an error for."""
     found, cause = error, error.__cause__
     while cause is not None:
-        if sqlstate_of(cause) or isinstance(cause, psycopg.Error | OSError):
+        if translate(cause) is not None:
             found = cause
         cause = cause.__cause__
     return found

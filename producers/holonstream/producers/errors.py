@@ -37,6 +37,14 @@ class NotPermitted(HolonstreamError):
     """The database role or the Kafka user lacks a privilege."""
 
 
+class TransactionFailed(HolonstreamError):
+    """An earlier statement of the caller's transaction failed, so that it can only be rolled back."""
+
+
+class SessionRequired(HolonstreamError):
+    """A pooler stands between the process and PostgreSQL, where a session of its own is needed."""
+
+
 class AppendOnly(HolonstreamError):
     """Somebody tried to change or remove an event."""
 

@@ -3,7 +3,7 @@
 # The server starts with one login, the owner. `holonstream init`, run as the owner, makes the schema and two roles
 # without login: holonstream_writer (may only call append_events) and holonstream_reader (may only read). The task
 # `logins` of the module services then makes the relay's login, a member of holonstream_reader. A service that appends
-# gets a login of its own: CREATE ROLE orders LOGIN PASSWORD '...' IN ROLE holonstream_writer.
+# gets a login of its own: CREATE ROLE orders LOGIN IN ROLE holonstream_writer (docs/deploy.md).
 
 locals {
   database = "holonstream"

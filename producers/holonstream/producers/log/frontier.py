@@ -65,6 +65,7 @@ class FrontierStatus:
     frontier: int
     holder: FrontierHolder | None
     foreign: list[ForeignLocks]
+    """empty when they were not asked for"""
 
 
 def read_frontier(connection: psycopg.Connection[Any], after: int = -1) -> Frontier:
@@ -75,10 +76,10 @@ def read_frontier(connection: psycopg.Connection[Any], after: int = -1) -> Front
     return Frontier(*row)
 
 
-def frontier_status(connection: psycopg.Connection[Any]) -> FrontierStatus:
-    """The frontier, and the transaction that holds it. Raises LogUnavailable."""
+def frontier_status(connection: psycopg.Connection[Any], *, foreign: bool = True) -> FrontierStatus:
+    """The frontier, the transaction that holds it, and with `foreign` the locks of others. Raises LogUnavailable."""
     now = read_frontier(connection)
     with driver_errors():
         row = connection.execute(query("frontier_holder")).fetchone()
-        foreign = [ForeignLocks(*found) for found in connection.execute(query("foreign_locks"))]
-    return FrontierStatus(now.head, now.frontier, FrontierHolder(*row) if row else None, foreign)
+        others = [ForeignLocks(*found) for found in connection.execute(query("foreign_locks"))] if foreign else []
+    return FrontierStatus(now.head, now.frontier, FrontierHolder(*row) if row else None, others)

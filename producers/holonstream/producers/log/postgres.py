@@ -17,7 +17,9 @@ from holonstream.producers.errors import (
     NotPermitted,
     NotPrimary,
     SequenceBehind,
+    SessionRequired,
     TransactionConflict,
+    TransactionFailed,
     WrongExpectedVersion,
 )
 from holonstream.schemas import json_limits, jsontext
@@ -40,8 +42,11 @@ SESSION: dict[str, Any] = {
     # Whatever PGCLIENTENCODING or ALTER DATABASE ... SET client_encoding say: the relay sends bytes on as they come.
     "client_encoding": "UTF8",
 }
-# Classes of SQLSTATE: no connection, rolled back, no resources, not in the right state, an operator intervenes, I/O.
-UNAVAILABLE = frozenset({"08", "40", "53", "55", "57", "58"})
+# Classes of SQLSTATE: no connection, an outdated plan or prepared statement, an ended or read-only transaction, a
+# refused login, no database, rolled back, no resources, not in the right state, an operator intervenes, I/O, internal.
+UNAVAILABLE = frozenset({"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"})
+# By the names of their drivers' classes: errors without an SQLSTATE that say that the connection is gone.
+DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesNotExistError"})
 NO_LIMIT = 2**63 - 1
 ANSWER_TIMEOUT = 10.0  # seconds that relay and status wait for PostgreSQL to send something
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
@@ -60,6 +65,12 @@ READER_OPTIONS = " ".join(
 LEADER_OPTIONS = (
     f"{READER_OPTIONS} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
     "-c tcp_user_timeout=10000"
+)
+POOLER_CHECKS = 3
+SESSION_REQUIRED = (
+    "A session is required: between this process and PostgreSQL stands a pooler (pgbouncer) in transaction or statement"
+    " mode, which would leave a lock on a connection of others. Set HOLONSTREAM_POSTGRES_DSN of relay and commands to "
+    "PostgreSQL's own address; services may append and read through the pooler"
 )
 # Rows that libpq hands over at once: 32 of the largest events are 29 MB. libpq before 17 knows one at a time only,
 # at twice the cost.
@@ -91,9 +102,56 @@ class BoundedConnection(psycopg.Connection[Any]):
 def connect(
     dsn: str, application_name: str, *, kind: type[psycopg.Connection[Any]] = psycopg.Connection, **options: Any
 ) -> psycopg.Connection[Any]:
-    """A connection in autocommit mode. Raises LogUnavailable."""
+    """A connection in autocommit mode. Raises LogUnavailable; BadData for what is no connection string.
+
+    Nothing is prepared: a pooler may give each transaction another connection to the server.
+    """
+    session = {"prepare_threshold": None, **SESSION, **options}
     with driver_errors():
-        return kind.connect(dsn, autocommit=True, application_name=application_name, **SESSION, **options)
+        try:
+            return kind.connect(dsn, autocommit=True, application_name=application_name, **session)
+        except psycopg.ProgrammingError as error:
+            if error.sqlstate is None:  # its text may quote a password
+                raise BadData("The address of the event log is no libpq connection string") from None
+            raise
+
+
+def connect_session(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:
+    """A connection that is one session of the server, as a lock that outlives a transaction needs it.
+
+    Raises SessionRequired behind a pooler that gives each transaction, or each statement, another session.
+    """
+    connection = connect(dsn, application_name, **{"prepare_threshold": 5, **options})
+    try:
+        with driver_errors():
+            # A pooler in between makes up the number of the backend that it says at the start.
+            if connection.info.backend_pid != _backend(connection):
+                _check_pooler(connection, dsn, application_name)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_pooler(connection: psycopg.Connection[Any], dsn: str, application_name: str) -> None:
+    """Check that a pooler keeps one session for a connection, whatever other connections do.
+
+    Of one that does not, another connection gets the session that this one has just used, or this one gets another.
+    """
+    ours = _backend(connection)
+    for _ in range(POOLER_CHECKS):
+        with (
+            connect(dsn, application_name, kind=type(connection)) as other,
+            other.transaction(),
+        ):  # which holds what it got
+            if _backend(other) == ours or _backend(connection) != ours:
+                raise SessionRequired(SESSION_REQUIRED)
+
+
+def _backend(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute(query("backend")).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def storable(texts: Iterable[str]) -> list[str]:
@@ -155,15 +213,30 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")
         case "3F000" | "42P01" | "42883":
             return NotInitialised(f"The event log is not there: {message}: run `holonstream init`")
+        case "25P02":
+            return TransactionFailed(f"The transaction has failed before: {message}: roll it back")
+        case "25006":
+            return LogUnavailable(
+                f"PostgreSQL takes no writes: {message}: default_transaction_read_only is on, or it is a standby"
+            )
         case "42501":
             return NotPermitted(
                 f"Not permitted: {message}: GRANT holonstream_writer (append) or holonstream_reader (read)"
             )
         case "40001" | "40P01":
             return TransactionConflict(f"PostgreSQL asks to repeat the transaction: {message}")
-        case _ if sqlstate[:2] in UNAVAILABLE or isinstance(error, psycopg.OperationalError | OSError):
+        # what pgbouncer says of `options`, and of a transaction in statement mode
+        case _ if "unsupported startup parameter" in message or "statement pooling" in message:
+            return SessionRequired(SESSION_REQUIRED)
+        case _ if sqlstate[:2] in UNAVAILABLE or isinstance(error, OSError) or _disconnected(error):
             return LogUnavailable(f"PostgreSQL unavailable: {str(error).strip()}")
     return None
+
+
+def _disconnected(error: BaseException) -> bool:
+    if isinstance(error, psycopg.OperationalError):
+        return True
+    return sqlstate_of(error) is None and any(kind.__name__ in DISCONNECTED for kind in type(error).__mro__)
 
 
 def sqlstate_of(error: BaseException) -> str | None:

@@ -23,8 +23,8 @@ it about to commit, then either it commits before the next leader's `init_transa
 is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
-what somebody must put right (NotInitialised, NotPermitted, TopicBehind, TopicReplaced, LogBehind) and bugs end the
-relay.
+what somebody must put right (NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, LogBehind) and
+bugs end the relay.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ import structlog
 from holonstream.producers.errors import ProducerFenced
 from holonstream.producers.log.batches import read_ahead, read_batches
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect
+from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect_session
 from holonstream.producers.relay.lease import acquire_leadership
 from holonstream.producers.relay.progress import RelayMonitor, RelayProgress
 from holonstream.producers.relay.publisher import Publisher
@@ -92,7 +92,8 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
-        Raises NotInitialised, NotPermitted, TopicBehind, TopicReplaced, LogBehind: what a retry cannot help.
+        Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, LogBehind: what a retry cannot
+        help.
         """
         delays = backoff()
         logged: type[Exception] | None = None
@@ -115,7 +116,7 @@ class Relay:
             self.progress.change(state="stopped")
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._dsn, "holonstream-relay", kind=BoundedConnection, options=LEADER_OPTIONS)
+        return connect_session(self._dsn, "holonstream-relay", kind=BoundedConnection, options=LEADER_OPTIONS)
 
     def _relay_as_leader(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         self.progress.change(state="standby")

@@ -53,7 +53,7 @@ def log_age(dsn: str, position: int) -> LogAge:
     Raises LogUnavailable, NotInitialised.
     """
     with connect(dsn, "holonstream-metrics", kind=BoundedConnection) as connection:
-        frontier = frontier_status(connection)
+        frontier = frontier_status(connection, foreign=False)
         _, seconds = _lag(connection, position, counted=0)
     return LogAge(frontier, seconds)
 

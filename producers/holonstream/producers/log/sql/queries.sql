@@ -86,9 +86,7 @@ LIMIT 1;
 -- Sessions that have a lock like those of appends and do not append. An exclusive one makes appends wait.
 SELECT a.pid, a.usename::text, a.application_name, a.client_addr::text, a.state, count(*)
 FROM holonstream.frontier_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
-WHERE NOT EXISTS (SELECT FROM pg_locks AS t
-                  WHERE t.locktype = 'relation' AND t.relation = 'holonstream.streams'::regclass
-                    AND t.mode = 'RowExclusiveLock' AND t.pid = l.pid)
+WHERE NOT EXISTS (SELECT FROM holonstream.appending_transactions AS t WHERE t.pid = l.pid)
 GROUP BY a.pid, a.usename, a.application_name, a.client_addr, a.state
 ORDER BY a.pid;
 
@@ -106,6 +104,10 @@ SELECT id::text FROM holonstream.events WHERE position = %(position)s;
 -- first_position --
 -- The position of the log's first event; null without one.
 SELECT min(position) FROM holonstream.events;
+
+-- backend --
+-- The number of the session's backend.
+SELECT pg_backend_pid();
 
 -- try_lead --
 -- Take the leader lock of the session, if nobody has it.

@@ -113,11 +113,18 @@ CREATE OR REPLACE VIEW holonstream.frontier_locks AS
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 = 18515
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
 
+-- The transactions that append, or have appended and are still open. `pid` is NULL for a prepared one.
+--
+-- Whoever appends locks rows of holonstream.streams first, and so holds a ROW EXCLUSIVE lock on that table until the
+-- transaction ends; only the owner's functions get that.
+CREATE OR REPLACE VIEW holonstream.appending_transactions AS
+    SELECT l.virtualtransaction AS holder, l.pid FROM pg_catalog.pg_locks AS l
+    WHERE l.locktype = 'relation' AND l.relation = 'holonstream.streams'::regclass AND l.mode = 'RowExclusiveLock'
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
+
 -- The frontier locks of transactions that append. `pid` is NULL for a prepared transaction.
 --
--- A transaction that appends has locked rows of holonstream.streams before it takes its frontier lock, and so holds a
--- ROW EXCLUSIVE lock on that table until it ends; only the owner's functions get that. A lock whose holder lacks it is
--- somebody else's. Locks change while they are read (a transaction that is being prepared hands them on one by one), so
+-- A frontier lock whose holder does not append is somebody else's. Locks change while they are read (a transaction that is being prepared hands them on one by one), so
 -- a lock is left out only if the same holder has it before and after the table's locks were read without one of his.
 CREATE OR REPLACE FUNCTION holonstream.frontier_holders() RETURNS TABLE (held bigint, pid integer, holder text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -128,10 +135,7 @@ BEGIN
     IF before = '{}' THEN
         RETURN;
     END IF;
-    appending := ARRAY(
-        SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'relation' AND l.relation = 'holonstream.streams'::regclass AND l.mode = 'RowExclusiveLock'
-          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()));
+    appending := ARRAY(SELECT a.holder FROM holonstream.appending_transactions AS a);
     RETURN QUERY
         SELECT b.held, b.pid, b.holder FROM unnest(before) AS b WHERE b.holder = ANY (appending)
         UNION ALL
