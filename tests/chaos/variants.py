@@ -46,6 +46,7 @@ class BrokenRelay(Relay):
     ) -> None:
         last = 0
         while not stop.wait(POLL):
+            publisher.keep_up()
             rows = connection.execute(self.query, [last]).fetchall()
             if rows:
                 last = rows[-1][3]

@@ -8,7 +8,8 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -24,10 +25,11 @@ from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
+from holonstream.producers.relay import committer, topic_tail
+from holonstream.producers.relay.committer import PositionCommitter
 from holonstream.producers.relay.progress import RelayProgress
 from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.relay import Relay
-from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, TopicCut, TopicReplaced
@@ -325,15 +327,18 @@ def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) 
     def batch(position: int) -> EventBatch:
         return EventBatch([(position, b"holon/x", b"{}")], 10, full=False)
 
+    def ends() -> list[int]:
+        return [new.consumer.get_watermark_offsets(TopicPartition(place.topic, p), 10)[1] for p in range(PARTITIONS)]
+
     old = place.publisher()
     old.publish(batch(7))
     new = place.publisher()
-    assert new.committed() == (7, new.topic_id)
+    before = ends()
     with pytest.raises(ProducerFenced, match="same transactional id"):
         old.publish(batch(8))
-    assert new.committed() == (7, new.topic_id)
+    assert ends() == before
     new.publish(batch(9))
-    assert new.committed() == (9, new.topic_id)
+    wait_until(lambda: sum(ends()) == sum(before) + 2, "the record and its marker are there")
     old.abort()
     old.close()
     new.close()
@@ -425,6 +430,12 @@ def test_without_a_committed_position_the_topic_gives_it(place: Place) -> None:
     place.check_published()
 
 
+def committed(place: Place) -> int:
+    with closing(Consumer({"bootstrap.servers": place.bootstrap, "group.id": f"{place.namespace}-relay"})) as member:
+        (found,) = member.committed([TopicPartition(place.topic, 0)], 30)
+        return int(found.offset)
+
+
 def set_committed(place: Place, position: int) -> None:
     group = f"{place.namespace}-relay"
     offsets = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, 0, position)])
@@ -440,15 +451,67 @@ def test_a_group_set_back_publishes_nothing_twice(place: Place) -> None:
     place.check_published()
 
 
+def test_the_leader_commits_its_position_again_where_it_was_set_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "REPEAT", 1.0)
+    relay = place.relay()
+    with running(relay):
+        reaches(relay, place.append(30))
+        wait_until(lambda: committed(place) == 30, "the position is committed")
+        set_committed(place, 5)
+        wait_until(lambda: committed(place) == 30, "the position is committed again")
+    assert relay.progress.now.unavailable == 0
+
+
+def test_a_transaction_of_another_program_is_waited_for_and_what_it_hides_is_not_published_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_tail, "TIMEOUT", 2.0)
+    place.append(10)
+    other = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": f"{place.namespace}-other"})
+    other.init_transactions(30)
+    before = place.relay()
+    with running(before):
+        reaches(before, 10)
+        other.begin_transaction()
+        for partition in range(PARTITIONS):
+            other.produce(place.topic, b"of another program", b"key", partition=partition)
+        assert other.flush(30) == 0
+        reaches(before, place.append(10))
+    set_committed(place, 10)  # as if killed before the position was committed
+    relay = place.relay()
+    with running(relay):
+        rises(relay, lambda p: p.unavailable, 0)
+        assert "another program has a transaction open" in (relay.progress.now.error or "")
+        other.abort_transaction(30)
+        reaches(relay, place.append(1))
+    assert relay.progress.now.relayed == 1
+    place.check_published()
+
+
+def test_a_crash_before_the_position_is_committed_publishes_nothing_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.append(30)
+    monkeypatch.setattr(PositionCommitter, "_commit", lambda self, position: Future())
+    monkeypatch.setattr(committer, "LAST_TIMEOUT", 0.0)
+    relay_all(place)
+    monkeypatch.undo()
+    publisher = place.publisher()
+    assert publisher.committed() is None
+    publisher.close()
+    place.append(10)
+    assert relay_all(place).progress.now.relayed == 10
+    place.check_published()
+
+
 def test_a_topic_that_was_made_again_is_refused_until_trusted(place: Place) -> None:
     place.append(30)
     relay_all(place)
     place.delete_topic()
     place.create_topic()
-    publisher = place.publisher()
-    (found,) = publisher.consumer.committed([TopicPartition(place.topic, 0)], 10)
-    publisher.close()
-    assert found.offset == OFFSET_INVALID  # it went with the topic; the other topic has it
+    assert committed(place) == OFFSET_INVALID  # it went with the topic; the other topic has it
     with pytest.raises(TopicReplaced, match=r"deleted and made again.*--trust-topic.*replay graph --in-place"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 30
@@ -463,7 +526,7 @@ def test_a_relay_starts_again_behind_an_event_that_nobody_can_read(place: Place,
     assert relay_all(place).progress.now.relayed == 31
     assert relay_all(place, trust_topic=True).progress.now.relayed == 0
     publisher = place.publisher()
-    last = last_event(publisher.consumer, place.topic)
+    last = publisher.last_event()
     publisher.close()
     assert last is not None
     assert (last.stream, last.version, last.position) == ("holon/poison", 1, position)
@@ -587,7 +650,7 @@ def test_the_end_of_the_topic_is_found_behind_aborted_records(place: Place) -> N
         noise.flush(30)
         noise.abort_transaction(30)
     publisher = place.publisher()
-    last = last_event(publisher.consumer, place.topic)
+    last = publisher.last_event()
     publisher.close()
     assert last is not None
     assert last.position == 30

@@ -167,27 +167,6 @@ class TopicIdWatch:
             )
 
 
-def call_within(limit: float, doing: str, call: Callable[[], object]) -> None:
-    """Make a call of the driver, and leave it to itself when it has not returned after `limit` seconds.
-
-    What the call raises is raised here. Raises KafkaUnavailable when it is left: the client is then of no more use, and
-    lives until the call returns, if ever.
-    """
-    outcome: Future[object] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="kafka-call", daemon=True).start()
-    try:
-        outcome.result(limit)
-    except TimeoutError as error:
-        raise KafkaUnavailable(f"Kafka unavailable while {doing}: no answer within {limit:g} s") from error
-
-
 class ErrorNotes:
     """Logs what librdkafka reports on its own account, each kind once in a while: an outage reports hundreds.
 

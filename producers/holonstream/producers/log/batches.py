@@ -1,12 +1,13 @@
 """The log as the relay reads it: a gap-free stretch, streamed in batches bounded in events and bytes.
 
 Rows come a few at a time, so that memory is bounded by the batch whatever the events' size, and PostgreSQL makes the
-next rows while Kafka commits those before.
+next rows while Kafka commits those before. A short stretch is read at once, by a prepared statement: psycopg prepares
+no statement whose rows it streams, and planning costs PostgreSQL more than reading some events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ import psycopg
 from psycopg.types.string import ByteaBinaryLoader
 
 from holonstream.producers.log.postgres import ROWS_AT_ONCE, driver_errors, query
+
+FEW = 64  # positions; that many of the largest events are 58 MB
 
 BatchRow = tuple[int, bytes, bytes]
 """What the relay needs of an event: position, stream, and the record's value (CloudEvents JSON)."""
@@ -45,7 +48,11 @@ def read_batches(
     with driver_errors(), connection.cursor(binary=True) as cursor:
         cursor.adapters.register_loader("text", ByteaBinaryLoader)  # to be sent on, so never decoded
         arguments = {"after": after, "frontier": frontier, "limit": limit}
-        for event in cursor.stream(query("read_batches"), arguments, size=ROWS_AT_ONCE):
+        if frontier - after <= FEW:
+            rows: Iterable[Any] = cursor.execute(query("read_batches"), arguments, prepare=True)
+        else:
+            rows = cursor.stream(query("read_batches"), arguments, size=ROWS_AT_ONCE)
+        for event in rows:
             events.append(event)
             size += len(event[1]) + len(event[2])
             if len(events) >= batch_events or size >= batch_bytes:

@@ -1,11 +1,9 @@
-"""Publishing batches of the log in Kafka transactions, with the position reached in the same transaction.
+"""Publishing batches of the log in Kafka transactions.
 
-Authoritative is the position committed by the group ``{namespace}-relay`` for partition 0 of the topic: the offset *is*
-the log position. Records and offset are committed together or not at all. Deleting the topic deletes that offset, so
-the same is committed for partition 0 of a second topic, the `witness`. With it, a topic that was made again is not
-taken for one that nobody has published to. Each carries the id that Kafka gave to the topic, since a relay may publish
-to the new topic before it notices. `open` fences the publisher that used the transactional id before: that publisher's
-transaction is aborted, and every later call of it raises ProducerFenced.
+A transaction holds consecutive events, on as many partitions as they have: its records are committed together or not
+at all. Each record carries its position, so the last event on the topic says what is published; nothing else travels
+in the transaction (docs/adr/0007). `open` fences the publisher that used the transactional id before: that publisher's
+transaction is ended, with markers on all its partitions, and every later call of it raises ProducerFenced.
 """
 
 from __future__ import annotations
@@ -17,20 +15,14 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.producers.kafka import (
-    CONNECTION,
-    ErrorNotes,
-    TopicIdWatch,
-    call_within,
-    describe,
-    driver_errors,
-    topic_id,
-)
+from holonstream.producers.kafka import CONNECTION, ErrorNotes, TopicIdWatch, describe, driver_errors, topic_id
 from holonstream.producers.log.batches import EventBatch
+from holonstream.producers.relay.committer import PositionCommitter
+from holonstream.producers.relay.topic_tail import last_event
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.offset_metadata import OffsetMetadata
-from holonstream.schemas.wire import CONTENT_TYPE
+from holonstream.schemas.wire import CONTENT_TYPE, EventPosition
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +49,7 @@ PRODUCER = {
 
 
 class Committed(NamedTuple):
-    """What the last committed transaction reached."""
+    """The position that a relay has committed for its group (`producers.relay.committer`)."""
 
     position: int
     topic_id: str | None
@@ -65,7 +57,7 @@ class Committed(NamedTuple):
 
 
 class Publisher:
-    """A transactional producer, with the consumer group that carries the position: `open`, `publish` ..., `close`.
+    """A transactional producer, and the consumer group whose position follows it: `open`, `publish` ..., `close`.
 
     The group's name is the transactional id too.
     """
@@ -104,19 +96,26 @@ class Publisher:
             self._producer.init_transactions(CALL_TIMEOUT)
         self.topic_id = topic_id(self._admin, self._topic, CALL_TIMEOUT)
         self._watch = TopicIdWatch(self._admin, self._topic, self.topic_id)
+        self._committer = PositionCommitter(self._admin, self._group, self._topic, self._witness, self.topic_id)
 
-    def check_topic(self) -> None:
-        """Find out every few seconds, without waiting, whether the topic is the one that `open` found.
+    def keep_up(self) -> None:
+        """Check the topic and commit the position, each when it is due; it waits for no answer.
 
-        Raises TopicReplaced, NotInitialised (no topic), KafkaUnavailable.
+        Raises TopicReplaced (not the topic that `open` found), NotInitialised (no topic), NotPermitted,
+        KafkaUnavailable.
         """
         self._watch.check()
+        self._committer.commit_if_due()
+
+    def last_event(self) -> EventPosition | None:
+        """Where the last event on the topic is in the log, None without one. Call it after `open`.
+
+        Raises KafkaUnavailable, NotInitialised (no such topic).
+        """
+        return last_event(self.consumer, self._admin, self._topic)
 
     def committed(self) -> Committed | None:
-        """What the last committed transaction reached, None when the group has nothing.
-
-        Call it after `open`, when no transaction is pending. Raises KafkaUnavailable.
-        """
+        """The position that the group has committed, None when it has none. Raises KafkaUnavailable."""
         with driver_errors(f"reading the position that group {self._group} committed on {self._topic}"):
             describe(self._admin, self._group)
             found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
@@ -129,8 +128,8 @@ class Publisher:
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
 
-        Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
-        `committed` of a new one knows whether the batch was committed.
+        Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only `last_event` of a new
+        one knows whether the batch was committed.
         """
         with driver_errors(f"publishing to {self._topic}"):
             producer, produce, topic = self._producer, self._producer.produce, self._topic
@@ -140,16 +139,16 @@ class Publisher:
                     # by position (partition, callback, on_delivery, timestamp): by keyword it takes a third longer
                     produce(topic, value, stream, -1, None, None, 0, HEADERS)
                 producer.poll(0)
-            metadata = OffsetMetadata(None, self.topic_id).text()
-            reached = [TopicPartition(name, 0, batch.position, metadata=metadata) for name in (topic, self._witness)]
-            members = self.consumer.consumer_group_metadata()
-            # librdkafka does not keep this call's timeout: 15 s for 3, and 10 minutes when the broker stops meanwhile.
-            call_within(
-                CALL_TIMEOUT,
-                f"adding positions to the transaction of {topic}",
-                lambda: producer.send_offsets_to_transaction(reached, members, CALL_TIMEOUT),
-            )
             self._commit()
+        self._committer.reached(batch.position)
+
+    def reached(self, position: int) -> None:
+        """Take note that the topic holds everything up to a position: it is committed soon."""
+        self._committer.reached(position)
+
+    def commit_position(self) -> None:
+        """Commit the position reached, if Kafka is there: the last step of a relay that ends. Raises NotPermitted."""
+        self._committer.commit_last()
 
     def _commit(self) -> None:
         """Commit, and retry while the outcome is open: a commit may be repeated any number of times."""

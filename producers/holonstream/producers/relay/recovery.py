@@ -2,11 +2,12 @@
 
 committed   topic's last event   log             go on from    (committed: by the topic, else by the witness)
 none        none                                 0
-none        T                    has T's event   T (Kafka forgot the group: no member, `offsets.retention.minutes`)
-P           T = P                has T's event   P
-P           T > P                has T's event   T (somebody set the group back: nothing is published twice)
+any         T, not before it     has T's event   T
 P           none, or T < P                       refused: TopicBehind, unless `trust_topic`, then T or 0
             T                    lacks it        refused: LogBehind
+
+T decides: a transaction is on the topic as a whole or not at all, so that everything up to T is there. The committed
+position follows T (`producers.relay.committer`); one beyond it says that the topic has lost what it held.
 
 A position that was committed for a topic with another id is refused (TopicReplaced): the topic was deleted and made
 again. With `trust_topic` the relay goes on from T (or 0), if the topic is empty or begins with the log's first event.
@@ -23,7 +24,7 @@ from holonstream.producers.errors import LogBehind, TopicBehind
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.producers.relay.publisher import Committed, Publisher
-from holonstream.producers.relay.topic_tail import first_event, last_event
+from holonstream.producers.relay.topic_tail import first_event
 from holonstream.schemas.errors import TopicReplaced
 from holonstream.schemas.wire import EventPosition
 
@@ -39,7 +40,7 @@ def find_position(
     purpose. Raises TopicBehind, TopicReplaced, LogBehind, NotInitialised, LogUnavailable, KafkaUnavailable.
     """
     committed = publisher.committed()
-    last = last_event(publisher.consumer, topic)
+    last = publisher.last_event()
     reached = 0 if last is None else last.position
     if last is not None:
         _check_log_has(connection, last, topic)
@@ -51,7 +52,7 @@ def find_position(
             "or made again. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and "
             "rebuild the views with `holonstream replay`: their offsets in the old topic mean nothing in this one"
         )
-    if (committed is not None or last is not None) and reached != (committed and committed.position):
+    if reached < (committed.position if committed else 0) or (committed is None and last is not None):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
     return reached
 

@@ -1,8 +1,9 @@
 """The relay: from the log in PostgreSQL to the topic on Kafka, each event exactly once and in the order of the log.
 
 Who is authoritative. The log says what happened, and the frontier (`producers.log.frontier`) how far it is gap-free.
-Kafka says how far it is published: the position committed by the group ``{namespace}-relay``, in the transaction that
-holds the records (`producers.relay.publisher`). The relay itself keeps nothing, and writes nothing to PostgreSQL.
+The topic says how far it is published: up to the highest position of a committed record
+(`producers.relay.topic_tail`). The relay itself keeps nothing, and writes nothing to PostgreSQL. The position that it
+commits for its group (`producers.relay.committer`) follows, for tools, and to notice a topic that was emptied.
 
 States of a relay::
 
@@ -16,9 +17,10 @@ States of a relay::
   snapshot, the events between its position and the frontier; publish them in transactions; take the frontier as its
   position, for what lies below it and was not seen will never be.
 
-A crash at any point. Before the commit of a Kafka transaction: nobody who reads committed sees its records, the next
-leader's `init_transactions` aborts it, and the committed position is still the one before. After it: records and
-position are both there. There is nothing in between. A leader that has lost its PostgreSQL session reads no more; was
+A crash at any point. Before the commit of a Kafka transaction: nobody who reads committed sees its records, and the
+next leader's `init_transactions` aborts it. After it: all its records are there, on every partition. In between, the
+next leader's `init_transactions` returns when the last marker is written, and only then it reads the topic's end, up to
+the last record that was replicated. A leader that has lost its PostgreSQL session reads no more; was
 it about to commit, then either it commits before the next leader's `init_transactions`, whose recovery sees that, or it
 is fenced.
 
@@ -134,11 +136,13 @@ class Relay:
         with closing(publisher):
             publisher.open()
             position = find_position(connection, publisher, self._topic, trust_topic=self._trust_topic)
+            publisher.reached(position)
             self._trust_topic = False  # it was about the topic at the start
             self.progress.change(state="leader", position=position, error=None)
             log.info("relay.leading", topic=self._topic, position=position)
             try:
                 self._follow(connection, publisher, position, stop)
+                publisher.commit_position()
             except BaseException:
                 publisher.abort()
                 raise
@@ -149,8 +153,8 @@ class Relay:
         """Publish what is beyond `position`, until `stop` is set."""
         idle = SHORTEST_IDLE
         while not stop.is_set():
-            publisher.check_topic()
             log_end = read_frontier(connection, after=position)
+            publisher.keep_up()  # after that statement, which shows that this session still leads
             self.progress.change(head=log_end.head, frontier=log_end.frontier)
             if log_end.frontier <= position:
                 stop.wait(idle)
@@ -159,8 +163,10 @@ class Relay:
             idle = SHORTEST_IDLE
             began = monotonic()
             position = self._publish_stretch(connection, publisher, position, log_end.frontier, stop)
-            # A transaction costs brokers and consumers the same for one event as for hundreds. A backlog takes longer.
-            stop.wait(max(0.0, began + self._linger - monotonic()))
+            # A transaction costs brokers and consumers the same for one event as for hundreds. Where all are busy, so
+            # that it takes long, leave them as much time again.
+            ended = monotonic()
+            stop.wait(max(began + self._linger - ended, min(ended - began, self._linger)))
 
     def _publish_stretch(
         self,
@@ -183,7 +189,7 @@ class Relay:
         )
         with closing(gap_free), closing(read_ahead(gap_free)) as batches:
             for batch in batches:
-                publisher.check_topic()
+                publisher.keep_up()
                 publisher.publish(batch)
                 count += len(batch.events)
                 position = batch.position

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import driver_errors
@@ -14,7 +16,7 @@ from holonstream.schemas.errors import InvalidEvent, NotInitialised
 from holonstream.schemas.wire import EventPosition
 
 TIMEOUT = 10.0  # seconds
-FIRST_STEP = 2  # offsets: a record and the marker of its transaction
+FIRST_STEP = 32  # offsets: a record, the marker of its transaction, and what others may have put behind it
 STEP_FACTOR = 16
 
 
@@ -28,29 +30,32 @@ class _Tail:
     event: EventPosition | None = None
 
 
-def last_event(consumer: Consumer, topic: str) -> EventPosition | None:
+def last_event(consumer: Consumer, admin: AdminClient, topic: str) -> EventPosition | None:
     """Where the event with the highest position on the topic is in the log, None when it has no committed record.
 
-    Nothing else of it is decoded, for its payload may be unreadable.
+    Nothing else of it is decoded, for its payload may be unreadable. `consumer` reads committed.
     An end may hold nothing but transaction markers, aborted records and records of others that are no events, so the
-    search steps back until it finds an event or the partition's beginning. Raises KafkaUnavailable, NotInitialised (no
-    such topic).
+    search steps back until it finds an event or the partition's beginning. What was replicated when it began is read
+    to its end: a transaction of somebody else hides what lies behind it, and is waited for.
+    Raises KafkaUnavailable, NotInitialised (no such topic).
     """
     with driver_errors(f"reading the end of {topic}"):
         step = FIRST_STEP
-        open_tails = {
-            p: _Tail(low, high, high) for p, (low, high) in _watermarks(consumer, topic).items() if high > low
-        }
+        open_tails = {p: tail for p, tail in _tails(consumer, admin, topic).items() if tail.high > tail.low}
         last: EventPosition | None = None
         while open_tails:
             for tail in open_tails.values():
                 tail.start = max(tail.low, tail.high - step)
             _read_to_end(consumer, topic, open_tails)
-            for event in [tail.event for tail in open_tails.values() if tail.event is not None]:
-                last = event if last is None or event.position > last.position else last
+            last = _later(last, *(tail.event for tail in open_tails.values()))
             open_tails = {p: tail for p, tail in open_tails.items() if tail.event is None and tail.start > tail.low}
             step *= STEP_FACTOR
         return last
+
+
+def _later(*events: EventPosition | None) -> EventPosition | None:
+    """The event with the highest position."""
+    return max((event for event in events if event is not None), key=lambda event: event.position, default=None)
 
 
 def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
@@ -99,24 +104,42 @@ def _watermarks(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
     return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT) for p in metadata.partitions}
 
 
+def _tails(consumer: Consumer, admin: AdminClient, topic: str) -> dict[int, _Tail]:
+    """The partitions, up to what is replicated of them, whether committed or not."""
+    lows = {p: low for p, (low, _) in _watermarks(consumer, topic).items()}
+    latest = {TopicPartition(topic, p): OffsetSpec.latest() for p in lows}
+    asked = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=TIMEOUT)
+    highs = {tp.partition: future.result(TIMEOUT).offset for tp, future in asked.items()}
+    return {p: _Tail(low, highs[p], highs[p]) for p, low in lows.items()}
+
+
 def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
-    """Read each partition from `start` to its end, keeping the last event."""
+    """Read each partition from `start` to `high`, keeping the event with the highest position."""
     consumer.assign([TopicPartition(topic, p, tail.start) for p, tail in tails.items()])
     try:
         unread = set(tails)
+        until = monotonic() + TIMEOUT
         while unread:
-            message = consumer.poll(TIMEOUT)
+            message = consumer.poll(max(0.0, until - monotonic()))
             if message is None:
-                raise KafkaUnavailable(f"Kafka unavailable: the end of {topic} {sorted(unread)} cannot be read")
-            error = message.error()
+                raise KafkaUnavailable(
+                    f"Kafka unavailable: the end of {topic} {sorted(unread)} cannot be read; if its brokers are up, "
+                    "another program has a transaction open on it"
+                )
+            partition, error, reached = message.partition(), message.error(), message.offset()
             if error is None:
+                tail, reached = tails[partition], message.offset() + 1
+                if partition in unread:
+                    until = monotonic() + TIMEOUT
                 with suppress(InvalidEvent):  # somebody else's, which no relay is to stumble over
                     event = wire.decode_position(message.value())
                     if event.event_id is not None:
-                        tails[message.partition()].event = event
-            elif error.code() == KafkaError._PARTITION_EOF:
-                unread.discard(message.partition())
-            elif not error.retriable():
-                raise KafkaException(error)
+                        tail.event = _later(tail.event, event)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                if not error.retriable():
+                    raise KafkaException(error)
+                continue
+            if reached >= tails[partition].high:
+                unread.discard(partition)
     finally:
         consumer.unassign()
