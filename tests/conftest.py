@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 pytest_plugins = ["tests.fix_stack", "tests.fix_pipeline"]
 
@@ -15,3 +18,16 @@ def no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("HOLONSTREAM_") and not name.startswith(("HOLONSTREAM_TEST_", "HOLONSTREAM_CACHE_DIR")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """For a test in which a command sets up logging in this process: it is as before at the end."""
+    root, kept, was_configured = logging.getLogger(), structlog.get_config(), structlog.is_configured()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    if was_configured:
+        structlog.configure(**kept)
+    root.handlers[:] = handlers
+    root.setLevel(level)

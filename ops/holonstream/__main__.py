@@ -9,6 +9,8 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         from holonstream.ops.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if (error.name or "holonstream").partition(".")[0] == "holonstream":
             raise  # a bug in holonstream

@@ -176,13 +176,14 @@ def test_a_server_that_cannot_be_reached_is_named_in_one_line(
     pipeline: Pipeline, setting: str, address: str, command: tuple[str, ...]
 ) -> None:
     pipeline.environment[setting] = address
-    failed = pipeline.run(*command, code=1)
+    failed = pipeline.run(*command, code=3)
     (line,) = failed.stderr.splitlines()
     assert line.startswith("error: ")
+    assert "127.0.0.1:9" in line or 'host "127.0.0.1", port 9' in line or 'at "127.0.0.1", port 9' in line
 
 
 def test_wrong_settings_are_all_named_at_once(pipeline: Pipeline) -> None:
     pipeline.environment |= {"HOLONSTREAM_PARTITIONS": "many", "HOLONSTREAM_LOG_FORMAT": "xml"}
-    failed = pipeline.run("status", code=1)
+    failed = pipeline.run("status", code=2)
     assert "HOLONSTREAM_PARTITIONS" in failed.stderr
     assert "HOLONSTREAM_LOG_FORMAT" in failed.stderr

@@ -41,13 +41,14 @@ def test_every_fault_is_named_and_no_secret_quoted(monkeypatch: pytest.MonkeyPat
         Settings.load()
     for name in wrong.keys() - {"KAFKA_PASSWORD"}:
         assert f"HOLONSTREAM_{name}: " in str(raised.value)
+    assert len(raised.value.faults) == len(wrong) - 1
     assert SECRET not in str(raised.value)
 
 
 def test_settings_of_the_cache_that_cannot_work_are_named_in_one_line() -> None:
     """Before anything is connected to."""
     with pytest.raises(
-        InvalidSettings, match=r"^Invalid settings: HOLONSTREAM_REDIS_URL: has an option 'timeout'; .*$"
+        InvalidSettings, match=r"^Invalid settings: HOLONSTREAM_REDIS_URL: \*\*\* has an option 'timeout'; .*$"
     ):
         ClientSettings.of({"HOLONSTREAM_REDIS_URL": "redis://cache?timeout=1"})
     lives = {"HOLONSTREAM_VALUE_TTL": "60", "HOLONSTREAM_TOMBSTONE_TTL": "60"}
@@ -82,7 +83,7 @@ def test_a_connection_string_that_cannot_be_read_is_not_quoted(monkeypatch: pyte
 )
 def test_a_part_of_a_password_is_taken_for_nothing_else(variable: str, address: str) -> None:
     """An unescaped "@" or "/" would make it part of a host's or database's name, which errors quote."""
-    with pytest.raises(InvalidSettings, match=f"HOLONSTREAM_{variable}: is no") as raised:
+    with pytest.raises(InvalidSettings, match=rf"HOLONSTREAM_{variable}: \*\*\* is no") as raised:
         ClientSettings.of({f"HOLONSTREAM_{variable}": address})
     assert SECRET not in str(raised.value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -19,16 +19,25 @@ from msgspec import Meta
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from holonstream.schemas import duration
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.names import events_topic
 from holonstream.sinks.cache.address import check_address
 
 PREFIX = "HOLONSTREAM_"
 BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # besides true, false, 1 and 0
+SHOWN = 80  # characters of a wrong value that an error quotes
+DURATION = object()
+"""marks a setting that may be written as ``30s``"""
 
 
 class InvalidSettings(HolonstreamError):
     """The environment does not describe a pipeline; the message names every fault."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("Invalid settings: " + "; ".join(faults))
+        self.faults = list(faults)
+        """one line for each"""
 
 
 class Secret:
@@ -91,9 +100,24 @@ def _check_neo4j(uri: str) -> None:
 
 
 def check_file(path: Path | None) -> None:
-    """Raise ValueError when there is no such file."""
-    if path is not None and not path.is_file():
-        raise ValueError("is no file")
+    """Raise ValueError when there is no such file, or it may not be read."""
+    if path is not None:
+        _check_path(path.is_file, path, "file")
+
+
+def _check_folder(path: Path | None) -> None:
+    if path is not None:
+        _check_path(path.is_dir, path, "folder")
+
+
+def _check_path(exists: Callable[[], bool], path: Path, kind: str) -> None:
+    try:
+        if not exists():
+            raise ValueError(f"is no {kind}")
+    except OSError as error:  # a name that is too long, a loop of links
+        raise ValueError(f"is no {kind}: {error.strerror}") from None
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"is a {kind} that may not be read")
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +170,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[A-Za-z0-9._-]+\Z",
+            extra={"allowed": "letters, digits, '.', '_' and '-'"},
             description="First part of the names of topics, groups and cache keys: pipelines can share servers.",
         ),
     ] = "holonstream"
@@ -154,9 +179,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Folder of event schemas beside those that ship; with a catalogue.json in it, in place of them."
         ),
+        _check_folder,
     ] = None
-    value_ttl: Annotated[int, Meta(ge=1, description="Life of a cached value.")] = 3_600
-    read_deadline: Annotated[float, Meta(gt=0, description="How long a read with a token waits for its view.")] = 2.0
+    value_ttl: Annotated[int, Meta(ge=1, description="Life of a cached value."), DURATION] = 3_600
+    read_deadline: Annotated[
+        float, Meta(gt=0, description="How long a read with a token waits for its view."), DURATION
+    ] = 2.0
 
     def __post_init__(self) -> None:
         """Take a text for a secret, as the environment gives it. Raises InvalidSettings."""
@@ -166,7 +194,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
                 try:
                     msgspec.structs.force_setattr(self, field.name, _convert(field.type, value))
                 except ValueError as error:
-                    raise InvalidSettings(f"Invalid settings: {field.name}: {error}") from None
+                    raise InvalidSettings([f"{field.name}: {error}"]) from None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -182,13 +210,15 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             try:
                 values[field.name] = _convert(field.type, text)
-            except ValueError as error:  # msgspec.ValidationError is one
-                faults.append(f"{variable}: {str(error).partition(', got ')[0]}")
-        if not faults:
-            settings = cls(**values)
+            except msgspec.ValidationError:
+                faults.append(f"{variable}: {_quoted(field, text)} must be {_allowed(field.type)}")
+            except ValueError as error:
+                faults.append(f"{variable}: {_quoted(field, text)} {error}")
+        settings = None if faults else cls(**values)
+        if settings is not None:
             faults = settings.contradictions()
-        if faults:
-            raise InvalidSettings("Invalid settings: " + "; ".join(faults))
+        if settings is None or faults:
+            raise InvalidSettings(faults)
         return settings
 
     def contradictions(self) -> list[str]:
@@ -225,13 +255,39 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 def _convert(annotation: Any, text: str) -> Any:
     """A variable's text as a value of the setting's type, checked. Raises ValueError."""
-    if bool in _kinds(annotation):
+    kinds = _kinds(annotation)
+    if bool in kinds:
         text = BOOLEANS.get(text.lower(), text)
+    if DURATION in annotation.__metadata__:
+        text = duration.seconds(text)
     value = msgspec.convert(text, annotation, strict=False, dec_hook=lambda kind, text: kind(text))
     for check in annotation.__metadata__:
         if callable(check):
             check(value)
     return value
+
+
+def _quoted(field: msgspec.structs.FieldInfo, text: str) -> str:
+    """The value of a setting as an error may quote it."""
+    if Secret in _kinds(field.type) or "@" in text:  # an address may hold a password
+        return "***"
+    return repr(text[:SHOWN])
+
+
+def _allowed(annotation: Any) -> str:
+    """What a setting may be, in words."""
+    meta = next(part for part in annotation.__metadata__ if isinstance(part, Meta))
+    if meta.extra is not None:
+        return str(meta.extra["allowed"])
+    kinds = _kinds(annotation)
+    if bool in kinds:
+        return "true or false"
+    what = "a whole number" if int in kinds else "a number" if float in kinds else "text"
+    if DURATION in annotation.__metadata__:
+        what = f"{what} of seconds, or a duration like 30s or 5m"
+    least = f"at least {meta.ge:g}" if meta.ge is not None else f"more than {meta.gt:g}" if meta.gt is not None else ""
+    most = f"at most {meta.le:g}" if meta.le is not None else ""
+    return ", ".join(filter(None, (what, least, most)))
 
 
 def _secrets_from_files(cls: type[ClientSettings], environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TypeVar
 
-import click
-
 from holonstream.client import connections
 from holonstream.demo.data import DataSet
 from holonstream.demo.freshness import measure
-from holonstream.ops.output import print_table
+from holonstream.ops.output import print_table, say
 from holonstream.ops.settings import Settings
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant
@@ -43,7 +41,8 @@ async def answer(settings: Settings, data: DataSet) -> None:
             async with CachedGraphStore(
                 graph, connections.redis_client(settings, timeout=connections.READ_TIMEOUT), settings.namespace
             ) as cached:
-                click.echo("\ncounts: the graph against the fold of the log")
+                say()
+                say("counts: the graph against the fold of the log")
                 await _check(fold(known, log.read()), graph)
                 await _person(cached, data.person)
                 await _question(graph, data)
@@ -65,37 +64,40 @@ async def _check(expected: dict[str, State], graph: Neo4jGraphStore) -> None:
             f"{len(wrong)} entities differ, the first is {wrong[0]}: log {expected.get(wrong[0])}, "
             f"graph {found.get(wrong[0])}"
         )
-    click.echo(f"all {len(expected):,} entities are equal, field by field")
+    say(f"all {len(expected):,} entities are equal, field by field")
 
 
 async def _person(cached: CachedGraphStore, person: str) -> None:
-    click.echo(f"\nwho is {person}? (through the cache)")
+    say()
+    say(f"who is {person}? (through the cache)")
     for kind in ("miss", "hit"):
         holon, milliseconds = await _timed(lambda: cached.get_holon(person))
         assert holon is not None
-        click.echo(f"  {kind:4} {milliseconds:7.2f} ms   {holon.properties.get('name')} ({holon.status})")
+        say(f"  {kind:4} {milliseconds:7.2f} ms   {holon.properties.get('name')} ({holon.status})")
 
 
 async def _question(graph: Neo4jGraphStore, data: DataSet) -> None:
-    click.echo(f"\n{data.question} (a pattern, in the graph)")
+    say()
+    say(f"{data.question} (a pattern, in the graph)")
     matches, milliseconds = await _timed(lambda: graph.match_pattern(data.pattern))
     for match in matches[:SHOWN]:
-        click.echo(f"  {data.answer(match)}")
-    click.echo(f"  {len(matches)} in all, {milliseconds:.2f} ms")
+        say(f"  {data.answer(match)}")
+    say(f"  {len(matches)} in all, {milliseconds:.2f} ms")
 
 
 async def _own_write(log: PostgresEventStore, cached: CachedGraphStore, graph: Neo4jGraphStore, person: str) -> None:
-    click.echo("\nread your own write, with a token")
+    say()
+    say("read your own write, with a token")
     event = _note(person, 0)
     (appended,), wrote = await _timed(lambda: asyncio.to_thread(log.append, [event]))
     holon, read = await _timed(lambda: cached.get_holon(person, at_least=appended.token))
     assert holon is not None
-    click.echo(f"  appended {event.type} at position {appended.position:,} in {wrote:.2f} ms, token {appended.token}")
-    click.echo(f"  get_holon(at_least=token) waited {read:.2f} ms and saw note = {holon.properties.get('note')!r}")
+    say(f"  appended {event.type} at position {appended.position:,} in {wrote:.2f} ms, token {appended.token}")
+    say(f"  get_holon(at_least=token) waited {read:.2f} ms and saw note = {holon.properties.get('note')!r}")
     if holon.properties.get("note") != 0:
         raise WrongCount(f"the read with a token does not show the write: {holon}")
     found, traversal = await _timed(lambda: graph.get_holon_relationships(person, at_least=appended.token))
-    click.echo(f"  get_holon_relationships(at_least=token): {len(found)} in {traversal:.2f} ms")
+    say(f"  get_holon_relationships(at_least=token): {len(found)} in {traversal:.2f} ms")
 
 
 def _note(person: str, number: int) -> Event:
@@ -118,5 +120,6 @@ async def _timed(call: Callable[[], Awaitable[T]]) -> tuple[T, float]:
 async def _latencies(settings: Settings, log: PostgresEventStore, graph: Neo4jGraphStore, person: str) -> None:
     batches = [[_note(f"{person}-probe-{number}", number)] for number in range(PROBES)]
     latencies = await measure(settings, log, graph, batches, PROBE_INTERVAL)
-    click.echo(f"\nlatency from commit, {PROBES} single events, one every {PROBE_INTERVAL * 1000:g} ms")
+    say()
+    say(f"latency from commit, {PROBES} single events, one every {PROBE_INTERVAL * 1000:g} ms")
     print_table("", ["", "p50 ms", "p99 ms"], [[latency.view, latency.p50, latency.p99] for latency in latencies])

@@ -6,12 +6,16 @@ import asyncio
 import threading
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.demo.data import DataSet, load
-from holonstream.demo.datasets import organisation
-from holonstream.ops.settings import Settings
+from holonstream.demo.datasets import PERSONS
+from holonstream.ops.output import say
+
+if TYPE_CHECKING:
+    from holonstream.demo.data import DataSet
+    from holonstream.ops.settings import Settings
 
 DEADLINE = 600.0  # seconds in which everything must have arrived
 
@@ -24,7 +28,7 @@ DEADLINE = 600.0  # seconds in which everything must have arrived
 )
 @click.option(
     "--persons",
-    default=organisation.PERSONS,
+    default=PERSONS,
     show_default=True,
     type=click.IntRange(1),
     help="About how many persons serve at a time in the made-up organisation.",
@@ -46,16 +50,19 @@ def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -
     Starts real servers, a relay and workers in a folder of their own, and installs what is missing on the machine.
     Leaves nothing running and nothing behind.
     """
+    from holonstream.demo.data import load
     from holonstream.local.temporary import temporary_stack
+    from holonstream.ops.settings import Settings
 
     began = monotonic()
     chosen = load(data, persons, seed)
-    click.echo("servers")
-    with temporary_stack(progress=lambda line: click.echo(f"  {line}")) as stack:
+    say("servers")
+    with temporary_stack(progress=lambda line: say(f"  {line}")) as stack:
         environment = stack.env()
         _run(Settings.of(environment), environment, chosen, stack.data_dir / "logs", writers, batch)
-        click.echo("\nstopping")
-    click.echo(f"done after {monotonic() - began:.0f} s; nothing is left running")
+        say()
+        say("stopping")
+    say(f"done after {monotonic() - began:.0f} s; nothing is left running")
 
 
 def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: Path, writers: int, batch: int) -> None:
@@ -66,7 +73,8 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
     from holonstream.ops.commands.init import initialise
     from holonstream.ops.processes import Processes
 
-    click.echo("\npipeline")
+    say()
+    say("pipeline")
     initialise(settings)
     known = connections.catalogue(settings)
     with Processes(environment, logs) as processes:
@@ -74,10 +82,9 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
         processes.start("standby", "relay")
         processes.start("worker-graph", "worker", "graph")
         processes.start("worker-cache", "worker", "cache")
-        click.echo(
-            "processes: a relay, its standby, a graph worker and a cache worker\n\n"
-            f"{len(data.events):,} events: {data.name}, {writers} writers"
-        )
+        say("processes: a relay, its standby, a graph worker and a cache worker")
+        say()
+        say(f"{len(data.events):,} events: {data.name}, {writers} writers")
         ledger = Ledger(settings.partitions)
         progress = DemoProgress(settings, ledger, len(data.events))
         with connections.event_store(settings, known, max_connections=writers) as store:
@@ -100,8 +107,9 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
                 progress.follow(check, DEADLINE)
             finally:
                 writing.join()
-        click.echo("\nfrom the first append until all was there, with processes that had just been started")
+        say()
+        say("from the first append until all was there, with processes that had just been started")
         for name, seconds in progress.finished.items():
-            click.echo(f"  {name:12} {seconds:6.1f} s   {len(data.events) / seconds:>8,.0f} events/s")
+            say(f"  {name:12} {seconds:6.1f} s   {len(data.events) / seconds:>8,.0f} events/s")
         asyncio.run(answer(settings, data))
         processes.check()

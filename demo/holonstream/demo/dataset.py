@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from holonstream.demo.datasets import congress, organisation
-from holonstream.schemas import jsontext
-from holonstream.schemas.event import Event
+from holonstream.demo.datasets import PERSONS
+from holonstream.ops.command_line import CommandGroup
+from holonstream.ops.output import print_text
+
+if TYPE_CHECKING:
+    from holonstream.schemas.event import Event
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def dataset() -> None:
     """Print example events, to import or to fold."""
 
@@ -25,13 +28,15 @@ def print_congress(folder: Path) -> None:
 
     Members, seats, terms and committees, from the three files in FOLDER.
     """
+    from holonstream.demo.datasets import congress
+
     _print(congress.read(folder))
 
 
 @dataset.command("organisation")
 @click.option(
     "--persons",
-    default=organisation.PERSONS,
+    default=PERSONS,
     show_default=True,
     type=click.IntRange(1),
     help="About how many persons serve at a time.",
@@ -43,13 +48,18 @@ def print_organisation(persons: int, seed: int) -> None:
     Its units, posts, people, boats, missions and plans from 2005 to 2026: events of every type, about 60 for each
     person.
     """
+    from holonstream.demo.datasets import organisation
+
     _print(organisation.generate(persons, seed))
 
 
 def _print(events: Iterable[Event]) -> None:
-    click.echo("[")
-    separator = ""
+    import msgspec
+
+    from holonstream.schemas import jsontext
+
+    separator = "[\n"
     for event in events:
-        click.echo(separator + jsontext.encode(msgspec.to_builtins(event)).decode(), nl=False)
+        print_text(separator + jsontext.encode(msgspec.to_builtins(event)).decode())
         separator = ",\n"
-    click.echo("\n]")
+    print_text("\n]\n")

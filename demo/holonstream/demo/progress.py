@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-import click
-
 from holonstream.demo.writers import Ledger
 from holonstream.ops.kafka import client
+from holonstream.ops.output import say
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 
@@ -95,4 +94,4 @@ class DemoProgress:
     def _print(self, counts: Counts, seconds: float) -> None:
         parts = "   ".join(f"{part} {count:>7,}" for part, count in counts.by_part().items())
         lag = counts.appended - min(counts.graph, counts.cache)
-        click.echo(f"  {seconds:6.1f} s   {parts}   lag {lag:>7,}")
+        say(f"  {seconds:6.1f} s   {parts}   lag {lag:>7,}")

@@ -61,10 +61,13 @@ def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | No
 
 
 @local.command()
-@click.option("--wipe", is_flag=True, help="Also delete the data folder.")
+@click.option("--wipe", is_flag=True, help="Also delete the data folder; asks first at a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def down(data_dir: Path, wipe: bool) -> None:
+def down(data_dir: Path, wipe: bool, yes: bool) -> None:
     """Stop the servers."""
+    if wipe and not yes and click.get_text_stream("stdin").isatty():
+        click.confirm(f"Delete {data_dir} with all data in it?", abort=True, err=True)
     began = time.monotonic()
     Stack(data_dir, progress=_progress()).down(wipe=wipe)
     click.echo(f"down after {time.monotonic() - began:.1f} s", err=True)

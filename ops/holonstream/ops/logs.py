@@ -7,10 +7,12 @@ Of an exception that a library logs, only the same is kept.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
 
+from holonstream.ops.output import printable
 from holonstream.schemas.incident import incident
 
 
@@ -21,21 +23,33 @@ def configure(level: str, form: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    rendering: list[structlog.typing.Processor]
+    if form == "json":
+        rendering = [structlog.processors.JSONRenderer()]
+    else:
+        terminal = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        rendering = [_printable, structlog.dev.ConsoleRenderer(colors=terminal)]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     # Libraries log through the standard library. Only their warnings and errors are kept.
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_without_values)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[meta, *rendering], foreign_pre_chain=shared))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def warn(event: str, **values: str) -> None:
+    """A warning of a module that does not import structlog, which is slow."""
+    structlog.get_logger(__name__).warning(event, **values)
+
+
+def _printable(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Texts as a terminal may be sent them; the renderer shows other values as Python writes them."""
+    return {printable(key): printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _without_values(record: logging.LogRecord) -> bool:

@@ -1,44 +1,126 @@
-"""JSON documents and tables on standard output."""
+"""What commands print: lines, tables and JSON documents. No other module of ``ops`` or ``demo`` writes to a terminal.
+
+Ids, actors, reasons and errors come from others, and a terminal obeys what it is sent. So a line is one line, whatever
+its text holds, and what is not printable is shown as its escape, like ``\\x1b``. JSON escapes by its own rules.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from holonstream.schemas.state import Holon, Relationship, State, canonical_graph
+from holonstream.schemas.errors import HolonstreamError
+
+if TYPE_CHECKING:
+    from holonstream.schemas.state import State
+
+
+class OutputClosed(Exception):
+    """The reader of standard output has gone, as `head` does when it has enough."""
+
+
+class OutputFailed(HolonstreamError):
+    """Standard output cannot be written."""
+
+
+def printable(text: object) -> str:
+    """The text as one line that a terminal shows and does not obey.
+
+    Control characters, line ends, marks that change the direction of writing and characters without a width become
+    escapes.
+    """
+    line = str(text)
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def say(text: object = "", *, err: bool = False) -> None:
+    """Print one line; on standard error with `err`."""
+    _write(printable(text) + "\n", err=err)
+
+
+def print_text(text: str) -> None:
+    """Print a page of our own, as it is: it must hold nothing that others gave."""
+    _write(text)
 
 
 def print_json(document: Any) -> None:
     """Print a JSON document."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    _write(_json(document, indent=2) + "\n")
+
+
+def print_json_line(document: Any) -> None:
+    """Print a JSON document on one line."""
+    _write(_json(document) + "\n")
 
 
 def print_graph(states: Iterable[State]) -> None:
     """Print the canonical JSON of some entities, sorted by id."""
+    from holonstream.schemas.state import Holon, Relationship, canonical_graph
+
     states = list(states)
     holons = [state for state in states if isinstance(state, Holon)]
     relationships = [state for state in states if isinstance(state, Relationship)]
-    click.echo(json.dumps(canonical_graph(holons, relationships), ensure_ascii=False, indent=2, sort_keys=True))
+    _write(_json(canonical_graph(holons, relationships), indent=2, sort_keys=True) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table, with numbers aligned to the right."""
+    """Print a table, with numbers aligned to the right.
+
+    On a terminal long cells are folded to its width. Otherwise a row is one line, of any length.
+    """
     if title:
-        click.echo(title)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+        say(title)
+    _write(table_text(columns, rows))
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as text that can be printed."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     rows = [list(row) for row in rows]
+    cells = [[_cell(value) for value in row] for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        table.add_column(Text(printable(column)), justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    terminal = _is_terminal()
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    # Twice: a character may take two places.
+    console = Console(file=StringIO(), force_terminal=terminal, width=None if terminal else 2 * sum(widths) + 100)
+    with console.capture() as captured:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def redraw(interval: float, show: Callable[[], None], *, clears: bool = False) -> NoReturn:
+    """Show something again every `interval` seconds, until Ctrl-C; with `clears` in the same place of a terminal."""
+    pause = threading.Event()
+    while True:
+        if clears and _is_terminal():
+            click.clear()
+        show()
+        pause.wait(interval)
+
+
+def flush() -> None:
+    """Write what is buffered. Raises OutputClosed, OutputFailed."""
+    _write("")
+
+
+def release() -> None:
+    """Give up on standard output, so that nothing is written when the process ends."""
+    sys.stdout = StringIO()
 
 
 def _cell(value: Any) -> str:
@@ -46,4 +128,33 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else printable(value)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _json(document: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    ascii_only = codecs.lookup(encoding).name != "utf-8"
+    text = json.dumps(document, ensure_ascii=ascii_only, indent=indent, sort_keys=sort_keys)
+    if _is_terminal() and not text.isprintable():  # between line ends it holds C1 and other characters as they are
+        return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    """The only place that writes. Raises OutputClosed, OutputFailed; errors of standard error are ignored."""
+    try:
+        click.echo(text, nl=False, err=err)
+    except BrokenPipeError:
+        if not err:
+            raise OutputClosed from None
+    except OSError as error:
+        if not err:
+            raise OutputFailed(f"Standard output cannot be written: {error.strerror}") from error

@@ -37,7 +37,7 @@ class PipelineStatus:
                 "lag_seconds": self.log.lag_seconds,
                 "leader": self.log.leader and asdict(self.log.leader),
             },
-            "groups": {group.name: _group(group) for group in self.groups.values()},
+            "groups": {group.name: group_document(group) for group in self.groups.values()},
             "problems": self.problems,
         }
 
@@ -97,7 +97,8 @@ def describe_session(session: FrontierHolder | ForeignLocks | RelayLeader) -> st
     return f"({session.user}, {session.application_name}, {session.address or 'local'})"
 
 
-def _group(group: GroupStatus) -> dict[str, Any]:
+def group_document(group: GroupStatus) -> dict[str, Any]:
+    """A group as JSON values."""
     return {
         "state": group.state,
         "members": group.members,

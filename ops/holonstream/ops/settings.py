@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from holonstream.client.settings import PREFIX, ClientSettings, Secret, check_file
+from holonstream.client.settings import DURATION, PREFIX, ClientSettings, Secret, check_file
 from holonstream.schemas import names
+
+BROKER = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z")
+
+
+def _check_brokers(text: str) -> None:
+    for broker in text.split(","):
+        found = BROKER.match(broker.strip())
+        if not found or int((found[2] or ":9092")[1:]) not in range(1, 65_536):
+            raise ValueError("must be host:port of the brokers, separated by commas")
 
 
 class Settings(ClientSettings, frozen=True, kw_only=True):
     """Where the servers are and how the processes behave. Times are seconds, sizes bytes."""
 
-    kafka_bootstrap: Annotated[str, Meta(description="host:port of the brokers, separated by commas.")] = (
-        "127.0.0.1:9092"
-    )
+    kafka_bootstrap: Annotated[
+        str, Meta(description="host:port of the brokers, separated by commas."), _check_brokers
+    ] = "127.0.0.1:9092"
     kafka_tls: Annotated[bool, Meta(description="Speak TLS to the brokers.")] = False
     kafka_ca: Annotated[
         Path | None,
@@ -35,6 +45,7 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
             pattern=r"^[A-Za-z0-9._-]*\Z",
             description="Appended to the names of worker groups: a replay beside the live pipeline is a group of "
             "its own.",
+            extra={"allowed": "letters, digits, '.', '_' and '-'"},
         ),
     ] = ""
     relay_batch: Annotated[int, Meta(ge=1, description="Events of one Kafka transaction at most.")] = 10_000
@@ -46,15 +57,18 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
             description="Seconds between the beginnings of two Kafka transactions at least, so that they hold more "
             "events; the first one after a pause never waits, nor does a backlog.",
         ),
+        DURATION,
     ] = 0.02
     batch_events: Annotated[int, Meta(ge=1, description="Events that a worker writes at once at most.")] = 5_000
     session_timeout: Annotated[
-        float, Meta(ge=1, description="After which a silent worker's partitions go to others.")
+        float, Meta(ge=1, description="After which a silent worker's partitions go to others."), DURATION
     ] = 10.0
-    commit_interval: Annotated[float, Meta(gt=0, description="Between two commits of a worker's offsets.")] = 1.0
-    tombstone_ttl: Annotated[int, Meta(ge=2, description="Life of an invalidation; longer than that of values.")] = (
-        86_400
-    )
+    commit_interval: Annotated[
+        float, Meta(gt=0, description="Between two commits of a worker's offsets."), DURATION
+    ] = 1.0
+    tombstone_ttl: Annotated[
+        int, Meta(ge=2, description="Life of an invalidation; longer than that of values."), DURATION
+    ] = 86_400
     metrics_host: Annotated[str, Meta(description="Address on which metrics and health are served.")] = "127.0.0.1"
     metrics_port: Annotated[
         int,
@@ -65,17 +79,28 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
         ),
     ] = 0
     metrics_interval: Annotated[
-        float, Meta(gt=0, description="Between two polls of log, brokers and store for metrics and health.")
+        float, Meta(gt=0, description="Between two polls of log, brokers and store for metrics and health."), DURATION
     ] = 5.0
     ready_stall: Annotated[
         float,
         Meta(gt=0, description="After which a relay or worker that has work and makes no progress is not ready."),
+        DURATION,
     ] = 30.0
     log_level: Annotated[
-        str, Meta(pattern=r"^(debug|info|warning|error)\Z", description="Least severe log line that is printed.")
+        str,
+        Meta(
+            pattern=r"^(debug|info|warning|error)\Z",
+            extra={"allowed": "debug, info, warning or error"},
+            description="Least severe log line that is printed.",
+        ),
     ] = "info"
     log_format: Annotated[
-        str, Meta(pattern=r"^(console|json)\Z", description="How log lines are printed, on standard error.")
+        str,
+        Meta(
+            pattern=r"^(console|json)\Z",
+            extra={"allowed": "console or json"},
+            description="How log lines are printed, on standard error.",
+        ),
     ] = "console"
 
     console_host: Annotated[

@@ -20,6 +20,7 @@ EXTRA_OF = {
     "click": "cli",
     "fastapi": "console",
     "jinja2": "console",
+    "dotenv": "cli",
     "jsonschema": "cli",
     "rich": "cli",
     "starlette": "console",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from holonstream.demo.datasets import PERSONS
 from holonstream.demo.datasets.history import History
 from holonstream.demo.datasets.service import FIRST_DAY, LAST_DAY, Service
 from holonstream.demo.datasets.work import Work
 from holonstream.schemas.event import Event
-
-PERSONS = 200
-"""How many persons serve at a time, more or less, when nobody says otherwise"""
 
 
 def generate(persons: int = PERSONS, seed: int = 1) -> list[Event]:

@@ -1,4 +1,4 @@
-"""One module per command. Slow imports happen when the command runs."""
+"""One module per command. Slow imports happen when the command runs, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import click
 
 from holonstream.local.cli import local
+from holonstream.ops.commands.config import config
 from holonstream.ops.commands.console import console
 from holonstream.ops.commands.dead_letters import dead_letters
 from holonstream.ops.commands.export import export
@@ -22,6 +23,14 @@ from holonstream.ops.commands.settings import settings
 from holonstream.ops.commands.status import status
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.commands.worker import worker
+
+SECTIONS = {
+    "Run": ("init", "relay", "worker", "exporter", "import"),
+    "Look": ("status", "top", "doctor", "wait", "events", "console", "export", "config"),
+    "Repair": ("verify", "dead-letters", "replay"),
+    "Develop": ("local", "schemas", "fold", "demo", "dataset", "settings", "metrics"),
+}
+"""the list of `holonstream --help`"""
 
 COMMANDS: list[click.Command] = [
     local,
@@ -40,6 +49,7 @@ COMMANDS: list[click.Command] = [
     schemas,
     settings,
     metrics,
+    config,
 ]
 
 if find_spec("holonstream.demo"):  # only in a checkout

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import click
-from msgspec import structs
+from typing import TYPE_CHECKING
 
-from holonstream.ops.settings import Settings
+import click
+
+from holonstream.ops.command_line import pass_settings
+from holonstream.ops.output import say
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), help="Instead of HOLONSTREAM_CONSOLE_PORT; 0 takes a free one.")
-@click.pass_obj
+@pass_settings
 def console(settings: Settings, port: int | None) -> None:
     """Serve the console and the read API, read-only.
 
@@ -20,6 +25,8 @@ def console(settings: Settings, port: int | None) -> None:
     On a loopback address, the default, nobody need log in. On any other HOLONSTREAM_CONSOLE_HOST it does not start
     without HOLONSTREAM_CONSOLE_TOKEN or HOLONSTREAM_CONSOLE_USER_HEADER (docs/console.md).
     """
+    from msgspec import structs
+
     from holonstream.ops.console.access import Login
     from holonstream.ops.console.server import listen, serve
 
@@ -28,5 +35,5 @@ def console(settings: Settings, port: int | None) -> None:
     Login.of(settings)
     opened = listen(settings.console_host, settings.console_port)
     host, bound = opened.getsockname()[:2]
-    click.echo(f"console on http://{f'[{host}]' if ':' in host else host}:{bound}", err=True)
+    say(f"console on http://{f'[{host}]' if ':' in host else host}:{bound}", err=True)
     serve(settings, opened)

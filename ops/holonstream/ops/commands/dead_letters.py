@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.ops.output import print_json, print_table
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import CommandGroup, ask, dry_run_option, json_option, pass_settings, yes_option
+from holonstream.ops.output import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
     from holonstream.producers.log.reader import LogReader
     from holonstream.schemas.state import State
     from holonstream.sinks.graph.recovery.redrive import Redriver, RedriveResult
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 ANY_POSITION = 2**63 - 1
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=CommandGroup)
 def dead_letters() -> None:
     """List, redrive or discard events that cannot be applied.
 
@@ -32,8 +33,8 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-@click.pass_obj
+@json_option
+@pass_settings
 def list_command(settings: Settings, as_json: bool) -> None:
     """List the parked streams, with the reason for each.
 
@@ -49,8 +50,9 @@ def list_command(settings: Settings, as_json: bool) -> None:
 
 @dead_letters.command("show")
 @click.argument("stream")
-@click.pass_obj
-def show_command(settings: Settings, stream: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As without it.", hidden=True)
+@pass_settings
+def show_command(settings: Settings, stream: str, as_json: bool) -> None:
     """Print why STREAM is parked, with the event and the state.
 
     As JSON: the reason, the event that cannot be applied, and the state of the entity before it.
@@ -63,8 +65,10 @@ def show_command(settings: Settings, stream: str) -> None:
 @dead_letters.command("redrive")
 @click.argument("streams", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every parked stream.")
-@click.pass_obj
-def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -> None:
+@json_option
+@dry_run_option
+@pass_settings
+def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool, as_json: bool, dry_run: bool) -> None:
     """Apply the events of parked STREAMS, and unpark these.
 
     Reads the events from the log again. A stream with an event that still cannot be applied stays parked, at that
@@ -73,10 +77,19 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -
     """
     if bool(streams) == every:
         raise click.UsageError("Name the streams, or give --all")
-    done = asyncio.run(_redrive(settings, streams))
+    if dry_run:
+        rows = asyncio.run(_list(settings, streams))
+        if as_json:
+            print_json(rows)
+        for row in [] if as_json else rows:
+            say(f"{row['stream']}: would be tried from version {row['version']}, {row['waiting']:,} later events wait")
+        return
+    done = asyncio.run(_redrive(settings, streams, None if as_json else _print))
+    if as_json:
+        print_json([_result(redriven) for redriven in done])
     still = sum(1 for redriven in done if redriven.parked is not None)
     applied = sum(redriven.applied for redriven in done)
-    click.echo(f"{len(done) - still:,} streams unparked, {applied:,} events applied, {still:,} still parked", err=True)
+    say(f"{len(done) - still:,} streams unparked, {applied:,} events applied, {still:,} still parked", err=True)
     if still:
         raise click.exceptions.Exit(1)
 
@@ -87,20 +100,39 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool) -
     "--version", required=True, type=click.IntRange(1), help="Version of the event, as `list` and `show` print it."
 )
 @click.option("--note", help="The reason for the decision, stored with it.")
-@click.pass_obj
-def discard_command(settings: Settings, stream: str, version: int, note: str | None) -> None:
+@json_option
+@dry_run_option
+@yes_option
+@pass_settings
+def discard_command(
+    settings: Settings, stream: str, version: int, note: str | None, as_json: bool, dry_run: bool, yes: bool
+) -> None:
     """Leave the event that parks STREAM out permanently.
 
     Then redrives the rest of the stream. The decision is stored in the graph, and `verify` respects it. The log keeps
-    the event.
+    the event. It cannot be undone, so that the command asks, if it runs at a terminal.
     """
+    if dry_run:
+        (row,) = asyncio.run(_list(settings, [stream]))
+        would = row["version"] == version
+        if as_json:
+            print_json({**row, "would_discard": would})
+        else:
+            say(f"{stream}: version {row['version']} parks it{', and would be discarded' if would else ''}")
+        if not would:
+            raise click.exceptions.Exit(1)
+        return
+    ask(f"Leave version {version} of {stream} out of the graph for good?", yes=yes)
 
     async def discard() -> RedriveResult:
         async with _opened(settings) as (redriver, _):
             return await redriver.discard(stream, version, note)
 
     done = asyncio.run(discard())
-    _print(done)
+    if as_json:
+        print_json(_result(done))
+    else:
+        _print(done)
     if done.parked is not None:
         raise click.exceptions.Exit(1)
 
@@ -116,9 +148,10 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, LogReader
             yield Redriver(connection, connections.catalogue(settings), settings.topic, log), log
 
 
-async def _list(settings: Settings) -> list[dict[str, Any]]:
+async def _list(settings: Settings, streams: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Parked streams: all, or those that are named, which must be parked."""
     async with _opened(settings) as (redriver, log):
-        parked = await redriver.parked()
+        parked = [await redriver.find(stream) for stream in streams] if streams else await redriver.parked()
         ends = log.versions([mark.stream for mark in parked])
         return [{**asdict(mark), "waiting": max(ends.get(mark.stream, 0) - mark.version, 0)} for mark in parked]
 
@@ -147,15 +180,27 @@ async def _show(settings: Settings, stream: str) -> dict[str, Any]:
         }
 
 
-async def _redrive(settings: Settings, streams: tuple[str, ...]) -> list[RedriveResult]:
+async def _redrive(
+    settings: Settings, streams: tuple[str, ...], show: Callable[[RedriveResult], None] | None
+) -> list[RedriveResult]:
     done = []
     async with _opened(settings) as (redriver, _):
         for stream in streams:
             await redriver.find(stream)  # raises when it is not parked
         async for redriven in redriver.redrive(streams or [mark.stream for mark in await redriver.parked()]):
-            _print(redriven)
+            if show is not None:
+                show(redriven)
             done.append(redriven)
     return done
+
+
+def _result(done: RedriveResult) -> dict[str, Any]:
+    return {
+        "stream": done.stream,
+        "applied": done.applied,
+        "discarded": done.discarded,
+        "parked": None if done.parked is None else asdict(done.parked),
+    }
 
 
 def _print(done: RedriveResult) -> None:
@@ -163,7 +208,7 @@ def _print(done: RedriveResult) -> None:
         "unparked" if done.parked is None else f"still parked at version {done.parked.version}: {done.parked.reason}"
     )
     left_out = f", {done.discarded:,} discarded" if done.discarded else ""
-    click.echo(f"{done.stream}: {done.applied:,} events applied{left_out}, {outcome}")
+    say(f"{done.stream}: {done.applied:,} events applied{left_out}, {outcome}")
 
 
 def _document(state: State | None) -> dict[str, Any] | None:

@@ -7,21 +7,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.client.connections import catalogue
-from holonstream.ops.output import print_graph, print_table
-from holonstream.ops.settings import Settings
-from holonstream.ops.verify.log import EntityReader
-from holonstream.ops.wiring import graph_states
-from holonstream.schemas.state import State
+from holonstream.ops.command_line import pass_settings
+from holonstream.ops.output import print_graph, print_table, say
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
+    from holonstream.schemas.state import State
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["graph", "log"]))
 @click.option("--json", "as_json", is_flag=True, help="Print every entity as canonical JSON instead of counts.")
-@click.pass_obj
+@pass_settings
 def export(settings: Settings, what: str, as_json: bool) -> None:
     """Print every entity, of the graph or by folding the log.
 
@@ -32,6 +33,8 @@ def export(settings: Settings, what: str, as_json: bool) -> None:
     """
     stopped: list[str] = []
     if what == "graph":
+        from holonstream.ops.wiring import graph_states
+
         states = asyncio.run(graph_states(settings))
     else:
         states, stopped = _log_states(settings)
@@ -40,13 +43,16 @@ def export(settings: Settings, what: str, as_json: bool) -> None:
     else:
         _print_counts(what, states)
     for line in stopped:
-        click.echo(line, err=True)
+        say(line, err=True)
     if stopped:
         sys.exit(1)
 
 
 def _log_states(settings: Settings) -> tuple[list[State], list[str]]:
     """The entities that the log makes, and a line for each stream that ends at an event without effect."""
+    from holonstream.client.connections import catalogue
+    from holonstream.ops.verify.log import EntityReader
+
     states, stopped = [], []
     with EntityReader(settings.log_dsn, catalogue(settings)) as log:
         for entity in chain.from_iterable(log.entities(log.frontier().frontier)):

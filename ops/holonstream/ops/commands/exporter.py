@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from holonstream.ops.settings import Settings
-from holonstream.ops.stopping import stop_on_signals
+from holonstream.ops.command_line import pass_settings
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
 
 
 @click.command()
-@click.pass_obj
+@pass_settings
 def exporter(settings: Settings) -> None:
     """Serve the lags of the pipeline to Prometheus.
 
@@ -19,6 +23,7 @@ def exporter(settings: Settings) -> None:
     """
     from holonstream.ops.observe.exporter import Exporter
     from holonstream.ops.observe.process import observed
+    from holonstream.ops.stopping import stop_on_signals
 
     if not settings.metrics_port:
         raise click.ClickException("HOLONSTREAM_METRICS_PORT is 0: set it to the port on which the exporter listens")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import json_option, pass_settings
+from holonstream.ops.output import print_json, say
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
 
 
 @click.command()
-@click.pass_obj
-def init(settings: Settings) -> None:
+@json_option
+@pass_settings
+def init(settings: Settings, as_json: bool) -> None:
     """Make what the pipeline needs in each server.
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
@@ -21,11 +27,13 @@ def init(settings: Settings) -> None:
     A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
     refused, with the settings that are wrong.
     """
-    initialise(settings)
+    done = initialise(settings)
+    if as_json:
+        print_json(done)
 
 
-def initialise(settings: Settings) -> None:
-    """Make what the pipeline needs; print what was done on standard error."""
+def initialise(settings: Settings) -> dict[str, Any]:
+    """Make what the pipeline needs; print what was done on standard error, and return it."""
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics
@@ -33,10 +41,14 @@ def initialise(settings: Settings) -> None:
 
     known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)
-    click.echo(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
+    say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
     if (position := repair_sequence(settings.log_dsn)) is not None:
-        click.echo(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
+        say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
     topic = make_topics(settings)
-    click.echo(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
+    say(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
     asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
-    click.echo("graph: constraints and checkpoints", err=True)
+    say("graph: constraints and checkpoints", err=True)
+    return {
+        "log": {"changed": changed, "event_types": len(known.types), "raised_to": position},
+        "kafka": {"topic": settings.topic, "partitions": topic.partitions, "dead_letters": settings.dead_letter_topic},
+    }

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
+
+from holonstream.ops.command_line import json_option
+from holonstream.ops.output import print_json, print_text
 
 
 @click.command()
-def metrics() -> None:
+@json_option
+def metrics(as_json: bool) -> None:
     """Print the page of all metrics, in Markdown."""
     from holonstream.ops.observe.page import page
+    from holonstream.schemas.metrics import METRICS
 
-    click.echo(page(), nl=False)
+    if as_json:
+        print_json({name: asdict(metric) for name, metric in METRICS.items()})
+    else:
+        print_text(page())

@@ -6,19 +6,21 @@ import asyncio
 import signal
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.client.settings import PREFIX
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import CommandGroup, dry_run_option, json_option, pass_settings, yes_option
+from holonstream.ops.output import print_json, printable, say
 
 if TYPE_CHECKING:
     from holonstream.ops.replay.graph import GraphReplay, ReplayResult
+    from holonstream.ops.settings import Settings
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def replay() -> None:
     """Rebuild the graph, or clear the cache."""
 
@@ -29,13 +31,15 @@ def replay() -> None:
 @click.option("--in-place", is_flag=True, help="Wipe the live graph and fill it again; its workers must be stopped.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes to start.")
 @click.option("--restart", is_flag=True, help="Wipe what an earlier replay wrote, instead of continuing it.")
-@click.option("--yes", is_flag=True, help="Do not ask before wiping.")
+@yes_option
+@dry_run_option
+@json_option
 @click.option(
     "--logs",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the workers' logs.  [default: a temporary one]",
 )
-@click.pass_obj
+@pass_settings
 def graph_command(
     settings: Settings,
     to_uri: str | None,
@@ -44,6 +48,8 @@ def graph_command(
     workers: int,
     restart: bool,
     yes: bool,
+    dry_run: bool,
+    as_json: bool,
     logs: Path | None,
 ) -> None:
     """Rebuild the graph from the topic, beside the live one or in place.
@@ -58,53 +64,67 @@ def graph_command(
         raise click.UsageError("Give either --to-uri or --in-place")
     from holonstream.ops.replay import graph
 
-    def say(line: str) -> None:
-        click.echo(line, err=True)
+    def tell(line: str) -> None:
+        say(line, err=True)
+
+    if dry_run:
+        plan = asyncio.run(graph.plan(settings, to_uri, to_database, restart=restart))
+        if as_json:
+            print_json(asdict(plan))
+        else:
+            say(plan.sentence())
+        return
 
     def confirm(question: str) -> None:
         if not yes:
-            click.confirm(question, abort=True, err=True)
+            click.confirm(printable(question), abort=True, err=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="holonstream-replay-") as temporary:
         folder = logs or Path(temporary)
         prepared = (
-            graph.in_place(settings, workers=workers, logs=folder, restart=restart, say=say, confirm=confirm)
+            graph.in_place(settings, workers=workers, logs=folder, restart=restart, say=tell, confirm=confirm)
             if to_uri is None
             else graph.beside(
-                settings, to_uri, to_database, workers=workers, logs=folder, restart=restart, say=say, confirm=confirm
+                settings, to_uri, to_database, workers=workers, logs=folder, restart=restart, say=tell, confirm=confirm
             )
         )
         making = asyncio.run(prepared)
         moment = making.run()
-        _print_result(making, asyncio.run(making.finish(moment)))
+        done = asyncio.run(making.finish(moment))
+    if as_json:
+        print_json({**asdict(done), "moment": f"{done.moment:%Y-%m-%dT%H:%M:%SZ}", "environment": making.environment})
+    else:
+        _print_result(making, done)
 
 
 def _print_result(made: GraphReplay, done: ReplayResult) -> None:
     target = made.target
-    click.echo(
+    say(
         f"The graph at {target.neo4j_uri}, database {target.neo4j_database}, has reached log position "
         f"{done.position:,}: everything that the topic held at {done.moment:%H:%M:%S} UTC."
     )
     if done.discarded:
-        click.echo(f"{done.discarded:,} events were discarded again, as decided earlier.")
+        say(f"{done.discarded:,} events were discarded again, as decided earlier.")
     if done.parked:
-        click.echo(f"{done.parked:,} streams are parked: {made.command('dead-letters list')}")
-    uri, database = f"{PREFIX}NEO4J_URI", f"{PREFIX}NEO4J_DATABASE"
-    click.echo(f"Verify:  {made.command('verify graph')}")
+        say(f"{done.parked:,} streams are parked: {made.command('dead-letters list')}")
+    uri, database = "HOLONSTREAM_NEO4J_URI", "HOLONSTREAM_NEO4J_DATABASE"
+    say(f"Verify:  {made.command('verify graph')}")
     if made.live is None:
-        click.echo("Then start its workers again: holonstream worker graph")
+        say("Then start its workers again: holonstream worker graph")
         return
-    click.echo("Switch:  1. start workers of the new graph beside the old ones; they continue where the replay ended:")
-    click.echo(f"            {made.command('worker graph')}")
-    click.echo("         2. restart the readers with")
-    click.echo(f"            {made.assignments(uri, database)}")
-    click.echo("         3. stop the workers of the old graph")
+    say("Switch:  1. start workers of the new graph beside the old ones; they continue where the replay ended:")
+    say(f"            {made.command('worker graph')}")
+    say("         2. restart the readers with")
+    say(f"            {made.assignments(uri, database)}")
+    say("         3. stop the workers of the old graph")
 
 
 @replay.command("cache")
-@click.pass_obj
-def cache_command(settings: Settings) -> None:
+@dry_run_option
+@json_option
+@pass_settings
+def cache_command(settings: Settings, dry_run: bool, as_json: bool) -> None:
     """Delete every cached holon.
 
     Reads then fill the cache again, from the graph. Safe at any time, while everything runs. Fills start again a few
@@ -112,13 +132,16 @@ def cache_command(settings: Settings) -> None:
     """
     from holonstream.client import connections
     from holonstream.ops import wiring
-    from holonstream.ops.replay.cache import clear_cache
+    from holonstream.ops.replay.cache import clear_cache, count_entries
 
     async def run() -> int:
         redis = connections.redis_client(settings, timeout=wiring.SINK_TIMEOUT)
         try:
-            return await clear_cache(redis, settings.namespace)
+            return await (count_entries if dry_run else clear_cache)(redis, settings.namespace)
         finally:
             await redis.aclose()
 
-    click.echo(f"{asyncio.run(run()):,} entries deleted", err=True)
+    count = asyncio.run(run())
+    if as_json:
+        print_json({"entries": count, "deleted": not dry_run})
+    say(f"{count:,} entries {'would be ' if dry_run else ''}deleted", err=True)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.client.connections import catalogue, event_store
-from holonstream.ops.settings import Settings
-from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import BadData
-from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document, shipped_events, vocabulary
+from holonstream.ops.command_line import CommandGroup, json_option, pass_settings
+from holonstream.ops.output import print_json, print_text, say
 
 if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
+    from holonstream.schemas.catalogue import Catalogue
     from holonstream.schemas.tooling.compatibility import Difference
 
 PAGES = ("catalogue.md", "asyncapi.yaml")
 
 
-@click.group("schemas")
+@click.group("schemas", cls=CommandGroup)
 def schemas() -> None:
     """Check, compare and document event schemas; write new ones."""
 
@@ -28,47 +28,66 @@ def schemas() -> None:
 @schemas.command("check")
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--against-log", is_flag=True, help="Also check every event of the log against these schemas.")
-@click.pass_obj
-def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bool) -> None:
+@json_option
+@pass_settings
+def check_command(settings: Settings, folders: tuple[Path, ...], against_log: bool, as_json: bool) -> None:
     """Check the shipped schemas and those in FOLDERS.
 
     FOLDERS defaults to HOLONSTREAM_SCHEMAS. A folder with a catalogue.json is a domain of its own and checked alone.
     Prints one line per fault, file#pointer: message, and exits with 1 when there are any.
     """
+    from holonstream.schemas.catalogue import Catalogue
     from holonstream.schemas.tooling.check import check
 
     extra = folders or ((settings.schemas,) if settings.schemas else ())
     faults = check(*extra)
-    for fault in faults:
-        click.echo(str(fault))
-    if faults:
-        click.echo(f"{len(faults)} faults", err=True)
+    known = None if faults else Catalogue.load(*extra)
+    refused = list(_refused(settings, known)) if known is not None and against_log else []
+    if as_json:
+        document = {"event_types": len(known.types) if known else None, "faults": [asdict(fault) for fault in faults]}
+        print_json({**document, **({"refused": refused} if against_log else {})})
+    else:
+        _print_check(list(map(str, faults)), known, refused if against_log else None)
+    if faults or refused:
         raise click.exceptions.Exit(1)
-    known = Catalogue.load(*extra)
-    click.echo(f"{len(known.types)} event types: no faults")
-    if against_log:
-        _check_log(settings, known)
 
 
-def _check_log(settings: Settings, known: Catalogue) -> None:
+def _print_check(faults: list[str], known: Catalogue | None, refused: list[dict[str, Any]] | None) -> None:
+    for fault in faults:
+        say(fault)
+    if known is None:
+        say(f"{len(faults)} faults", err=True)
+        return
+    say(f"{len(known.types)} event types: no faults")
+    for event in refused or []:
+        say("position {position} {stream} version {version}: {reason}".format(**event))
+    if refused:
+        say(f"{len(refused)} events of the log would be refused", err=True)
+    elif refused is not None:
+        say("no event of the log would be refused")
+
+
+def _refused(settings: Settings, known: Catalogue) -> Iterator[dict[str, Any]]:
+    """Every event of the log that these schemas would refuse."""
+    from holonstream.client.connections import event_store
     from holonstream.schemas.tooling.check import refused
 
-    count = 0
     with event_store(settings, known) as store:
         for refusal in refused(known, store.read(after_position=0)):
-            count += 1
             event = refusal.event
-            click.echo(f"position {event.position} {event.stream} version {event.version}: {refusal.reason}")
-    if count:
-        click.echo(f"{count} events of the log would be refused", err=True)
-        raise click.exceptions.Exit(1)
-    click.echo("no event of the log would be refused")
+            yield {
+                "position": event.position,
+                "stream": event.stream,
+                "version": event.version,
+                "reason": refusal.reason,
+            }
 
 
 @schemas.command("diff")
 @click.argument("old", type=click.Path(exists=True, path_type=Path))
 @click.argument("new", type=click.Path(exists=True, path_type=Path))
-def diff_command(old: Path, new: Path) -> None:
+@json_option
+def diff_command(old: Path, new: Path, as_json: bool) -> None:
     """Tell whether NEW refuses events that OLD accepts.
 
     OLD and NEW are files, or folders whose files of the same name are compared. A catalogue.json in a folder, or a
@@ -78,16 +97,22 @@ def diff_command(old: Path, new: Path) -> None:
     from holonstream.schemas.tooling.compatibility import compatible
 
     findings = list(_differences(old, new))
-    for name, finding in findings:
-        click.echo(f"{name}: {finding}")
-    if not compatible([finding for _, finding in findings]):
-        click.echo("not compatible", err=True)
+    agrees = compatible([finding for _, finding in findings])
+    if as_json:
+        found = [{"file": name, **asdict(finding)} for name, finding in findings]
+        print_json({"compatible": agrees, "differences": found})
+    else:
+        for name, finding in findings:
+            say(f"{name}: {finding}")
+        say("compatible" if agrees else "not compatible", err=not agrees)
+    if not agrees:
         raise click.exceptions.Exit(1)
-    click.echo("compatible")
 
 
 def _differences(old: Path, new: Path) -> Iterator[tuple[str, Difference]]:
+    from holonstream.schemas.errors import BadData
     from holonstream.schemas.tooling.compatibility import differences, removed
+    from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document
 
     if old.is_dir() != new.is_dir():
         raise BadData(f"Cannot compare a folder with a file: {old}, {new}")
@@ -105,6 +130,8 @@ def _differences(old: Path, new: Path) -> Iterator[tuple[str, Difference]]:
 
 
 def _vocabulary(file: Path) -> dict[str, object] | None:
+    from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document, vocabulary
+
     folder = file.resolve().parent
     if (folder / CATALOGUE_FILE).exists():
         return vocabulary(folder)
@@ -121,9 +148,10 @@ def _vocabulary(file: Path) -> dict[str, object] | None:
     show_default=True,
     help="Folder of the pages.",
 )
-@click.pass_obj
+@pass_settings
 def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
     """Write catalogue.md and asyncapi.yaml from the schemas."""
+    from holonstream.client.connections import catalogue
     from holonstream.schemas.tooling.asyncapi import asyncapi_page
     from holonstream.schemas.tooling.catalogue_page import catalogue_page
 
@@ -139,29 +167,30 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             page.write_text(text, encoding="utf-8")
     for page in stale:
-        click.echo(f"{page}: {'not current: run `holonstream schemas docs`' if only_check else 'written'}")
+        say(f"{page}: {'not current: run `holonstream schemas docs`' if only_check else 'written'}")
     if only_check and stale:
         raise click.exceptions.Exit(1)
 
 
 @schemas.command("types")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; by default, print it.")
-@click.pass_obj
+@pass_settings
 def types_command(settings: Settings, out: Path | None) -> None:
     """Make a Python module with a class for each event type.
 
     With it an editor completes the fields of payloads and a type checker checks them. `append` takes its events. For
     the shipped event types it is there already: holonstream.client.events.
     """
+    from holonstream.client.connections import catalogue
     from holonstream.schemas.tooling.typed_events import typed_events_module
 
     known = catalogue(settings)
     text = typed_events_module(known)
     if out is None:
-        click.echo(text, nl=False)
+        print_text(text)
     else:
         out.write_text(text, encoding="utf-8")
-        click.echo(f"{out}: {len(known.types)} event types written")
+        say(f"{out}: {len(known.types)} event types written")
 
 
 @schemas.command("new")
@@ -177,18 +206,22 @@ def types_command(settings: Settings, out: Path | None) -> None:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write to; by default HOLONSTREAM_SCHEMAS, else the folder of the shipped schemas.",
+    help="Folder to write to; by default HOLONSTREAM_SCHEMAS, else the working folder.",
 )
-@click.pass_obj
+@pass_settings
 def new_command(settings: Settings, name: str, stream: str, creates: str | None, folder: Path | None) -> None:
     """Write a schema file to start from, for event type NAME.
 
     A new event type, or the next version of the type that has this name. For a domain of your own, write its
     catalogue.json first (docs/adding-an-event-type.md).
     """
+    from holonstream.client.connections import catalogue
+    from holonstream.schemas.catalogue import Catalogue
+    from holonstream.schemas.errors import BadData
     from holonstream.schemas.tooling.skeleton import file_name, next_version, skeleton
+    from holonstream.schemas.vocabulary import CATALOGUE_FILE
 
-    folder = folder or settings.schemas or Path(str(shipped_events()))
+    folder = folder or settings.schemas or Path()
     known = Catalogue.load(folder) if (folder / CATALOGUE_FILE).exists() else catalogue(settings)
     if creates in known.relationship_types:
         stream = "relationship"
@@ -200,4 +233,5 @@ def new_command(settings: Settings, name: str, stream: str, creates: str | None,
         raise BadData(f"{file} exists already")
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    click.echo(f"{file}: written; edit it, then run `holonstream schemas check` and `holonstream schemas docs`")
+    checked = f" {folder}" if folder != settings.schemas else ""
+    say(f"{file}: written; edit it, then run `holonstream schemas check{checked}` and `holonstream schemas docs`")

@@ -2,50 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
-from holonstream.ops.output import print_json, print_table
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import json_option, pass_settings, watch_options
+from holonstream.ops.output import print_json, print_json_line, print_text, printable, redraw, say, table_text
+
+if TYPE_CHECKING:
+    from holonstream.ops.overview import Overview
+    from holonstream.ops.settings import Settings
+    from holonstream.producers.relay.status import LogStatus
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-def status(settings: Settings, as_json: bool) -> None:
+@json_option
+@watch_options
+@pass_settings
+def status(settings: Settings, as_json: bool, watch: bool, interval: float) -> None:
     """Show how far log, relay and each consumer group are.
 
     Lag in offsets includes transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
     oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
     and stays open holds it back, and is named. A problem is a committed offset that cannot be true for the topic as it
     is: lags mean nothing then.
-    """
-    from holonstream.ops.kafka import client
-    from holonstream.ops.pipeline import describe_holder, describe_session, pipeline_status
-    from holonstream.ops.status import TopicStatus
 
-    with TopicStatus(client(settings), settings.topic) as topic:
-        now = pipeline_status(settings, topic)
+    A server that does not answer is named within 3 s, with its address and why, beside what is known of the others;
+    the exit code is 3 then. With --watch --json each report is one line.
+    """
+    from holonstream.ops.overview import overview
+
+    if watch:
+        if as_json:
+            redraw(interval, lambda: print_json_line(overview(settings).document(settings)))
+        else:
+            redraw(interval, lambda: print_text(_watched(overview(settings), settings)), clears=True)
+    now = overview(settings)
     if as_json:
-        print_json(now.document())
-        return
-    log, frontier, leader = now.log, now.log.frontier, now.log.leader
-    click.echo(f"log      head {frontier.head:,}, gap-free up to {frontier.frontier:,}")
-    if (held := frontier.holder) is not None:
-        click.echo(f"         held back at {held.position:,} by {describe_holder(held)}")
-    for locks in frontier.foreign:
-        click.echo(
-            f"         pid {locks.pid} {describe_session(locks)} has {locks.count} locks like those of appends: end it"
-        )
-    click.echo(f"relay    position {now.relayed:,}, {log.lag:,} events behind, the oldest {log.lag_seconds:.3f} s old")
-    click.echo(
-        "         no leader: start `holonstream relay`"
-        if leader is None
-        else f"         led by pid {leader.pid} {describe_session(leader)}"
-    )
-    for problem in now.problems:
-        click.echo(f"problem  {problem}: docs/runbook.md")
+        print_json(now.document(settings))
+    else:
+        print_text(_report(now))
+    for line in now.errors(settings):
+        say(f"error: {line}", err=True)
+    if now.failed:
+        raise click.exceptions.Exit(3 if now.unavailable else 1)
+
+
+def _watched(now: Overview, settings: Settings) -> str:
+    return _report(now) + "".join(f"error: {printable(line)}\n" for line in now.errors(settings))
+
+
+def _report(now: Overview) -> str:
+    """What answered, for people."""
+    lines = "".join(f"{printable(line)}\n" for line in _lines(now))
+    columns = ["partition", "offset", "end", "lag", "position", "seconds"]
     for group in now.groups.values():
         title = f"{group.name}: {group.state}, {group.members} workers, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
         rows = [[p.partition, p.offset, p.end, p.lag, p.position, p.lag_seconds] for p in group.partitions]
-        click.echo()
-        print_table(title, ["partition", "offset", "end", "lag", "position", "seconds"], rows)
+        lines += f"\n{printable(title)}\n{table_text(columns, rows)}"
+    return lines
+
+
+def _lines(now: Overview) -> Iterator[str]:
+    from holonstream.ops.pipeline import describe_session
+
+    if now.log is not None:
+        yield from _log(now.log)
+    if now.log is not None and now.relayed is not None:
+        yield (
+            f"relay    position {now.relayed:,}, {now.log.lag:,} events behind, "
+            f"the oldest {now.log.lag_seconds:.3f} s old"
+        )
+    elif now.relayed is not None:
+        yield f"relay    position {now.relayed:,}"
+    if now.log is not None:
+        leader = now.log.leader
+        yield (
+            "         no leader: start `holonstream relay`"
+            if leader is None
+            else f"         led by pid {leader.pid} {describe_session(leader)}"
+        )
+    if now.graph is not None:
+        parked = f", {now.graph.parked:,} streams parked: `holonstream dead-letters list`" if now.graph.parked else ""
+        yield f"graph    every partition is visible up to {now.graph.visible_position:,} at least{parked}"
+    for problem in now.problems:
+        yield f"problem  {problem}: docs/runbook.md"
+
+
+def _log(log: LogStatus) -> Iterator[str]:
+    from holonstream.ops.pipeline import describe_holder, describe_session
+
+    frontier = log.frontier
+    yield f"log      head {frontier.head:,}, gap-free up to {frontier.frontier:,}"
+    if frontier.holder is not None:
+        yield f"         held back at {frontier.holder.position:,} by {describe_holder(frontier.holder)}"
+    for locks in frontier.foreign:
+        who = f"pid {locks.pid} {describe_session(locks)}"
+        yield f"         {who} has {locks.count} locks like those of appends: end it"

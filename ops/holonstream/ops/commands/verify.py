@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.output import print_json
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import CommandGroup, Duration, json_option, pass_settings
+from holonstream.ops.output import print_json, print_json_line, say
 
 if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
     from holonstream.ops.verify.cache_finding import CacheTally
     from holonstream.ops.verify.finding import GraphFinding, GraphTally
     from holonstream.ops.verify.graph import GraphVerifier
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 _limit = click.option(
     "--limit",
     default=100,
@@ -29,7 +28,7 @@ _limit = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def verify() -> None:
     """Compare the graph, or the cache, with the log.
 
@@ -39,7 +38,7 @@ def verify() -> None:
 
 
 @verify.command("graph")
-@_json
+@json_option
 @_limit
 @click.option(
     "--repair",
@@ -48,10 +47,10 @@ def verify() -> None:
 )
 @click.option(
     "--deadline",
-    default=60.0,
+    default="60s",
     show_default=True,
-    type=click.FloatRange(0),
-    help="Seconds to wait until the graph has reached the events that it is compared with.",
+    type=Duration(),
+    help="How long to wait until the graph has reached the events that it is compared with.",
 )
 @click.option(
     "--no-wait",
@@ -64,9 +63,9 @@ def verify() -> None:
     type=click.IntRange(1),
     help="Compare the streams of N random events, repeatedly, instead of everything once.",
 )
-@click.option("--interval", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds between samples.")
+@click.option("--interval", default="10s", show_default=True, type=Duration(), help="Time between samples.")
 @click.option("--rounds", default=0, type=click.IntRange(0), help="Samples to take; 0, the default, until SIGTERM.")
-@click.pass_obj
+@pass_settings
 def graph_command(
     settings: Settings,
     as_json: bool,
@@ -92,7 +91,7 @@ def graph_command(
 
     def found(finding: GraphFinding) -> None:
         if not as_json:
-            click.echo(finding.line())
+            say(finding.line())
 
     async def run() -> bool:
         async with _verifier(settings, None if no_wait else deadline, repair, found) as verifier:
@@ -110,7 +109,7 @@ def graph_command(
 
 
 @verify.command("cache")
-@_json
+@json_option
 @_limit
 @click.option(
     "--sample",
@@ -122,7 +121,7 @@ def graph_command(
 )
 @click.option("--all", "every", is_flag=True, help="Every entry instead of a sample.")
 @click.option("--repair", is_flag=True, help="Delete the entries that are violations; always safe.")
-@click.pass_obj
+@pass_settings
 def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, every: bool, repair: bool) -> None:
     """Compare cached holons with the log and the graph.
 
@@ -137,9 +136,9 @@ def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, ev
     if as_json:
         print_json(tally.document())
     else:
-        click.echo(tally.line())
+        say(tally.line())
         if tally.unlisted:
-            click.echo(f"{tally.unlisted:,} findings are not listed (--limit)", err=True)
+            say(f"{tally.unlisted:,} findings are not listed (--limit)", err=True)
     if tally.violations:
         raise click.exceptions.Exit(1)
 
@@ -184,7 +183,7 @@ async def _samples(
         taken += 1
         differed = differed or tally.diverging > 0
         if as_json:
-            click.echo(json.dumps(tally.document(), ensure_ascii=False))
+            print_json_line(tally.document())
         else:
             _print(tally)
         if taken == rounds:
@@ -208,7 +207,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
 
     def found(finding: CacheFinding) -> None:
         if not as_json:
-            click.echo(finding.line())
+            say(finding.line())
 
     def committed(topic: TopicStatus) -> dict[int, int]:
         group = topic.group(settings.group("cache"), topic.ends(), seconds=False)
@@ -239,10 +238,10 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
 
 
 def _print(tally: GraphTally) -> None:
-    click.echo(tally.line())
+    say(tally.line())
     if unlisted := sum(tally.kinds.values()) - len(tally.listed):
-        click.echo(f"{unlisted:,} findings are not listed (--limit)", err=True)
+        say(f"{unlisted:,} findings are not listed (--limit)", err=True)
 
 
 def _progress(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.settings import Settings
+from holonstream.ops.command_line import pass_settings
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["graph", "cache"]))
-@click.pass_obj
+@pass_settings
 def worker(settings: Settings, name: str) -> None:
     """Apply events to Neo4j (graph) or Redis (cache).
 

@@ -30,6 +30,15 @@ async def clear_cache(redis: Redis, namespace: str) -> int:
     return await _delete(redis, f"{namespace}:holon:*")
 
 
+async def count_entries(redis: Redis, namespace: str) -> int:
+    """About how many values and tombstones a namespace has. Raises CacheUnavailable."""
+    count = 0
+    with redis_errors("counting entries"):
+        async for _ in redis.scan_iter(match=f"{namespace}:holon:*", count=SCANNED):
+            count += 1
+    return count
+
+
 async def _delete(redis: Redis, pattern: str) -> int:
     count = 0
     with redis_errors(f"deleting {pattern}"):

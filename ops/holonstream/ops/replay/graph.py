@@ -189,6 +189,55 @@ class GraphReplay:
             return []
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What a replay would do to its target."""
+
+    uri: str
+    database: str
+    nodes: int
+    """that the target holds now"""
+    wipe: bool
+    """whether these would be deleted first"""
+    workers_running: int
+
+    def sentence(self) -> str:
+        """For people."""
+        first = f"wipe {self.nodes:,} nodes" if self.wipe else f"continue from {self.nodes:,} nodes"
+        stop = f"; first stop the {self.workers_running} workers that run" if self.workers_running else ""
+        return f"would {first} of {self.uri}, database {self.database}, and fill it from the topic{stop}"
+
+
+async def plan(settings: Settings, to_uri: str | None, to_database: str, *, restart: bool) -> ReplayPlan:
+    """What `in_place` would do, or `beside` when there is a `to_uri`; nothing is changed.
+
+    Raises NotAReplay, Unavailable.
+    """
+    target = settings if to_uri is None else replace(settings, neo4j_uri=to_uri, neo4j_database=to_database)
+    async with connections.graph_connection(target) as connection:
+        mark = await rebuild.mark(connection, target.topic)
+        content = await rebuild.content(connection, target.topic)
+    if to_uri is not None:
+        _refuse_foreign(settings, to_uri, to_database, mark is not None, content.nodes or content.offset)
+    continues = mark is not None and mark.state == "following" and not restart
+    if to_uri is None:
+        continues = continues and mark is not None and mark.suffix == settings.group_suffix
+    wipe = not continues and bool(to_uri is None or mark)
+    running = len(members(client(settings), settings.group("graph"))) if to_uri is None else 0
+    return ReplayPlan(target.neo4j_uri, target.neo4j_database, content.nodes, wipe, running)
+
+
+def _refuse_foreign(settings: Settings, to_uri: str, to_database: str, is_replay: bool, content: int) -> None:
+    """Raises NotAReplay when a target is the live graph, or holds what no replay made."""
+    if (to_uri, to_database) == (settings.neo4j_uri, settings.neo4j_database):
+        raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or use --in-place")
+    if content and not is_replay:
+        raise NotAReplay(
+            f"{to_uri}, database {to_database}, holds {content:,} nodes that no replay made: empty it, or name "
+            "another one"
+        )
+
+
 async def beside(
     settings: Settings,
     to_uri: str,
@@ -204,17 +253,12 @@ async def beside(
 
     Raises NotAReplay, SharedGraph, WorkersRunning, Unavailable.
     """
-    if (to_uri, to_database) == (settings.neo4j_uri, settings.neo4j_database):
-        raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or use --in-place")
+    _refuse_foreign(settings, to_uri, to_database, True, 0)  # before anything is asked of the target
     target = replace(settings, neo4j_uri=to_uri, neo4j_database=to_database)
     async with connections.graph_connection(target) as connection:
         mark = await rebuild.mark(connection, target.topic)
         content = await rebuild.content(connection, target.topic)
-    if mark is None and (content.nodes or content.offset):
-        raise NotAReplay(
-            f"{to_uri}, database {to_database}, holds {content.nodes:,} nodes that no replay made: "
-            "empty it, or name another one"
-        )
+    _refuse_foreign(settings, to_uri, to_database, mark is not None, content.nodes or content.offset)
     suffix = mark.suffix if mark is not None and mark.suffix else f"-replay-{datetime.now(UTC):%Y%m%d}"
     wipe = mark is not None and (restart or mark.state == "wiping")
     if wipe and restart:

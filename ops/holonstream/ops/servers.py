@@ -1,0 +1,147 @@
+"""Asking the four servers at once, with a time limit: who answers, and why the others do not.
+
+A question that gets no answer is left alone in its thread: some drivers cannot be interrupted while they resolve a name
+or connect. The command line does not wait for it when it ends (`ops.cli`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import Empty, Queue
+from time import monotonic
+from typing import TypeVar
+
+from holonstream.ops.command_line import QUESTION
+from holonstream.ops.settings import Settings
+from holonstream.schemas.errors import Unavailable
+
+T = TypeVar("T")
+
+HELLO = 2.2  # seconds for a server's first answer: a command that asks all of them ends within 3
+CONNECT = 2.0  # seconds for a connection to a broker
+
+
+class NoAnswer(Unavailable):
+    """A server did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """One of the four, and how it is reached."""
+
+    name: str
+    address: str
+    """without secrets"""
+    greet: Callable[[], object]
+    """asks the server for any answer; raises what says why there is none"""
+
+
+def servers(settings: Settings) -> dict[str, ServerAddress]:
+    """PostgreSQL, Kafka, Neo4j and Redis, by their names in lower case."""
+    redis = settings.redis_url.reveal().partition("://")[2].rpartition("@")[2].partition("?")[0]
+    found = (
+        ServerAddress("PostgreSQL", _log_address(settings.log_dsn), lambda: _greet_log(settings)),
+        ServerAddress("Kafka", settings.kafka_bootstrap, lambda: _greet_kafka(settings)),
+        ServerAddress("Neo4j", settings.neo4j_uri, lambda: asyncio.run(_greet_graph(settings))),
+        ServerAddress("Redis", redis, lambda: asyncio.run(_greet_cache(settings))),
+    )
+    return {server.name.lower(): server for server in found}
+
+
+def ask_all(questions: Mapping[str, Callable[[], T]], limit: float) -> dict[str, T | Exception]:
+    """The answers to some questions, asked at once; the error of one that failed, NoAnswer after `limit` seconds."""
+    answers: Queue[tuple[str, T | Exception]] = Queue()
+
+    def ask(name: str, question: Callable[[], T]) -> None:
+        try:
+            answers.put((name, question()))
+        except Exception as error:
+            answers.put((name, error))
+
+    for name, question in questions.items():
+        threading.Thread(target=ask, args=(name, question), name=f"{QUESTION}{name}", daemon=True).start()
+    found: dict[str, T | Exception] = {}
+    until = monotonic() + limit
+    while len(found) < len(questions):
+        try:
+            name, answer = answers.get(timeout=max(until - monotonic(), 0))
+        except Empty:
+            break
+        found[name] = answer
+    for name in questions.keys() - found.keys():
+        found[name] = NoAnswer(f"no answer within {limit:g} s")
+    return {name: found[name] for name in questions}
+
+
+def greet_all(settings: Settings) -> dict[str, Exception | None]:
+    """Why each server does not answer, None for one that does."""
+    known = servers(settings)
+    answers = ask_all({name: server.greet for name, server in known.items()}, HELLO)
+    return {name: answer if isinstance(answer, Exception) else None for name, answer in answers.items()}
+
+
+def reason(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _log_address(dsn: str) -> str:
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(dsn)
+    hosts = str(parts.get("host") or parts.get("hostaddr") or "local socket").split(",")
+    ports = str(parts.get("port") or "5432").split(",") * len(hosts)
+    where = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
+    return f"{where}/{parts.get('dbname') or parts.get('user') or ''}"
+
+
+def _greet_log(settings: Settings) -> None:
+    from holonstream.producers.log.postgres import connect
+
+    connect(settings.log_dsn, "holonstream-hello").close()
+
+
+def _greet_kafka(settings: Settings) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import client
+    from holonstream.producers.kafka import driver_errors
+
+    faults = []
+    for broker in settings.kafka_bootstrap.split(","):
+        host, _, port = (
+            broker.strip().rpartition(":") if ":" in broker.rpartition("]")[2] else (broker.strip(), "", "9092")
+        )
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+            break
+        except OSError as error:  # librdkafka says that no broker answers, but not why
+            faults.append(f"{broker.strip()}: {error.strerror or error}")
+    else:
+        raise NoAnswer(f"Kafka unavailable: {'; '.join(faults)}")
+    with driver_errors("asking for the cluster"):
+        admin = AdminClient(client(settings))  # held, else it would not live until the answer
+        admin.describe_cluster(request_timeout=HELLO).result(HELLO)
+
+
+async def _greet_graph(settings: Settings) -> None:
+    from holonstream.client.connections import graph_connection
+
+    async with graph_connection(settings):
+        pass
+
+
+async def _greet_cache(settings: Settings) -> None:
+    from holonstream.client.connections import redis_client
+    from holonstream.sinks.cache.driver import redis_errors
+
+    redis = redis_client(settings, timeout=HELLO)
+    try:
+        with redis_errors("saying hello"):
+            await redis.ping()
+    finally:
+        await redis.aclose()

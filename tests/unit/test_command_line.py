@@ -1,0 +1,234 @@
+"""How commands end: exit codes, one line on standard error, streams that are closed, full or gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from holonstream.ops import cli as command_line
+from holonstream.ops.cli import cli
+from holonstream.schemas.errors import BadData, Unavailable
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
+
+HOLONSTREAM = [sys.executable, "-m", "holonstream"]
+WRONG = {"HOLONSTREAM_PARTITIONS": "many", "HOLONSTREAM_POSTGRES_DSN": "nonsense", "HOLONSTREAM_SCHEMAS": "/nope"}
+
+
+def run(*arguments: str, code: int, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*HOLONSTREAM, *arguments], env={**os.environ, **environment}, cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of a command that runs in this process."""
+    monkeypatch.setattr(sys, "argv", ["holonstream", *arguments])
+    return command_line.run()
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def callback(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.commands["fold"], "callback", callback)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (BadData("first\nsecond [/x] \x1b[1m"), 1, "error: first second [/x] \\x1b[1m"),
+        (Unavailable("gone"), 3, "error: gone"),
+        (click.UsageError("no \x1b"), 2, "error: no \\x1b"),
+    ],
+)
+def test_exit_codes_tell_finding_usage_and_outage_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, code: int, line: str
+) -> None:
+    raising(monkeypatch, error)
+    assert ended(monkeypatch, "fold", __file__) == code
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_a_bug_is_shown_whole_and_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(monkeypatch, RuntimeError("a\x1b[2Jb"))
+    assert ended(monkeypatch, "fold", __file__) == 70
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "RuntimeError: a\\x1b[2Jb"
+    assert "Traceback" in lines[0]
+
+
+def test_an_interrupted_command_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, KeyboardInterrupt())
+    assert ended(monkeypatch, "fold", __file__) == 130
+    assert capsys.readouterr().err.strip() == ""
+
+
+def test_names_that_are_misspelt_are_guessed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, meant in [(("statu",), "status"), (("verify", "grph"), "graph"), (("replay", "cash"), "cache")]:
+        assert ended(monkeypatch, *arguments) == 2
+        assert f"Did you mean {meant}?" in capsys.readouterr().err
+
+
+def _help_of(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = command.commands.items() if isinstance(command, click.Group) else ()
+    return [path, *(leaf for name, child in inner for leaf in _help_of(child, (*path, name)))]
+
+
+def test_help_of_every_command_needs_no_right_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in WRONG.items():
+        monkeypatch.setenv(name, value)
+    for path in _help_of(cli):
+        assert ended(monkeypatch, *path, "--help") == 0, path
+        assert capsys.readouterr().out.startswith("Usage: "), path
+    assert ended(monkeypatch, "settings") == ended(monkeypatch, "metrics") == 0
+    capsys.readouterr()
+    assert ended(monkeypatch, "status") == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert len(lines) == len(WRONG)
+    for name in WRONG:
+        assert any(line.startswith(f"error: {name}: ") for line in lines)
+
+
+def test_completion_needs_no_right_setting_and_loads_quickly(tmp_path: Path) -> None:
+    asked = {"_HOLONSTREAM_COMPLETE": "bash_complete", "COMP_WORDS": "holonstream dead-letters re", "COMP_CWORD": "2"}
+    done = run(code=0, cwd=tmp_path, **WRONG, **asked)
+    assert done.stdout == "plain,redrive\n"
+    for shell in ("bash", "zsh", "fish"):
+        source = run(code=0, cwd=tmp_path, **WRONG, _HOLONSTREAM_COMPLETE=f"{shell}_source").stdout
+        assert "_HOLONSTREAM_COMPLETE" in source
+
+
+def test_help_loads_no_driver() -> None:
+    slow = ["psycopg", "neo4j", "redis", "confluent_kafka", "faust", "structlog", "rich", "jsonschema_rs"]
+    script = f"import sys, holonstream.ops.cli; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*HOLONSTREAM, "dataset", "organisation", "--persons", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "[\n"
+    process.stdout.close()
+    assert process.wait(120) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*HOLONSTREAM, "settings"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: Standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(tmp_path: Path, closed: str) -> None:
+    command = f'"{sys.executable}" -m holonstream settings {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_other_locales_and_no_home(tmp_path: Path) -> None:
+    file = tmp_path / "events.json"
+    event = {"type": "PersonCreated", "subjects": ["漢\u202e"], "payload": {"name": "é"}, "actor": "a"}
+    file.write_text(json.dumps([{**event, "occurredAt": "2024-01-01", "sourceSystem": "x"}]))
+    for environment in (
+        {"LANG": "C", "LC_ALL": "C"},
+        {"PYTHONIOENCODING": "iso-8859-1"},
+        {"HOME": "/nope", "PYTHONUTF8": "0"},
+    ):
+        done = subprocess.run(
+            [*HOLONSTREAM, "fold", str(file)], env={**os.environ, **environment}, capture_output=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        encoding = environment.get("PYTHONIOENCODING", "utf-8")
+        (holon,) = json.loads(done.stdout.decode(encoding))["holons"]
+        assert (holon["id"], holon["properties"]["name"]) == ("漢\u202e", "é")
+
+
+@pytest.mark.parametrize("content", [b"[{]", b"\xff\xfe[", b"", b"7", b'{"facts": []}', b"[[]]"])
+def test_a_wrong_file_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "bad\x1b.json"
+    file.write_bytes(content)
+    for command in (("fold",), ("import", "--dry-run")):
+        assert ended(monkeypatch, *command, str(file)) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("error: ")
+        assert line.isprintable()
+
+
+def test_a_file_that_is_missing_or_a_folder_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for file in (tmp_path, tmp_path / "missing"):
+        for command in ("fold", "import"):
+            assert ended(monkeypatch, command, str(file)) == 2
+            assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_question_is_asked_at_a_terminal_only(tmp_path: Path) -> None:
+    """Without one the command does what it did; at one, a no and the end of input change nothing."""
+    data = tmp_path / "stack"
+    for answer, code in ((b"n\n", 1), (b"\x04", 1), (b"y\n", 0)):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [*HOLONSTREAM, "local", "--dir", str(data), "down", "--wipe"],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        os.close(theirs)
+        os.write(ours, answer)
+        _, said = process.communicate(timeout=120)
+        os.close(ours)
+        assert process.returncode == code, said
+        assert (b"down after" in said) == (code == 0)
+        assert b"[y/N]" in said
+    assert "down after" in run("local", "--dir", str(data), "down", "--wipe", code=0, cwd=tmp_path).stderr
+
+
+def test_ctrl_c_leaves_no_traceback(tmp_path: Path) -> None:
+    fifo = tmp_path / "events"
+    os.mkfifo(fifo)
+    process = subprocess.Popen([*HOLONSTREAM, "fold", str(fifo)], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    with fifo.open("w"):  # returns when the command reads
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: process.poll() is not None, "the command ended")
+    assert process.returncode == 130
+    assert process.stderr is not None
+    assert process.stderr.read().strip() == ""
+    process.stderr.close()
