@@ -11,7 +11,7 @@ RATE ?=
 VARIANT ?=
 JSON ?=
 
-.PHONY: help setup demo check test test-faults test-real test-languages compose-test chaos-ci lint fmt bench scaling chaos checkov up down clean
+.PHONY: help setup demo check test test-faults test-real test-languages compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -72,6 +72,10 @@ checkov: ## Search terraform/ for mistakes, with checkov in an environment of it
 	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --disable-pip-version-check --quiet checkov==3.3.30; }
 	@.checkov/bin/checkov -d terraform --framework terraform --download-external-modules false --skip-download --compact --quiet
 
+terraform-schema: setup ## Compare terraform/ with the schema of the AWS provider, which it reads from a package of bindings
+	@test -d .terraform-schema || $(BIN)/pip download --disable-pip-version-check --quiet --no-deps -d .terraform-schema cdktf-cdktf-provider-aws==21.22.1
+	@TERRAFORM_SCHEMA=.terraform-schema $(PYTEST) tests/terraform
+
 up: setup ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up
 
@@ -80,4 +84,4 @@ down: setup ## Stop the local servers, keep their data
 
 clean: ## Delete the environment and the local servers' data
 	@test ! -x $(BIN)/holonstream || $(BIN)/holonstream local down --wipe
-	@rm -rf $(VENV) .checkov
+	@rm -rf $(VENV) .checkov .terraform-schema
