@@ -9,6 +9,7 @@ SEEDS ?=
 DURATION ?=
 RATE ?=
 VARIANT ?=
+BROKERS ?=
 JSON ?=
 
 .PHONY: help setup demo check test test-faults test-real test-languages compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
@@ -52,9 +53,9 @@ compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker 
 chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
 	@$(PYTEST) tests/chaos/test_chaos.py
 
-chaos: setup ## Load and faults for longer, against an oracle: SEED=n DURATION=seconds, or an hour over six seeds
+chaos: setup ## Load and faults for longer, against an oracle: SEED=n DURATION=seconds BROKERS=3, or an hour over six seeds
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(JSON),--json)
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(JSON),--json)
 
 lint: setup ## Format, lint and type check
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

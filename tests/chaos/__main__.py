@@ -27,6 +27,7 @@ SEEDS = "1,2,3,4,5,6"
 @click.option("--duration", default=HOUR, show_default=True, type=click.FloatRange(10), help="Seconds of load, in all.")
 @click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(1), help="Events a second.")
 @click.option("--variant", type=click.Choice(sorted(QUERIES)), help="A relay with a defect, which must be detected.")
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Brokers of Kafka.")
 @click.option(
     "--evidence", type=click.Path(path_type=Path), help="Where evidence is kept; a temporary folder by default."
 )
@@ -37,6 +38,7 @@ def main(
     duration: float,
     rate: float,
     variant: str | None,
+    brokers: str,
     evidence: Path | None,
     as_json: bool,
 ) -> None:
@@ -50,7 +52,7 @@ def main(
     for one in chosen:
         folder = home / (f"seed-{one}" + (f"-{variant}" if variant else ""))
         shutil.rmtree(folder, ignore_errors=True)
-        report = Run(one, duration / len(chosen), rate, variant, folder).perform()
+        report = Run(one, duration / len(chosen), rate, variant, folder, int(brokers)).perform()
         reports.append(report)
         if report.evidence is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -77,13 +77,15 @@ class Faults:
                 future.result()
 
     def _perform(self, fault: Fault) -> None:
-        # Two faults of one server, or of one process, come one after the other.
-        with self._locks.setdefault(fault.target.removesuffix("-leader").removesuffix("-standby"), threading.Lock()):
+        # Two faults of one server, or of one process, come one after the other; of three brokers one may be lost.
+        of_kafka = fault.target.startswith("kafka")
+        target = "kafka" if of_kafka else fault.target.removesuffix("-leader").removesuffix("-standby")
+        with self._locks.setdefault(target, threading.Lock()):
             log.info("fault", kind=fault.kind, target=fault.target, hold=fault.hold)
-            if fault.target == "kafka":
+            if of_kafka:
                 self._world.hurt_brokers()
             happened = self._kinds[fault.kind](fault)
-            if fault.target == "kafka":
+            if of_kafka:
                 self._world.hurt_brokers()
         if happened:
             self._recoveries.expect(fault)

@@ -14,6 +14,7 @@ from time import monotonic
 import psycopg
 import structlog
 
+from holonstream.local.kafka_server import BROKERS
 from holonstream.ops.settings import Settings
 from tests.chaos import oracle
 from tests.chaos.faults import Faults
@@ -47,17 +48,21 @@ class Run:
     alone must make it break.
     """
 
-    def __init__(self, seed: int, duration: float, rate: float, variant: str | None, folder: Path) -> None:
+    def __init__(
+        self, seed: int, duration: float, rate: float, variant: str | None, folder: Path, brokers: int = 1
+    ) -> None:
         self._seed, self._duration, self._rate, self._variant, self._folder = seed, duration, rate, variant, folder
         self._violations = Violations()
         self.report = Report(seed, variant, self._violations)
-        self._schedule: list[Fault] = [] if variant else make_schedule(seed, duration)
+        self._brokers = brokers
+        names = [broker.name for broker in BROKERS[:brokers]]
+        self._schedule: list[Fault] = [] if variant else make_schedule(seed, duration, brokers=names)
         self._ledger = Ledger(PARTITIONS)
 
     def perform(self) -> Report:
         """The whole run. An error of the harness itself counts as a violation too."""
         began = monotonic()
-        with world(self._variant) as made:
+        with world(self._variant, self._brokers) as made:
             logs = self._folder / "processes"
             supervisor = Supervisor(made.proxied, logs, self._violations, made.brokers_troubled, self._variant)
             try:

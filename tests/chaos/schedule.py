@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,9 +60,11 @@ def deck() -> list[tuple[str, str]]:
     return cards
 
 
-def make_schedule(seed: int, duration: float, gap: tuple[float, float] = (2.0, 8.0)) -> list[Fault]:
+def make_schedule(
+    seed: int, duration: float, gap: tuple[float, float] = (2.0, 8.0), brokers: Sequence[str] = ("kafka",)
+) -> list[Fault]:
     """The faults of a run. Every card of the deck comes once before any comes twice; `gap` in seconds lies between the
-    beginnings of two faults, so that they may overlap.
+    beginnings of two faults, so that they may overlap. A fault of Kafka hits one of the brokers.
     """
     dice = random.Random(seed)
     workers = {group: [f"{group}-{number}" for number in range(1, FEWEST + 1)] for group in GROUPS}
@@ -86,6 +88,8 @@ def make_schedule(seed: int, duration: float, gap: tuple[float, float] = (2.0, 8
                 target = dice.choice(members)
                 if kind == "remove":
                     members.remove(target)
+        if target == "kafka" and len(brokers) > 1:
+            target = dice.choice(brokers)
         hold = round(dice.uniform(*HOLDS.get(kind, (0.0, 0.0))), 2)
         faults.append(Fault(round(at, 2), kind, target, hold))
         at += dice.uniform(*gap)

@@ -77,11 +77,11 @@ class World:
 
 
 @contextmanager
-def world(variant: str | None) -> Iterator[World]:
+def world(variant: str | None, brokers: int = 1) -> Iterator[World]:
     """Servers that are up and initialised; for a variant of the relay only PostgreSQL and Kafka."""
     with ExitStack() as stack:
         services = local.SERVICES if variant is None else ("postgres", "kafka")
-        servers = stack.enter_context(temporary_stack(services=services))
+        servers = stack.enter_context(temporary_stack(services=services, brokers=brokers))
         direct = {**servers.env(), **ENVIRONMENT}
         proxied = dict(direct)
         proxies = {}
