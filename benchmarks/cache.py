@@ -155,7 +155,7 @@ def bare_calls(batches: list[Batch], partition: int) -> list[tuple[list[str], li
             ids = [(r.key or b"").decode()[6:] for r in chunk]
             positions = "".join(position_text(r.offset) for r in chunk)
             arguments: list[str | int] = [last, position_text(0), 86_400, positions, "".join(map(slot_of, ids))]
-            arguments += [partition_text(partition), 0, 3_600_000, new_generation()]
+            arguments += [partition_text(partition), "", 0, 3_600_000, new_generation()]
             calls.append(([keys.watermarks(partition), *[keys.holon + i for i in ids]], arguments))
     return calls
 

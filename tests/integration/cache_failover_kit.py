@@ -51,6 +51,7 @@ async def _reset(servers: tuple[RedisServer, RedisServer]) -> None:
             start(server)
         async with Redis.from_url(url_of(server)) as redis:
             await redis.replicaof("NO", "ONE")
+            await redis.config_set("repl-diskless-sync-delay", 0)
             await redis.flushall()
         (server.home / "dump.rdb").unlink(missing_ok=True)
 

@@ -182,6 +182,26 @@ async def test_a_worker_that_comes_finds_out_that_the_watermarks_are_older_than_
 
 
 @in_loop
+async def test_a_topic_that_was_made_again_begins_a_generation(servers: tuple[RedisServer, RedisServer]) -> None:
+    """Its log was restored: what is cached may be of events that are lost."""
+    server, _ = servers
+    async with warm(server) as w:
+        worker = new_sink(url_of(server))
+        await worker.assign(TOPIC, 0, 5, "first")
+        assert await w.reads_the_graph()
+        assert not await w.reads_the_graph()
+        await worker.assign(TOPIC, 0, 5, "first")
+        await worker.write(batch_of(("relationship/r-1", 6)))
+        assert not await w.reads_the_graph()
+        again = new_sink(url_of(server))
+        await again.assign(TOPIC, 0, 2, "second")
+        assert await w.reads_the_graph()
+        assert (worker.counters.floors, again.counters.floors) == (1, 1)
+        for sink in (worker, again):
+            await sink.close()
+
+
+@in_loop
 async def test_lost_watermarks_end_the_trust_in_their_partition_and_in_no_other(
     servers: tuple[RedisServer, RedisServer],
 ) -> None:

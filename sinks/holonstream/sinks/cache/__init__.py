@@ -19,8 +19,8 @@ them. Only ``subjects[0]`` of an event changes a holon and only `get_holon` is c
     up to it may be lost. ``fills_from``: when fills may begin (ms, Redis's clock). ``0000`` .. ``4095``: *slots*. The
     hash of a holon's id chooses its slot, which has the highest position invalidated since the floor was made.
     ``generation``: a random name, drawn when the floor is made. ``server``: the replication id of the server on which
-    that was. ``invalidated``: the end of the last batch written. ``lease``: until when readers trust the partition's
-    entries (ms, Redis's clock).
+    that was, ``topic``: the id of the topic. ``invalidated``: the end of the last batch written. ``lease``: until when
+    readers trust the partition's entries (ms, Redis's clock).
 
 Redis draws a new replication id at each start and at each promotion, and a replica has its master's. So no two servers
 are ever master under one id, and one that is has forgotten nothing under it: only commands change what it holds.
@@ -88,8 +88,9 @@ Where a clock bounds it
   earlier owners. Watermarks whose ``invalidated`` is lower count as lost: found at the next check, after a second.
   (So a batch without holons is written too.) Who restores a single entry is not found out: `holonstream verify cache`
   does that.
-
-After the log was restored from a backup, positions that the cache knows may come again for other events: flush Redis.
+- *The log was restored from a backup*, so that positions that the cache knows come again for other events, and the
+  topic was made again, as it then must be: the watermarks are of another topic, and lost. Readers may be given what the
+  lost events said until a worker has come.
 
 Before 0.2 the watermarks were ``<namespace>:fence:<partition>``. Readers of that version trust the key, and nothing
 raises its slots any more: a worker deletes it when it takes the partition, and without it they fill nothing.

@@ -68,6 +68,7 @@ class InvalidationSink:
         """per partition held, the position up to which this worker has written tombstones, or has begun to"""
         self._acknowledged: dict[int, int] = {}
         """per partition held, the position up to which Redis has confirmed them, to this worker or to one before"""
+        self._topic_id = ""
         self._floor_task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -103,6 +104,7 @@ class InvalidationSink:
             await self._redis.delete(self._keys.former_watermarks(partition))
         for reached in (self._processed, self._acknowledged):
             reached[partition] = max(committed_position or 0, reached.get(partition, 0))
+        self._topic_id = topic_id or ""
         await self.make_floors()
         return None
 
@@ -174,6 +176,7 @@ class InvalidationSink:
                 keys,
                 self._grace_ms,
                 self._lease_ms,
+                self._topic_id,
                 new_generation(),
                 *[position_text(reached) for pair in held.values() for reached in pair],
             )
@@ -188,7 +191,8 @@ class InvalidationSink:
         keys = [self._keys.watermarks(partition), *[prefix + i for i in ids]]
         acknowledged = position_text(self._acknowledged.get(partition, 0))
         arguments: list[str | int] = [position_text(last), acknowledged, self._tombstone_ttl, positions, slots]
-        return keys, [*arguments, partition_text(partition), self._grace_ms, self._lease_ms, new_generation()]
+        arguments += [partition_text(partition), self._topic_id, self._grace_ms, self._lease_ms, new_generation()]
+        return keys, arguments
 
     async def _send(self, calls: Sequence[Call], in_flight: asyncio.Task[None] | None) -> asyncio.Task[None]:
         """Send calls once those in flight are through: Redis works on them while the next are decoded."""

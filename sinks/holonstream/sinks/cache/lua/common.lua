@@ -37,16 +37,16 @@ end
 -- were written on another server, or on this one before it was a replica or started again.
 local function read_watermarks(key, slots)
   local found = typed(redis.pcall(
-    'HMGET', key, 'server', 'generation', 'floor', 'invalidated', 'fills_from', 'lease', unpack(slots)))
+    'HMGET', key, 'server', 'topic', 'generation', 'floor', 'invalidated', 'fills_from', 'lease', unpack(slots)))
   if not found or found[1] ~= server then return end
   local marks = {
-    generation = found[2], floor = found[3], invalidated = found[4],
-    fills_from = tonumber(found[5]), lease = tonumber(found[6]), slots = {},
+    topic = found[2], generation = found[3], floor = found[4], invalidated = found[5],
+    fills_from = tonumber(found[6]), lease = tonumber(found[7]), slots = {},
   }
   if not (marks.generation and is_position(marks.floor) and is_position(marks.invalidated)) then return end
   if not (marks.fills_from and marks.lease) then return end
   for i = 1, #slots do
-    local position = found[6 + i]
+    local position = found[7 + i]
     if position and not is_position(position) then return end
     marks.slots[i] = position
   end
@@ -59,10 +59,15 @@ local function now()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Whether watermarks are lost: they are absent, from before what was acknowledged, or of a topic that another replaced.
+local function are_lost(marks, acknowledged, topic)
+  return not marks or marks.invalidated < acknowledged or (topic ~= '' and topic ~= marks.topic)
+end
+
 -- Begin a generation: entries of an earlier one count as absent. Lives are in milliseconds.
-local function make_floor(key, position, generation, grace_period, lease)
+local function make_floor(key, position, topic, generation, grace_period, lease)
   redis.call('DEL', key)
-  redis.call('HSET', key, 'server', server, 'generation', generation, 'floor', position, 'invalidated', position,
-    'fills_from', now() + grace_period, 'lease', now() + lease)
+  redis.call('HSET', key, 'server', server, 'topic', topic, 'generation', generation, 'floor', position,
+    'invalidated', position, 'fills_from', now() + grace_period, 'lease', now() + lease)
 end
 

@@ -4,9 +4,10 @@
 --   ARGV[3]   life of a tombstone, seconds
 --   ARGV[4]   n positions of 20 digits, one text
 --   ARGV[5]   n slots of 4 digits, one text   ARGV[6]  the partition (5 digits)
---   ARGV[7]   grace period, ARGV[8] lease (milliseconds)    ARGV[9]  a new generation
+--   ARGV[7]   the topic's id, or nothing      ARGV[8]  grace period, ARGV[9] lease (milliseconds)
+--   ARGV[10]  a new generation
 -- Returns the number of tombstones written.
-local watermarks, last, acknowledged, ttl, positions, slot_text, partition = KEYS[1], unpack(ARGV, 1, 6)
+local watermarks, last, acknowledged, ttl, positions, slot_text, partition, topic = KEYS[1], unpack(ARGV, 1, 7)
 local count = #KEYS - 1
 
 local slots = {}
@@ -14,13 +15,12 @@ for i = 1, count do
   slots[i] = string.sub(slot_text, i * 4 - 3, i * 4)
 end
 local marks = read_watermarks(watermarks, slots)
-if not marks or marks.invalidated < acknowledged then
-  -- The watermarks are lost, or from before what was acknowledged, and with them an unknown number of tombstones. Some of
-  -- these may be of this batch, already written before: the floor is its end.
+if are_lost(marks, acknowledged, topic) then
+  -- And with them an unknown number of tombstones. Some may be of this batch, already written before: the floor is its end.
   local floor = last
   if acknowledged > floor then floor = acknowledged end
-  make_floor(watermarks, floor, ARGV[9], ARGV[7], ARGV[8])
-  marks = {floor = floor, invalidated = floor, generation = ARGV[9], slots = {}}
+  make_floor(watermarks, floor, topic, ARGV[10], ARGV[8], ARGV[9])
+  marks = {floor = floor, invalidated = floor, generation = ARGV[10], slots = {}}
 end
 local floor, generation, before = marks.floor, marks.generation, marks.slots
 local origin = generation .. partition
