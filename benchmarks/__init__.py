@@ -1,13 +1,15 @@
 """Every path of the pipeline, measured beside its bare client in the same run, and how the groups scale.
 
-A module has one public function, ``measure(settings) -> list[Figure]``, and takes the servers for itself: the graph is
-emptied, the log is filled. `python -m benchmarks` starts servers of its own for it.
+A module of `NAMES` has ``measure(bench) -> list[Figure]``, and takes the servers for itself: the graph is emptied, the
+log is filled. `python -m benchmarks` starts servers of its own for it.
 """
 
 from holonstream.client.settings import PREFIX
 from holonstream.ops.settings import Settings
 
 NAMES = ("append", "relay", "consume", "graph", "cache", "freshness", "metrics", "scaling")
+QUICK = NAMES[:-2]
+"""of `all --quick`, which takes some ten minutes"""
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
+from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import NAMES
-from benchmarks.figures import Figure
+from benchmarks import NAMES, QUICK
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure, Spread
+from benchmarks.page import fill, machine
+from holonstream.local.stack import SERVICES
 from holonstream.ops.output import print_json, print_table
 from holonstream.ops.settings import Settings
 
@@ -19,63 +22,62 @@ from holonstream.ops.settings import Settings
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a promise is not kept.")
-def bench(name: str, as_json: bool, strict: bool) -> None:
-    """Measure one path against its bare client, on servers started for it: append, relay, consume, graph, cache,
-    freshness, metrics; show how each consumer group scales by itself: scaling; or all.
+@click.option("--quick", is_flag=True, help="Fewer and shorter rounds; `all` leaves out metrics and scaling.")
+@click.option("--plot", type=click.Path(path_type=Path), help="A folder for plots of the figures, as SVG.")
+@click.option("--page", type=click.Path(path_type=Path, exists=True), help="docs/benchmarks.md, to write them into.")
+def bench(name: str, as_json: bool, strict: bool, quick: bool, plot: Path | None, page: Path | None) -> None:
+    """Measure one path against a rival or its bare client, on servers started for it: append, relay, consume, graph,
+    cache, freshness, metrics; show how each consumer group scales by itself: scaling; or all.
 
-    Both sides are measured in the same run; the ratio is what to look at, for it holds when the machine is slow.
+    Both sides are measured in the same run, in turns; the ratio is what counts, for it holds when the machine is slow.
     """
     from holonstream.local.temporary import temporary_stack
 
     if name not in (*NAMES, "all"):
         raise click.ClickException(f"no benchmark {name!r}; there are {', '.join(NAMES)} and all")
     figures: list[Figure] = []
-    for one in NAMES if name == "all" else [name]:
-        with temporary_stack(progress=lambda line: click.echo(line, err=True)) as stack:
+    taken_on = machine()
+    for one in (QUICK if quick else NAMES) if name == "all" else [name]:
+        module = import_module(f"benchmarks.{one}")
+        servers = getattr(module, "SERVERS", SERVICES)
+        with temporary_stack(services=servers, progress=lambda line: click.echo(line, err=True)) as stack:
             click.echo(f"measuring {one}", err=True)
-            figures += import_module(f"benchmarks.{one}").measure(Settings.of(stack.env()))
+            figures += module.measure(Bench(stack, Settings.of(stack.env()), quick))
     if as_json:
-        print_json({"machine": _machine(), "figures": [_document(figure) for figure in figures]})
+        print_json({"machine": taken_on, "figures": [_document(figure) for figure in figures]})
     else:
-        rows = [
-            [
-                f.path,
-                f"{f.value:,.1f} {f.unit}",
-                f.peer,
-                f.peer_value and f"{f.peer_value:,.1f}",
-                _ratio(f),
-                _verdict(f),
-            ]
-            for f in figures
-        ]
-        print_table("", ["path", "measured", "beside", "", "ratio", "promise"], rows)
+        print_table("", ["path", "measured", "beside", "", "ratio", "us/event", "promise"], [_row(f) for f in figures])
+    if plot is not None:
+        from benchmarks.plots import draw  # not before: matplotlib takes a second
+
+        for file in draw(figures, plot):
+            click.echo(f"drawn: {file}", err=True)
+    if page is not None:
+        fill(page, figures, taken_on)
     if strict and any(figure.kept is False for figure in figures):
         raise click.ClickException("a promise is not kept")
 
 
-def _ratio(figure: Figure) -> str:
-    return "" if figure.ratio is None else f"{figure.ratio:.2f}"
+def _row(figure: Figure) -> list[object]:
+    costs = [cost for cost in (figure.processor, figure.peer_processor) if cost is not None]
+    return [
+        figure.path,
+        f"{_spread(figure.value, figure.spread)} {figure.unit}",
+        figure.peer,
+        "" if figure.peer_value is None else _spread(figure.peer_value, figure.peer_spread),
+        "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        " / ".join(f"{cost:,.1f}" for cost in costs),
+        figure.promise and f"{figure.promise}: {'kept' if figure.kept else 'NOT KEPT'}",
+    ]
 
 
-def _verdict(figure: Figure) -> str:
-    return figure.promise and f"{figure.promise}: {'kept' if figure.kept else 'NOT KEPT'}"
+def _spread(value: float, spread: Spread | None) -> str:
+    low_and_high = "" if spread is None else f" ({spread[0]:,.1f}-{spread[1]:,.1f})"
+    return f"{value:,.1f}{low_and_high}"
 
 
 def _document(figure: Figure) -> dict[str, Any]:
-    return {
-        "path": figure.path,
-        "value": figure.value,
-        "unit": figure.unit,
-        "peer": figure.peer or None,
-        "peer_value": figure.peer_value,
-        "ratio": figure.ratio,
-        "promise": figure.promise or None,
-        "kept": figure.kept,
-    }
-
-
-def _machine() -> dict[str, Any]:
-    return {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    return {**asdict(figure), "peer": figure.peer or None, "ratio": figure.ratio, "promise": figure.promise or None}
 
 
 if __name__ == "__main__":

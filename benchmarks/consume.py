@@ -20,11 +20,12 @@ import faust
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.bench import Bench, median
 from benchmarks.figures import Figure
-from holonstream.ops.settings import Settings
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams.app import GroupSettings, SinkApp
 
+SERVERS = ("kafka",)
 RECORDS = 400_000
 STOCK_RECORDS = 30_000
 PARTITIONS = 12
@@ -32,17 +33,19 @@ VALUE = b'{"specversion":"1.0","id":"5f2b0e5e-2b51-4d6c-9d2e-6a2d2f6f0c11","type
 ROUNDS = 3
 
 
-def measure(settings: Settings) -> list[Figure]:
-    """Records per second of both; the median of three rounds."""
+def measure(bench: Bench) -> list[Figure]:
+    """Records per second of both; medians of rounds in turns."""
+    settings = bench.settings
     topic = f"bench-{uuid.uuid4().hex[:8]}.events"
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
     try:
         _fill(settings.kafka_bootstrap, topic)
-        ours, stock = (
-            sorted(_run(kind, settings.kafka_bootstrap, topic, records) for _ in range(ROUNDS))[ROUNDS // 2]
-            for kind, records in (("ours", RECORDS), ("stock", STOCK_RECORDS))
-        )
+        rates: dict[str, list[float]] = {"ours": [], "stock": []}
+        for _ in range(bench.rounds(ROUNDS)):
+            for kind, records in (("ours", RECORDS), ("stock", STOCK_RECORDS)):
+                rates[kind].append(_run(kind, settings.kafka_bootstrap, topic, records))
+        ours, stock = median(rates["ours"]), median(rates["stock"])
     finally:
         admin.delete_topics([topic])[topic].result()
     return [
@@ -54,6 +57,8 @@ def measure(settings: Settings) -> list[Figure]:
             peer_value=stock,
             promise=">= 150,000 events/s and >= 20x",
             kept=ours >= 150_000 and ours >= 20 * stock,
+            spread=(min(rates["ours"]), max(rates["ours"])),
+            peer_spread=(min(rates["stock"]), max(rates["stock"])),
         )
     ]
 

@@ -1,13 +1,16 @@
-"""What a benchmark gives: figures beside those of the bare client, measured in the same run."""
+"""What a benchmark gives: figures beside those of a rival or a bare client, measured in the same run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+Spread = tuple[float, float]
+"""the lowest and the highest of all rounds"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured path."""
+    """One measured path; a median when it has a spread."""
 
     path: str
     value: float
@@ -18,6 +21,13 @@ class Figure:
     promise: str = ""
     kept: bool | None = None
     """None when nothing is promised"""
+    spread: Spread | None = None
+    peer_spread: Spread | None = None
+    processor: float | None = None
+    """microseconds of processor time of an event"""
+    peer_processor: float | None = None
+    samples: tuple[float, ...] = ()
+    """all values that the figure is a percentile of"""
 
     @property
     def ratio(self) -> float | None:

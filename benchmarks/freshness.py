@@ -1,14 +1,24 @@
-"""From commit to the topic, to the tombstone and into the graph, at 1,000 events a second: the whole pipeline, its own
-processes, on this machine."""
+"""From commit to the topic, to the tombstone and into the graph, and what the whole pipeline takes of the processor.
+
+The whole pipeline runs in its own processes on this machine, at 1,000 and at 100 events a second, and idle. One event
+in every fifth of a second is watched, on one partition: to watch them all would cost more than the pipeline does. The
+processor time is that of all parts but the load and the watchers: relay, workers, Kafka, Neo4j, Redis, and PostgreSQL's
+sessions for the relay.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from benchmarks import environment
+from benchmarks.bench import Bench, Meter, postgres_sessions
 from benchmarks.figures import Figure
 from holonstream.client import connections
 from holonstream.demo.freshness import Latency
@@ -16,43 +26,80 @@ from holonstream.demo.freshness import measure as measure_latencies
 from holonstream.ops.commands.init import initialise
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
+from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant
 from holonstream.schemas.event import Event
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
 HOLONS = 5_000
 WARM_UP = 120  # seconds; until then compiling their hot paths costs the servers as much as the load does
-SECONDS = 20
-INTERVAL = 0.01  # seconds between two appends of ten events: 1,000 events/s
-BATCH = 10
-PROMISES = {"invalidated": (25.0, 150.0), "in the graph": (50.0, 250.0)}  # ms, p50 and p99
+SECONDS = 40
+IDLE_SECONDS = 20
+INTERVAL = 0.01  # seconds between two appends
+SAMPLE = 0.2  # seconds between two events that are watched
+RATES = (1_000, 100)
+PROMISES = {  # ms, p50 and p99
+    (1_000, "invalidated"): (25.0, 100.0),
+    (1_000, "in the graph"): (50.0, 200.0),
+    (100, "on the topic"): (18.0, None),
+    (100, "in the graph"): (35.0, None),
+}
+PROMISED_SHARE = {1_000: 100.0, 100: 60.0, 0: 4.0}  # % of a core
 
 
-def measure(settings: Settings) -> list[Figure]:
-    """Milliseconds, p50 and p99 of each view."""
-    initialise(settings)
-    with tempfile.TemporaryDirectory() as folder, Processes(environment(settings), Path(folder)) as processes:
+@dataclass(frozen=True)
+class Stretch:
+    """What was seen at one rate."""
+
+    rate: int
+    latencies: list[Latency]
+    shares: dict[str, float]
+    """percent of a core, by part"""
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Milliseconds, p50 and p99 of each view, and percent of a core."""
+    initialise(bench.settings)
+    with tempfile.TemporaryDirectory() as folder, Processes(environment(bench.settings), Path(folder)) as processes:
         for name, *arguments in (("relay", "relay"), ("graph", "worker", "graph"), ("cache", "worker", "cache")):
             processes.start(name, *arguments)
-        latencies = asyncio.run(_measure(settings))
+        stretches = asyncio.run(_measure(bench, processes))
         processes.check()
+    return [figure for stretch in stretches for figure in _figures(stretch)]
+
+
+def _figures(stretch: Stretch) -> list[Figure]:
     figures = []
-    for latency in latencies:
-        promised = PROMISES.get(latency.view)
-        for name, value, most in zip(("p50", "p99"), (latency.p50, latency.p99), promised or (None, None), strict=True):
+    for latency in stretch.latencies:
+        promised = PROMISES.get((stretch.rate, latency.view), (None, None))
+        for name, value, most in zip(("p50", "p99"), (latency.p50, latency.p99), promised, strict=True):
             figures.append(
                 Figure(
-                    path=f"commit -> {latency.view}, 1,000 events/s, {name}",
+                    path=f"commit -> {latency.view}, {stretch.rate:,} events/s, {name}",
                     value=value,
                     unit="ms",
                     promise=f"<= {most:g} ms" if most else "",
                     kept=value <= most if most else None,
+                    samples=latency.values,
                 )
             )
+    total, most = sum(stretch.shares.values()), PROMISED_SHARE[stretch.rate]
+    parts = ", ".join(f"{part} {share:.0f}" for part, share in stretch.shares.items())
+    figures.append(
+        Figure(
+            path=f"whole pipeline, {f'{stretch.rate:,} events/s' if stretch.rate else 'idle'} ({parts})",
+            value=total,
+            unit="% of a core",
+            promise=f"<= {most:g} %",
+            kept=total <= most,
+            processor=total / 100 / stretch.rate * 1e6 if stretch.rate else None,
+        )
+    )
     return figures
 
 
-async def _measure(settings: Settings) -> list[Latency]:
+async def _measure(bench: Bench, processes: Processes) -> list[Stretch]:
+    settings = bench.settings
     known = connections.catalogue(settings)
     dice = random.Random(1)
     with connections.event_store(settings, known) as log:
@@ -62,14 +109,45 @@ async def _measure(settings: Settings) -> list[Latency]:
             first = [people[start : start + 1000] for start in range(0, HOLONS, 1000)]
             await measure_latencies(settings, log, graph, first, 0.1)
 
-            def batches(seconds: float) -> list[list[Event]]:
+            def batches(rate: int, seconds: float) -> list[list[Event]]:
+                each = max(1, round(rate * INTERVAL))
                 return [
-                    [_event("PersonModified", f"p-{dice.randrange(HOLONS)}", {"diff": {"n": n}}) for n in range(BATCH)]
+                    [_event("PersonModified", f"p-{dice.randrange(HOLONS)}", {"diff": {"n": n}}) for n in range(each)]
                     for _ in range(int(seconds / INTERVAL))
                 ]
 
-            await measure_latencies(settings, log, graph, batches(WARM_UP), INTERVAL)
-            return await measure_latencies(settings, log, graph, batches(SECONDS), INTERVAL)
+            await _stretch(settings, log, graph, batches(RATES[0], bench.seconds(WARM_UP)))
+            found = []
+            for rate in RATES:
+                meter, began = _meter(bench, processes), time.perf_counter()
+                latencies = await _stretch(settings, log, graph, batches(rate, bench.seconds(SECONDS)))
+                found.append(Stretch(rate, latencies, _shares(meter, began)))
+            meter, began = _meter(bench, processes), time.perf_counter()
+            await asyncio.sleep(bench.seconds(IDLE_SECONDS))
+            return [*found, Stretch(0, [], _shares(meter, began))]
+
+
+async def _stretch(
+    settings: Settings, log: PostgresEventStore, graph: Neo4jGraphStore, batches: list[list[Event]]
+) -> list[Latency]:
+    return await measure_latencies(settings, log, graph, batches, INTERVAL, SAMPLE)
+
+
+def _meter(bench: Bench, processes: Processes) -> Meter:
+    with psycopg.connect(bench.settings.log_dsn, autocommit=True) as connection:
+        sessions = postgres_sessions(connection, "holonstream-relay")
+    return Meter(
+        {
+            **{name: [child.pid] for name, child in processes.running.items()},
+            **{name: [bench.server(name)] for name in ("kafka", "neo4j", "redis")},
+            "postgres": sessions,
+        }
+    )
+
+
+def _shares(meter: Meter, began: float) -> dict[str, float]:
+    seconds = time.perf_counter() - began
+    return {part: 100 * used / seconds for part, used in meter.used().items()}
 
 
 def _event(type_: str, holon: str, payload: dict[str, object]) -> Event:

@@ -23,6 +23,7 @@ from time import perf_counter, process_time
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.bench import Bench
 from benchmarks.consume import IdleSink
 from benchmarks.figures import Figure
 from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person, promoted
@@ -222,8 +223,9 @@ async def _worker(bootstrap: str, topic: str) -> list[tuple[bool, Cost]]:
     return sink.slices.costs
 
 
-def measure(settings: Settings) -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Events per second of processor time of each path, with metrics beside without."""
+    settings = bench.settings
     return [*asyncio.run(_sinks(settings)), _consume(settings.kafka_bootstrap)]
 
 

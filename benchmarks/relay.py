@@ -1,107 +1,210 @@
-"""How fast the relay drains a backlog, and how long one event takes from its commit to the topic."""
+"""How fast the relay drains a backlog and what it costs at a trickle, beside Debezium and a polling outbox.
+
+All publish the same keys and values on topics of 12 partitions of the same broker, from the same PostgreSQL, in turns.
+A drain is timed from the first twentieth of the records on the topic to the last record, so that starting is left out.
+Debezium's slot collects the backlog while its connector is stopped. The processor time is that of the relay's process
+(Connect's for Debezium), of PostgreSQL's session for it, and of Kafka; that of whoever appends is left out.
+"""
 
 from __future__ import annotations
 
-import resource
+import tempfile
 import threading
 import time
-import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 from confluent_kafka.admin import AdminClient
-from msgspec.structs import replace
 
+from benchmarks.bench import Bench, Meter, median
 from benchmarks.figures import Figure
+from benchmarks.relays import Contestant, Ours, OutboxRouter, PollingOutbox, counter, fill
 from holonstream.ops.kafka import client
-from holonstream.ops.settings import Settings
-from holonstream.ops.topics import make_topics
 from holonstream.producers.log.schema import apply_schema
-from holonstream.producers.relay.relay import Relay
 from holonstream.schemas.catalogue import Catalogue
 
-EVENTS = 200_000
-ROUNDS = 3
-CHUNK = 10_000
-PROBES = 200
+SERVERS = ("postgres", "kafka")
+BACKLOG = 200_000  # events; half of it when it must be quick
+DRAINS = 5
+WARM_DRAINS = 3  # of Debezium before these, for its JVM to compile; the brokers' gets warm with it
+RATES = (100, 1_000)  # events a second
+PROMISED_COST = {100: 40.0, 1_000: 55.0}  # % of a core
+PROMISED_RATIO, PROMISED_RATE = 2.5, 100_000
+INTERVAL = 0.01  # seconds between two commits of a trickle
+TRICKLES = 3
+SECONDS, LEAD_IN = 20.0, 3.0
+DEADLINE = 600.0  # seconds
 
-FILL = """
-SELECT count(*) FROM holonstream.append_events((
-    SELECT jsonb_agg(jsonb_build_object(
-        'type', 'PersonCreated', 'occurredAt', '2024-03-01T08:00:00.000Z', 'actor', 'system-bench',
-        'subjects', jsonb_build_array('person-' || gen_random_uuid()), 'sourceSystem', 'bench',
-        'payload', jsonb_build_object('name', 'Ada King ' || n, 'rank', 'O-3', 'email', 'ada' || n || '@example.org')))
-    FROM generate_series(1, %s) AS n))
-"""
+_pause = threading.Event()  # never set: waits
 
 
-def fill(dsn: str, events: int) -> None:
-    """Append until the log has that many events."""
+def measure(bench: Bench) -> list[Figure]:
+    """Drains, then trickles."""
+    dsn = bench.settings.log_dsn
     with psycopg.connect(dsn, autocommit=True) as connection:
-        row = connection.execute("SELECT count(*) FROM holonstream.events").fetchone()
-        missing = events - (row[0] if row else 0)
-        for start in range(0, missing, CHUNK):
-            connection.execute(FILL, [min(CHUNK, missing - start)])
-        connection.execute("VACUUM ANALYZE holonstream.events")
-
-
-def measure(settings: Settings) -> list[Figure]:
-    """The best of three drains, single events, and the memory of the process that did it all."""
-    dsn = settings.log_dsn
+        connection.execute("ALTER SYSTEM SET wal_level = 'logical'")
+        connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+    bench.stack.stop("postgres")
+    bench.stack.start("postgres")
     apply_schema(dsn, Catalogue.load())
-    fill(dsn, EVENTS)
-    rates: list[float] = []
-    waits: list[float] = []
-    for _ in range(ROUNDS):
-        rate, waits = drain(settings)
-        rates.append(rate)
-    best = max(rates)
-    waits.sort()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [
-        Figure(
-            path=f"relay, backlog of {EVENTS:,} drained",
-            value=best,
-            unit="events/s",
-            peer=f"(all rounds: {', '.join(f'{rate:,.0f}' for rate in rates)})",
-            promise=">= 100,000 events/s",
-            kept=best >= 100_000,
-        ),
-        Figure(path="relay, commit to Kafka's commit, p50", value=waits[len(waits) // 2] * 1000, unit="ms"),
-        Figure(path="relay, commit to Kafka's commit, p99", value=waits[len(waits) * 99 // 100] * 1000, unit="ms"),
-        Figure(path="relay, memory at most", value=peak, unit="MiB", promise="<= 300 MiB", kept=peak <= 300),
-    ]
+    fill(dsn, _backlog(bench))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ExitStack() as closing,
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
+        routers = [OutboxRouter(bench, Path(folder), exactly_once=eos) for eos in (False, True)]
+        with ThreadPoolExecutor(len(routers)) as pool:
+            for router, opened in [(router, pool.submit(router.open)) for router in routers]:
+                opened.result()
+                closing.callback(router.close)
+        contestants: list[Contestant] = [Ours(bench, Path(folder)), *routers, PollingOutbox(bench)]
+        for contestant in contestants[:1] + contestants[-1:]:
+            closing.callback(contestant.close)
+        return _drains(bench, connection, contestants) + _trickles(bench, connection, contestants)
 
 
-def drain(settings: Settings) -> tuple[float, list[float]]:
-    """Events per second over the whole log, from the leader's first poll of it; seconds of single events after it."""
-    own = replace(settings, namespace=f"bench-{uuid.uuid4().hex[:8]}")
-    make_topics(own)
-    stop = threading.Event()
-    relay = Relay(own.log_dsn, own.kafka_bootstrap, namespace=own.namespace)
-    thread = threading.Thread(target=relay.run, args=[stop])
-    thread.start()
-    try:
-        assert relay.progress.wait_for(lambda p: p.state == "leader", 60), relay.progress.now
-        start = time.perf_counter()
-        assert relay.progress.wait_for(lambda p: p.relayed >= EVENTS or p.state == "stopped", 300), relay.progress.now
-        seconds = time.perf_counter() - start
-        return relay.progress.now.relayed / seconds, probe(own.log_dsn, relay)
-    finally:
-        stop.set()
-        thread.join()
-        admin = AdminClient(client(own))
-        for deleted in admin.delete_topics([own.topic, own.dead_letter_topic]).values():
-            deleted.result(30)
+def _drains(bench: Bench, connection: psycopg.Connection[object], contestants: Sequence[Contestant]) -> list[Figure]:
+    rates: dict[str, list[float]] = defaultdict(list)
+    costs: dict[str, list[float]] = defaultdict(list)
+    for _ in range(WARM_DRAINS):
+        for contestant in contestants:
+            if isinstance(contestant, OutboxRouter):
+                drain(bench, connection, contestant)
+    for _ in range(bench.rounds(DRAINS)):
+        for contestant in contestants:
+            rate, cost = drain(bench, connection, contestant)
+            bench.note(f"{contestant.name}: {rate:,.0f} events/s, {cost:.1f} us an event")
+            rates[contestant.name].append(rate)
+            costs[contestant.name].append(cost)
+    ours = contestants[0].name
+    middle = {name: median(found) for name, found in rates.items()}
+    figures = []
+    for rival in [contestant.name for contestant in contestants[1:]]:
+        promised = rival == "Debezium"
+        figures.append(
+            Figure(
+                path=f"relay, backlog of {_backlog(bench):,} drained",
+                value=middle[ours],
+                unit="events/s",
+                peer=rival,
+                peer_value=middle[rival],
+                promise=f">= {PROMISED_RATIO:g}x, >= {PROMISED_RATE:,} events/s" if promised else "",
+                kept=middle[ours] >= max(PROMISED_RATIO * middle[rival], PROMISED_RATE) if promised else None,
+                spread=(min(rates[ours]), max(rates[ours])),
+                peer_spread=(min(rates[rival]), max(rates[rival])),
+                processor=median(costs[ours]),
+                peer_processor=median(costs[rival]),
+            )
+        )
+    return figures
 
 
-def probe(dsn: str, relay: Relay) -> list[float]:
-    """Seconds of single events from the return of their commit to that of their Kafka transaction."""
-    times = []
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        for _ in range(PROBES):
-            relayed = relay.progress.now.relayed
-            connection.execute(FILL, [1])
-            start = time.perf_counter()
-            assert relay.progress.wait_for(lambda p, n=relayed: p.relayed > n, 10)  # type: ignore[misc]
-            times.append(time.perf_counter() - start)
-    return times
+def drain(bench: Bench, connection: psycopg.Connection[object], contestant: Contestant) -> tuple[float, float]:
+    """Events per second, and microseconds of processor time of an event."""
+    backlog = _backlog(bench)
+    contestant.backlog(connection, backlog)
+    count = counter(AdminClient(client(bench.settings)), contestant.topic)
+    before = count()
+    contestant.start()
+    _await(lambda: count() - before >= backlog // 20)
+    meter = _meter(bench, connection, contestant)
+    began, first = time.perf_counter(), count()
+    _await(lambda: count() - before >= backlog)
+    seconds, used = time.perf_counter() - began, sum(meter.used().values())
+    contestant.stop()
+    drained = before + backlog - first
+    return drained / seconds, used / drained * 1e6
+
+
+def _backlog(bench: Bench) -> int:
+    return BACKLOG // 2 if bench.quick else BACKLOG
+
+
+def _trickles(bench: Bench, connection: psycopg.Connection[object], contestants: Sequence[Contestant]) -> list[Figure]:
+    costs: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    if bench.quick:
+        contestants = [contestant for contestant in contestants if not isinstance(contestant, PollingOutbox)]
+    for _ in range(bench.rounds(TRICKLES)):
+        for contestant in contestants:
+            contestant.start()
+            for rate in RATES:
+                costs[contestant.name, rate].append(trickle(bench, connection, contestant, rate))
+                bench.note(f"{contestant.name} at {rate:,} events/s: {_text(costs[contestant.name, rate][-1])} %")
+            contestant.stop()
+    figures = []
+    for rate in RATES:
+        ours = _shares(costs[contestants[0].name, rate])
+        for rival in [contestant.name for contestant in contestants[1:]]:
+            peer = _shares(costs[rival, rate])
+            total, peer_total = sum(ours.values()), sum(peer.values())
+            limit = {"Debezium": 1.5, "Debezium, exactly once": 1.0}.get(rival)
+            most = PROMISED_COST[rate]
+            figures.append(
+                Figure(
+                    path=f"relay at {rate:,} events/s ({_text(ours)})",
+                    value=total,
+                    unit="% of a core",
+                    peer=f"{rival} ({_text(peer)})",
+                    peer_value=peer_total,
+                    promise=f"<= {most:g} %, <= {limit:g}x" if limit else "",
+                    kept=total <= most and total <= limit * peer_total if limit else None,
+                    spread=_spread(costs[contestants[0].name, rate]),
+                    peer_spread=_spread(costs[rival, rate]),
+                    processor=total / 100 / rate * 1e6,
+                    peer_processor=peer_total / 100 / rate * 1e6,
+                )
+            )
+    return figures
+
+
+def trickle(
+    bench: Bench, connection: psycopg.Connection[object], contestant: Contestant, rate: int
+) -> dict[str, float]:
+    """The share of a core that each part takes while events are committed at a steady rate."""
+    each = max(1, round(rate * INTERVAL))
+    count = counter(AdminClient(client(bench.settings)), contestant.topic)
+    before = count()
+    contestant.load(connection, each)
+    _await(lambda: count() > before)  # it follows
+    _load(connection, contestant, each, LEAD_IN)
+    meter, began = _meter(bench, connection, contestant), time.perf_counter()
+    _load(connection, contestant, each, bench.seconds(SECONDS))
+    seconds = time.perf_counter() - began
+    return {part: 100 * used / seconds for part, used in meter.used().items()}
+
+
+def _load(connection: psycopg.Connection[object], contestant: Contestant, each: int, seconds: float) -> None:
+    began = time.perf_counter()
+    for number in range(round(seconds / INTERVAL)):
+        _pause.wait(max(0.0, began + number * INTERVAL - time.perf_counter()))
+        contestant.load(connection, each)
+
+
+def _meter(bench: Bench, connection: psycopg.Connection[object], contestant: Contestant) -> Meter:
+    return Meter({**contestant.processes(connection), "Kafka": [bench.server("kafka")]})
+
+
+def _shares(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {part: median([shares[part] for shares in rounds]) for part in rounds[0]}
+
+
+def _spread(rounds: Sequence[dict[str, float]]) -> tuple[float, float]:
+    totals = [sum(shares.values()) for shares in rounds]
+    return min(totals), max(totals)
+
+
+def _text(shares: dict[str, float]) -> str:
+    return ", ".join(f"{part} {share:.0f}" for part, share in shares.items())
+
+
+def _await(holds: object) -> None:
+    assert callable(holds)
+    until = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < until, "nothing arrives on the topic"
+        _pause.wait(0.02)

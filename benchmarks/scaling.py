@@ -26,6 +26,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from benchmarks import environment
+from benchmarks.bench import Bench
 from benchmarks.figures import Figure
 from holonstream.client import connections
 from holonstream.client.settings import PREFIX
@@ -128,8 +129,9 @@ class Pipeline:
         return Phase({name: self.shared_out(name, count) for name, count in workers.items()}, rates)
 
 
-def measure(settings: Settings) -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Partitions and events per second of each group before and after, and the counts of what must not happen."""
+    settings = bench.settings
     initialise(settings)
     found = {**environment(settings), f"{PREFIX}COMMIT_INTERVAL": "0.2", f"{PREFIX}BATCH_EVENTS": str(WRITE)}
     with (

@@ -30,17 +30,18 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "holonstream"
 
 
-def version(server: str) -> str:
-    """The version of `server` ("kafka" or "neo4j") that its pom asks for."""
-    match = re.search(r"</artifactId>\s*<version>(\d+\.[\d.]+)</version>", _pom(server).read_text())
-    assert match is not None, f"no version in {_pom(server)}"
+def version(server: str, pom: Path | None = None) -> str:
+    """The version of `server` that its pom asks for: "kafka" and "neo4j" have theirs here, others bring one."""
+    pom = pom or _pom(server)
+    match = re.search(r"</artifactId>\s*<version>(\d+\.[\d.]+)</version>", pom.read_text())
+    assert match is not None, f"no version in {pom}"
     return match[1]
 
 
-def folder(server: str) -> Path:
+def folder(server: str, pom: Path | None = None) -> Path:
     """Where the jars of `server` are, once fetched."""
-    digest = hashlib.sha256(_pom(server).read_bytes()).hexdigest()[:12]
-    return cache_dir() / "jars" / f"{server}-{version(server)}-{digest}"
+    digest = hashlib.sha256((pom or _pom(server)).read_bytes()).hexdigest()[:12]
+    return cache_dir() / "jars" / f"{server}-{version(server, pom)}-{digest}"
 
 
 def is_fetched(server: str) -> bool:
@@ -48,14 +49,14 @@ def is_fetched(server: str) -> bool:
     return folder(server).is_dir()
 
 
-def fetch(server: str, progress: Callable[[str], None]) -> Path:
+def fetch(server: str, progress: Callable[[str], None], pom: Path | None = None) -> Path:
     """
     Make sure that the jars of `server` are in the cache and return their folder.
 
     Two that fetch at once do not harm each other: the second waits and finds them done.
     Raises LocalStackError if Maven fails.
     """
-    target = folder(server)
+    target = folder(server, pom)
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def fetch(server: str, progress: Callable[[str], None]) -> Path:
         if not target.is_dir():
             part = target.with_name(target.name + ".part")
             shutil.rmtree(part, ignore_errors=True)
-            _download(server, part, progress)
+            _download(server, pom or _pom(server), part, progress)
             part.rename(target)
     return target
 
@@ -74,13 +75,13 @@ def _pom(server: str) -> Path:
     return _HERE / f"{server}.pom.xml"
 
 
-def _download(server: str, into: Path, progress: Callable[[str], None]) -> None:
-    label = f"{server}: jars of {version(server)}"
+def _download(server: str, pom: Path, into: Path, progress: Callable[[str], None]) -> None:
+    label = f"{server}: jars of {version(server, pom)}"
     progress(f"{label}: downloading with Maven (the first time only)")
     began = time.monotonic()
     maven = subprocess.Popen(
         [
-            *("mvn", "-B", "-Dstyle.color=never", "-f", str(_pom(server)), "dependency:copy-dependencies"),
+            *("mvn", "-B", "-Dstyle.color=never", "-f", str(pom), "dependency:copy-dependencies"),
             *(f"-DoutputDirectory={into}", "-DincludeScope=runtime"),
         ],
         stdin=subprocess.DEVNULL,
@@ -101,5 +102,5 @@ def _download(server: str, into: Path, progress: Callable[[str], None]) -> None:
                     progress(f"{label}: {files} files downloaded ({time.monotonic() - began:.0f} s)")
     if maven.returncode != 0:
         reason = errors[0] if errors else f"exit code {maven.returncode}"
-        raise LocalStackError(f"Maven could not download {server} {version(server)}: {reason}")
+        raise LocalStackError(f"Maven could not download {server} {version(server, pom)}: {reason}")
     progress(f"{label}: ready after {time.monotonic() - began:.1f} s")
