@@ -20,6 +20,7 @@ from holonstream.producers.kafka import TIMEOUT, answer, driver_errors
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
+MAKING_TIMEOUT = 60.0  # seconds for the brokers to make the topics, with a folder on disk for every replica
 
 
 class UnsafeTopic(HolonstreamError):
@@ -58,9 +59,9 @@ def make_topics(settings: Settings) -> EventTopic:
         NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
     ]
     with driver_errors(f"making {settings.topic} and {settings.dead_letter_topic}"):
-        for future in admin.create_topics(wanted, request_timeout=TIMEOUT).values():
+        for future in admin.create_topics(wanted, request_timeout=MAKING_TIMEOUT).values():
             try:
-                future.result(TIMEOUT)
+                future.result(MAKING_TIMEOUT)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
