@@ -119,6 +119,7 @@ module "services" {
     security_group_id = module.neo4j.security_group_id
     port              = module.neo4j.port
     uri               = module.neo4j.uri
+    certificate       = module.neo4j.certificate
     secret_arn        = module.secrets.neo4j_secret_arn
   }
   redis = {

@@ -20,6 +20,7 @@ output "graph" {
   description = "Where readers ask, and the security group that must let them in."
   value = {
     uri               = module.neo4j.uri
+    certificate       = module.neo4j.certificate
     security_group_id = module.neo4j.security_group_id
   }
 }

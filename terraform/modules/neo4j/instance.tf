@@ -83,6 +83,12 @@ data "aws_iam_policy_document" "instance" {
   }
 
   statement {
+    sid       = "CertificatesKey"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [aws_secretsmanager_secret.key.arn]
+  }
+
+  statement {
     sid       = "UseKey"
     actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext"]
     resources = [var.kms_key_arn]
@@ -146,7 +152,8 @@ resource "aws_launch_template" "this" {
     region    = data.aws_region.current.region
     volume    = aws_ebs_volume.this.id
     graph     = var.graph
-    host      = local.host
+    secret    = aws_secretsmanager_secret.key.arn
+    cert      = tls_self_signed_cert.server.cert_pem
     namespace = local.namespace
   }))
 
@@ -211,5 +218,5 @@ resource "aws_autoscaling_group" "this" {
     propagate_at_launch = true
   }
 
-  depends_on = [aws_iam_role_policy.instance]
+  depends_on = [aws_iam_role_policy.instance, aws_secretsmanager_secret_version.key]
 }

@@ -1,6 +1,11 @@
 output "uri" {
-  description = "Address of the graph. The certificate is the server's own: the connection is encrypted, and who may connect is said by security groups."
-  value       = "bolt+ssc://${local.host}:${local.port}"
+  description = "Address of the graph; clients verify the server by `certificate`."
+  value       = "bolt+s://${local.host}:${local.port}"
+}
+
+output "certificate" {
+  description = "PEM text by which clients verify the server: the file that HOLONSTREAM_NEO4J_CA names."
+  value       = tls_self_signed_cert.server.cert_pem
 }
 
 output "port" {

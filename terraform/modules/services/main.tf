@@ -22,7 +22,7 @@ locals {
       size    = { cpu = var.relay.cpu, memory = var.relay.memory }
     }
     graph = {
-      command = ["holonstream", "worker", "graph"]
+      command = ["sh", "-c", "${local.trust_graph} && exec holonstream worker graph"]
       stores  = ["kafka", "neo4j"]
       size    = { cpu = var.graph.cpu, memory = var.graph.memory }
     }
@@ -38,7 +38,7 @@ locals {
       size    = { cpu = 256, memory = 512 }
     }
     init = {
-      command = ["holonstream", "init"]
+      command = ["sh", "-c", "${local.trust_graph} && exec holonstream init"]
       stores  = ["postgres_owner", "kafka", "neo4j"]
       size    = { cpu = 512, memory = 1024 }
     }
@@ -48,6 +48,9 @@ locals {
       size    = { cpu = 256, memory = 512 }
     }
   }
+
+  # The server's certificate comes as text, and the driver reads a file: this folder is the only one that can be written.
+  trust_graph = "printf %s \"$NEO4J_CERTIFICATE\" >/dev/shm/neo4j.pem"
 
   # What a process gets for each store that it uses.
   stores = {
@@ -86,11 +89,15 @@ locals {
       reach      = { security_group_id = var.kafka.security_group_id, port = var.kafka.port }
     }
     neo4j = {
-      environment = { HOLONSTREAM_NEO4J_URI = var.neo4j.uri }
-      secrets     = { HOLONSTREAM_NEO4J_PASSWORD = "${var.neo4j.secret_arn}:password::" }
-      secret_arn  = var.neo4j.secret_arn
-      key_arn     = var.kms_key_arn
-      reach       = { security_group_id = var.neo4j.security_group_id, port = var.neo4j.port }
+      environment = {
+        HOLONSTREAM_NEO4J_URI = var.neo4j.uri
+        HOLONSTREAM_NEO4J_CA  = "/dev/shm/neo4j.pem"
+        NEO4J_CERTIFICATE     = var.neo4j.certificate
+      }
+      secrets    = { HOLONSTREAM_NEO4J_PASSWORD = "${var.neo4j.secret_arn}:password::" }
+      secret_arn = var.neo4j.secret_arn
+      key_arn    = var.kms_key_arn
+      reach      = { security_group_id = var.neo4j.security_group_id, port = var.neo4j.port }
     }
     redis = {
       environment = {}

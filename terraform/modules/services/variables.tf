@@ -118,6 +118,7 @@ variable "neo4j" {
     security_group_id = string
     port              = number
     uri               = string
+    certificate       = string
     secret_arn        = string
   })
 }
