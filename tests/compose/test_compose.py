@@ -149,7 +149,7 @@ def compose() -> Iterator[Compose]:
     try:
         yield made
     finally:
-        made.compose(*PROFILES, "logs", "--no-color", "--tail", "200")
+        print(made.compose(*PROFILES, "logs", "--no-color", "--tail", "40"))
         made.run("docker", "compose", *PROFILES, "down", "-v", "--remove-orphans", check=False)
 
 
