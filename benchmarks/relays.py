@@ -220,7 +220,7 @@ def counter(admin: AdminClient, topic: str) -> Callable[[], int]:
     places: Sequence[TopicPartition] = [TopicPartition(topic, p) for p in range(PARTITIONS)]
 
     def count() -> int:
-        asked = admin.list_offsets({place: OffsetSpec.latest() for place in places})
-        return sum(future.result(30).offset for future in asked.values())
+        asked = admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=60)
+        return sum(future.result(60).offset for future in asked.values())
 
     return lambda: answer(count)

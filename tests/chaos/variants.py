@@ -51,7 +51,7 @@ class BrokenRelay(Relay):
             if rows:
                 last = rows[-1][3]
                 events = [(position, stream.encode(), value.encode()) for position, stream, value, _ in rows]
-                publisher.publish(EventBatch(events, sum(len(value) for _, _, value in events), full=False))
+                publisher.publish(EventBatch(events, sum(len(value) for _, _, value in events)))
 
 
 def main(variant: str) -> None:

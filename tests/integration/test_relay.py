@@ -325,7 +325,7 @@ def test_an_open_transaction_ends_with_the_next_leader_and_not_with_its_timeout(
 
 def test_the_publisher_before_is_fenced_with_its_open_transaction(place: Place) -> None:
     def batch(position: int) -> EventBatch:
-        return EventBatch([(position, b"holon/x", b"{}")], 10, full=False)
+        return EventBatch([(position, b"holon/x", b"{}")], 10)
 
     def ends() -> list[int]:
         return [new.consumer.get_watermark_offsets(TopicPartition(place.topic, p), 10)[1] for p in range(PARTITIONS)]

@@ -1,14 +1,15 @@
 """The log as the relay reads it: a gap-free stretch, streamed in batches bounded in events and bytes.
 
-Rows come a few at a time, so that memory is bounded by the batch whatever the events' size, and PostgreSQL makes the
-next rows while Kafka commits those before. A short stretch is read at once, by a prepared statement: psycopg prepares
-no statement whose rows it streams, and planning costs PostgreSQL more than reading some events.
+Rows come a few at a time, so that memory is bounded by the batch whatever the events' size. PostgreSQL makes the next
+rows while Kafka commits those before, as many as the connection's buffers hold. (A thread that reads ahead gains
+nothing over them, and takes Python's lock from the one that publishes.) A short stretch is read at once, by a prepared
+statement: psycopg prepares no statement whose rows it streams, and planning costs PostgreSQL more than reading some
+events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable
 from typing import Any, NamedTuple
 
 import psycopg
@@ -27,8 +28,6 @@ class EventBatch(NamedTuple):
 
     events: list[BatchRow]
     bytes: int
-    full: bool
-    """whether a bound ended it, so that more may follow"""
 
     @property
     def position(self) -> int:
@@ -56,24 +55,7 @@ def read_batches(
             events.append(event)
             size += len(event[1]) + len(event[2])
             if len(events) >= batch_events or size >= batch_bytes:
-                yield EventBatch(events, size, full=True)
+                yield EventBatch(events, size)
                 events, size = [], 0
     if events:
-        yield EventBatch(events, size, full=False)
-
-
-def read_ahead(batches: Iterator[EventBatch]) -> Generator[EventBatch, None, None]:
-    """The same batches, each read while the one before is in use. Close it before `batches`.
-
-    A drain is faster for it: PostgreSQL and Kafka then work at the same time.
-    """
-    batch = next(batches, None)
-    if batch is None or not batch.full:  # nothing to overlap: save a short batch the hand-over
-        if batch is not None:
-            yield batch
-        return
-    with ThreadPoolExecutor(1, "read-ahead") as reader:
-        while batch is not None:
-            following = reader.submit(next, batches, None)
-            yield batch
-            batch = following.result()
+        yield EventBatch(events, size)

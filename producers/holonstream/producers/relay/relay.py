@@ -41,7 +41,7 @@ import psycopg
 import structlog
 
 from holonstream.producers.errors import ProducerFenced
-from holonstream.producers.log.batches import read_ahead, read_batches
+from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect_session
 from holonstream.producers.relay.lease import acquire_leadership
@@ -179,7 +179,7 @@ class Relay:
         """Publish gap-free events, and return the position that this reached."""
         limit = STRETCH_BATCHES * self._batch_events
         count = 0
-        gap_free = read_batches(
+        batches = read_batches(
             connection,
             position,
             frontier,
@@ -187,7 +187,7 @@ class Relay:
             batch_events=self._batch_events,
             batch_bytes=self._batch_bytes,
         )
-        with closing(gap_free), closing(read_ahead(gap_free)) as batches:
+        with closing(batches):
             for batch in batches:
                 publisher.keep_up()
                 publisher.publish(batch)
