@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
+import neo4j.spatial
+import neo4j.time
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -20,12 +24,21 @@ from holonstream.ops.commands.dead_letters import dead_letters
 from holonstream.ops.commands.verify import verify
 from holonstream.ops.settings import Settings
 from holonstream.producers.log.frontier import Frontier
+from holonstream.producers.log.reader import LogReader
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
+from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
+from holonstream.sinks.errors import GraphDamaged
 from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.read.load import Loader
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.graph.read.whole import DamagedEntity
+from holonstream.sinks.graph.recovery.checkpoints import damaged_checkpoints, repair_checkpoints
+from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.write.changes import changes
 from holonstream.sinks.graph.write.sink import GraphSink
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
@@ -617,3 +630,156 @@ def test_samples_are_taken_round_after_round(world: World) -> None:
 def test_an_empty_log_and_graph_agree(world: World) -> None:
     assert world.verify()["entities"] == 0
     assert json.loads(world.run("graph", "--json", "--sample", "5", "--rounds", "1").stdout)["entities"] == 0
+
+
+# --- entities and checkpoints that nothing can be written on top of ---
+
+STRANGE: list[Any] = [
+    None,
+    "x",
+    "",
+    0,
+    -1,
+    7,
+    1.5,
+    float("nan"),
+    True,
+    [],
+    ["x"],
+    [1],
+    [True],
+    bytearray(b"x"),
+    neo4j.time.Date(2024, 1, 1),
+    neo4j.time.DateTime(2024, 1, 1),
+    neo4j.time.Duration(days=1),
+    neo4j.spatial.CartesianPoint((1, 2)),
+    [neo4j.time.Date(2024, 1, 1)],
+]
+NAMES = ["_id", "_status", "_version", "_position", "_createdAt", "_createdBy", "_lastModified", "_json", "_odd"]
+NAMES += ["_sourceDocuments", "_digest", "_foreign", "name", "mixed", "__own"]
+EDGE_NAMES = ["_effectiveStart", "_effectiveEnd", "_sourceSystem", "_authorityLevel", "_confidenceScore"]
+EDGE_NAMES += ["_id", "_version", "_position", "_lastModified", "_json", "share"]
+
+
+def test_whatever_another_program_stores_is_found_and_repaired_and_stops_no_command(world: World) -> None:
+    nodes = [(f"n-{name}-{n}", name, value) for name in NAMES for n, value in enumerate(STRANGE)]
+    edges = [(f"r-{name}-{n}", name, value) for name in EDGE_NAMES for n, value in enumerate(STRANGE)]
+    own: dict[str, Any] = {"name": "true", "mixed": [1, "a"], "_own": "u", "": 1}
+    world.append(
+        *[person(i, **own) for i, _, _ in nodes],
+        *[started(i, f"from-{i}", "to", properties={"share": 0.5}, confidenceScore=0.5) for i, _, _ in edges],
+        person("nul", name="true"),
+        person("renamed"),
+    )
+    log = list(world.log.read())
+    world.follow(log)
+    before = world.content()
+    assert world.verify()["findings"] == []
+
+    world.cypher(
+        "UNWIND $rows AS row MATCH (n:Holon {_id: row[0]}) SET n[row[1]] = row[2]", rows=[list(row) for row in nodes]
+    )
+    world.cypher(
+        "UNWIND $rows AS row MATCH ()-[r:OCCUPIES {_id: row[0]}]->() SET r[row[1]] = row[2]",
+        rows=[list(row) for row in edges],
+    )
+    world.cypher("MATCH (n:Holon {_id: 'renamed'}) SET n._id = $id", id="renamed\0")
+    world.cypher("CREATE (:Holon), (:Holon {name: 'nobody'}), (:Holon {_id: [2]}), (:Holon:Person:Document)")
+
+    # a worker gets each state, and can write it again, or says which entity is damaged
+    async def load(connection: GraphConnection) -> Counter[str]:
+        outcomes: Counter[str] = Counter()
+        loader, store = Loader(connection, CATALOGUE), Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        for name, stream in [(i, f"holon/{i}") for i, _, _ in nodes] + [(i, f"relationship/{i}") for i, _, _ in edges]:
+            try:
+                for state in (await loader.load([stream])).values():
+                    changes([(None, state)])
+                outcomes["read"] += 1
+            except GraphDamaged as error:
+                outcomes["damaged"] += stream in str(error) and "graph --no-wait --repair`" in str(error)
+            with suppress(DamagedEntity, NotInitialised):
+                await store.get_holon(name)
+        return outcomes
+
+    outcomes = world.graph(load)
+    assert outcomes.total() == len(nodes) + len(edges)
+    assert outcomes["damaged"] > 100, outcomes
+    assert outcomes["read"] > 100, outcomes  # what is no damage for a worker: another value of the same kind
+
+    report = world.verify("--no-wait", "--limit", "1000", code=1)
+    assert report["unlisted"] == 0
+    repaired = world.verify("--no-wait", "--repair", "--limit", "1000", code=1)
+    assert repaired["repaired"] == repaired["diverging"] == report["diverging"] > 300
+    assert world.content() == before
+    assert world.verify()["findings"] == []
+
+
+def test_damaged_checkpoints_are_found_and_repaired(world: World) -> None:
+    log = world.append(*EVENTS)
+    world.follow()
+    before = world.content()
+    set_field = "MATCH (c:HolonstreamCheckpoint {partition: $partition}) SET c[$name] = $value"
+    world.cypher(set_field, partition=0, name="offset", value="x")
+    world.cypher(set_field, partition=1, name="visible", value=10**9)
+    world.cypher(set_field, partition=2, name="epoch", value=None)
+    report = world.verify("--no-wait", code=1)
+    reasons = [finding["reason"] for finding in report["findings"]]
+    end = len(log)
+    assert reasons[0] == "offset is 'x'"
+    assert reasons[1].startswith("visible position 1000000000 is beyond the position")
+    assert reasons[2] == "epoch is None"
+    assert {(f["kind"], f["stream"]) for f in report["findings"]} == {
+        ("checkpoint", f"{TOPIC}[{partition}]") for partition in range(PARTITIONS)
+    }
+    assert world.verify("--no-wait", "--repair", code=1)["repaired"] == 3
+    assert [row[0] == 0 for row in checkpoints_of(world)] == [True, False, False]
+    world.follow()  # the first partition once more
+
+    async def damage_all(connection: GraphConnection) -> None:
+        for name in ("offset", "position", "visible", "epoch", "topicId", "known", "provesHoles"):
+            for value in ("x", 1.5, -1, None, 10**9):
+                await connection.execute(set_field, partition=0, name=name, value=value)
+                await repair_checkpoints(connection, TOPIC, end)
+                assert await damaged_checkpoints(connection, TOPIC, end) == []
+
+    world.graph(damage_all)
+    world.cypher(set_field, partition=0, name="offset", value=0)
+    world.follow()
+    assert world.letters == []
+    assert world.content() == before
+    assert world.verify()["findings"] == []
+
+
+def checkpoints_of(world: World) -> list[list[Any]]:
+    return world.cypher("MATCH (c:HolonstreamCheckpoint) RETURN c.offset ORDER BY c.partition")
+
+
+def test_a_stream_without_entity_that_the_graph_does_not_know_is_named_as_a_hole(world: World) -> None:
+    world.append(*EVENTS)
+    world.follow()
+    world.cypher("MATCH (e:HolonstreamEmptyStream) SET e.version = 'x'")
+    (finding,) = world.verify(code=1)["findings"]
+    assert (finding["kind"], finding["stream"]) == ("hole", "holon/never-made")
+    assert "the graph has seen it up to 0" in finding["reason"]
+    assert world.verify("--repair", code=1)["repaired"] == 1
+    world.append(modified("never-made", rank="O-8"))
+    world.follow()
+    assert world.letters == []
+    assert world.cypher("MATCH (e:HolonstreamEmptyStream) RETURN e.stream, e.version") == [["holon/never-made", 2]]
+
+    # not repaired before its next event comes, it is parked, and a redrive reads it from the log
+    world.cypher("MATCH (e:HolonstreamEmptyStream) DELETE e")
+    world.append(modified("never-made", rank="O-7"))
+    world.follow()
+    (finding,) = world.verify()["findings"]
+    assert (finding["kind"], finding["stream"]) == ("parked", "holon/never-made")
+    assert finding["reason"].startswith("Hole in holon/never-made: after version 0 comes 3")
+
+    async def redrive(connection: GraphConnection) -> None:
+        with LogReader(world.settings.log_dsn, "test") as log:
+            async for done in Redriver(connection, CATALOGUE, TOPIC, log).redrive(["holon/never-made"]):
+                assert done.parked is None
+
+    world.graph(redrive)
+    assert world.cypher("MATCH (e:HolonstreamEmptyStream) RETURN e.stream, e.version") == [["holon/never-made", 3]]
+    assert world.verify()["findings"] == []

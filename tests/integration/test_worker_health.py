@@ -60,3 +60,18 @@ def test_a_worker_that_waits_for_its_store_does_not_stall(log: Log, workers: Wor
     assert worker.poll() is None
     down.unlink()
     workers.wait_for_all()
+
+
+def test_an_idle_worker_reads_again_what_a_store_lacks_that_was_restored(
+    log: Log, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLONSTREAM_METRICS_INTERVAL", "0.2")
+    log.fill(transactions=3, size=40)
+    workers.start()
+    workers.wait_for_all()
+    (workers.folder / "checkpoint-2").write_text("0")
+    (workers.folder / "moved.new").write_text("2")
+    (workers.folder / "moved.new").rename(workers.folder / "moved")  # whole, when the worker sees it
+    again = {**log.expected, 2: 2 * log.expected[2]}
+    wait_until(lambda: workers.written() == again, f"partition 2 is read once more: {workers.log_text()[-500:]}")
+    workers.wait_for_all()

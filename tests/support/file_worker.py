@@ -9,6 +9,7 @@ FOLDER/sync-error turns the broker's next answer to a SyncGroup request into an 
 and the worker end itself after a stall of 2 s.
 FOLDER/heavy holds the number of records of a write, all batches together, beyond which it does not return.
 FOLDER/checkpoint-PARTITION holds the offset of the store's own checkpoint of a partition, if it keeps one.
+FOLDER/moved holds the number of a partition whose checkpoint the store finds moved when it is next pinged.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from holonstream.ops.stopping import end_soon, run_until_signal
 from holonstream.producers.kafka import topic_id
 from holonstream.schemas.errors import Unavailable
 from holonstream.sinks.base import Batch, WriteResult
+from holonstream.sinks.errors import CheckpointMoved
 from holonstream.streams import app as streams_app
 from holonstream.streams.app import GroupSettings, SinkApp
 
@@ -39,8 +41,8 @@ from holonstream.streams.app import GroupSettings, SinkApp
 class FileSink:
     """Appends to FOLDER/written; a line is one write, so kills leave whole lines."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, topic: str) -> None:
+        self._folder, self._topic = folder, topic
 
     async def open(self) -> None:
         pass
@@ -63,6 +65,13 @@ class FileSink:
         if heavy.exists() and sum(len(batch.records) for batch in batches) > int(heavy.read_text()):
             await asyncio.get_running_loop().create_future()
         return [await self._write(batch) for batch in batches]
+
+    async def ping(self) -> None:
+        moved = self._folder / "moved"
+        if moved.exists():
+            (partition,) = moved.read_text().split()
+            moved.unlink()
+            raise CheckpointMoved(self._topic, int(partition), "was moved back")
 
     async def _write(self, batch: Batch) -> WriteResult:
         if (self._folder / "bug").exists():
@@ -120,7 +129,11 @@ if __name__ == "__main__":
         poll_interval=0.2 if (Path(folder) / "impatient").exists() else configured.metrics_interval,
     )
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    app = SinkApp(settings, lambda publish: FileSink(Path(folder)), lambda: topic_id(admin, prefix + "events", 4))
+    app = SinkApp(
+        settings,
+        lambda publish: FileSink(Path(folder), prefix + "events"),
+        lambda: topic_id(admin, prefix + "events", 4),
+    )
     if (Path(folder) / "impatient").exists():
         app.conf.broker_commit_livelock_soft_timeout = 0.5  # 5 minutes otherwise
     with observed(configured, lambda: ObservedWorker(app, "graph", stall=configured.ready_stall)):

@@ -42,10 +42,13 @@ async def graph_states(settings: Settings) -> list[State]:
 
 async def initialise_graph(settings: Settings, known: Catalogue, partitions: int) -> None:
     """Make the graph's constraints and checkpoints."""
+    from holonstream.producers.log.reader import LogReader
     from holonstream.sinks.graph.schema import initialise
 
+    with LogReader(settings.log_dsn, "holonstream-init") as log:
+        log_end = log.frontier().head
     async with graph_connection(settings) as connection:
-        await initialise(connection, known, settings.topic, partitions)
+        await initialise(connection, known, settings.topic, partitions, log_end)
 
 
 def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:

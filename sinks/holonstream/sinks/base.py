@@ -133,4 +133,8 @@ class PingableSink(Protocol):
     """A sink that can check that its store answers, also when there is nothing to write."""
 
     async def ping(self) -> None:
-        """Check that the store answers. Raises Unavailable."""
+        """Check that the store answers and is the one that was written.
+
+        Raises Unavailable, NotInitialised (it lacks what `init` makes: the worker ends), CheckpointMoved (the partition
+        must be taken again).
+        """

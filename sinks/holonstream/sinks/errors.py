@@ -9,6 +9,11 @@ class GraphUnavailable(Unavailable):
     """Neo4j cannot be reached, or is busy: a retry can help."""
 
 
+class GraphDamaged(GraphUnavailable):
+    """An entity or a checkpoint in Neo4j is not as it was written, so that nothing can be written on top of it: a
+    worker waits until an operator has repaired it."""
+
+
 class GraphRefused(HolonstreamError):
     """Neo4j refuses credentials, configuration or a statement: a retry cannot help."""
 

@@ -104,6 +104,7 @@ class Follower:
         self._topic_id: str | None = None
         self._starting: dict[TP, asyncio.Task[None]] = {}
         self._rebalancing = False
+        self._logged: set[str] = set()  # causes of the present retries
         self.writes = 0
         """writes that succeeded, whole or in part, and batches without anything to write"""
         self.retries = 0
@@ -199,7 +200,12 @@ class Follower:
             log.warning("partition.topic_replaced", partition=tp.partition, was=committed.topic_id, now=topic_id)
             offset = 0
         checkpoint = await self._sink.assign(tp.topic, tp.partition, position, topic_id)
-        if checkpoint not in (None, offset):
+        if checkpoint is not None and checkpoint != offset:
+            if checkpoint < offset:
+                reason = (
+                    "the store was restored from a backup, emptied, or is another one: reading from its own checkpoint"
+                )
+                log.warning("partition.store_behind", partition=tp.partition, checkpoint=checkpoint, reason=reason)
             offset, position = checkpoint, None
         (await self._app.consumer.bounds(tp)).check(tp, offset)
         return GroupOffset(offset, position, topic_id)
@@ -213,6 +219,14 @@ class Follower:
                 "the relay refuses it, and says what to type"
             )
         self._topic_id = topic_id
+
+    def take_again(self, moved: CheckpointMoved) -> None:
+        """Ask the sink again where a partition continues: its checkpoint was moved while nothing was written."""
+        tp = TP(moved.topic, moved.partition)
+        if tp in self._expected:
+            log.warning("partition.checkpoint_moved", partition=moved.partition, reason=str(moved))
+            del self._expected[tp]
+            self._starting[tp] = asyncio.ensure_future(self._start(tp, GroupOffset(-1, self._positions.get(tp))))
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
@@ -315,6 +329,9 @@ class Follower:
         self.retry_reason = str(error) or repr(error)
         if self.retrying_since is None:
             self.retrying_since = monotonic()
+            self._logged.clear()
+        if (cause := type(error).__name__) not in self._logged:
+            self._logged.add(cause)
             positions = {tp.partition: self._positions.get(tp) for tp in self._expected}
             log.warning("sink.unavailable", group=self._group, positions=positions, **incident(error))
 

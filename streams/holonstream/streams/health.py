@@ -18,6 +18,7 @@ from faust.types import TP
 from holonstream.schemas.errors import HolonstreamError, NotInitialised, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.sinks.base import PingableSink
+from holonstream.sinks.errors import CheckpointMoved
 from holonstream.streams.transport import Bounds, GroupOffset
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class WorkerHealth:
                 log.error("group.coordinator_error", group=self._app.settings.group, **incident(error))
 
     async def _poll(self) -> None:
-        """Raises TopicCut, TopicReplaced or NotInitialised when the topic is not what the worker has read."""
+        """Raises TopicCut, TopicReplaced or NotInitialised when topic or store are not what the worker has used."""
         asked: asyncio.Future[dict[TP, Bounds]] | None = None
         written: dict[TP, GroupOffset] = {}
         while True:
@@ -172,6 +173,11 @@ class WorkerHealth:
                 await sink.ping()
         except TimeoutError:
             self.store_error = f"no answer for {ANSWER_TIMEOUT:g} s"
+        except CheckpointMoved as moved:
+            self.store_error = None
+            self._app.follower.take_again(moved)
+        except NotInitialised:
+            raise
         except HolonstreamError as error:
             self.store_error = str(error)
         else:

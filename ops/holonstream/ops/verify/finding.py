@@ -9,7 +9,7 @@ from typing import Any, Literal
 from holonstream.schemas.operation import ABSENT
 from holonstream.sinks.graph.recovery.rows import FieldDifference, Row, shown
 
-Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "parked"]
+Kind = Literal["missing", "extra", "altered", "duplicate", "unfoldable", "hole", "checkpoint", "parked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,9 @@ class GraphFinding:
 
     ``missing``: the log has the entity, the graph does not. ``extra``: the graph has it, the log does not. ``altered``:
     fields differ. ``duplicate``: the graph has it more than once. ``unfoldable``: the log has an event that this
-    catalogue cannot apply, and the graph has not parked its stream. ``parked``: the stream is parked.
+    catalogue cannot apply, and the graph has not parked its stream. ``hole``: neither has an
+    entity, but the graph has not recorded that it has seen all events of the stream. ``checkpoint``: the checkpoint of
+    a partition is damaged; `stream` names the partition. ``parked``: the stream is parked.
     """
 
     kind: Kind

@@ -33,12 +33,17 @@ from holonstream.ops.verify.trace import trace
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.partition import partition_of
-from holonstream.schemas.state import State
 from holonstream.sinks.errors import NotYetVisible
 from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.empty_streams import LastSeen
+from holonstream.sinks.graph.recovery.checkpoints import (
+    damaged_checkpoints,
+    proving_partitions,
+    repair_checkpoints,
+)
 from holonstream.sinks.graph.recovery.elements import Element, GraphReader, Omission
-from holonstream.sinks.graph.recovery.repair import remove_loose, repair
+from holonstream.sinks.graph.recovery.repair import LoggedState, remove_loose, repair
 from holonstream.sinks.graph.recovery.rows import canonical_text, of_state
 
 POLL = 0.1  # seconds between two reads of the checkpoints
@@ -74,6 +79,7 @@ class GraphVerifier:
         self._graph = GraphReader(connection, catalogue)
         self._deadline, self._repairs, self._found, self._progress = deadline, repairs, found, progress
         self._reached: list[int] = []
+        self._proving: set[int] = set()
         self._last_progress = monotonic()
 
     async def whole(self, limit: int) -> GraphTally:
@@ -81,6 +87,8 @@ class GraphVerifier:
         began = monotonic()
         tally = GraphTally(position=(await asyncio.to_thread(self._log.frontier)).frontier)
         self._progress(f"the log is gap-free up to position {tally.position:,}")
+        self._proving = await proving_partitions(self._connection, self._topic)
+        await self._check_checkpoints(tally, limit)
         async for entities in self._prefetched(tally.position):
             await self._check(entities, tally, limit)
             if self._is_due():
@@ -98,6 +106,7 @@ class GraphVerifier:
         """Compare the entities of at most `count` streams drawn at random from the log."""
         began = monotonic()
         tally = GraphTally(position=(await asyncio.to_thread(self._log.frontier)).frontier)
+        self._proving = await proving_partitions(self._connection, self._topic)
         streams = await asyncio.to_thread(self._log.random_streams, count, tally.position)
         for stream in streams:
             entity = await asyncio.to_thread(self._log.entity, stream, tally.position, left_out=frozenset())
@@ -129,12 +138,14 @@ class GraphVerifier:
             await self._reach(entities, self._deadline)
         rows = await self._graph.rows_of([entity.stream for entity in entities])
         suspects = []
+        seen = await self._seen([entity.stream for entity in entities if entity.state is None])
         for entity in entities:
             there = rows.get(entity.stream, [])
             row = there[0] if there else None
             if (
                 entity.error is not None
                 or len(there) > 1
+                or seen.get(entity.stream, entity.version) != entity.version
                 or canonical_text(of_state(entity.state)) != canonical_text(row)
             ):
                 suspects.append(entity.stream)
@@ -169,6 +180,23 @@ class GraphVerifier:
 
     async def _checkpoints(self) -> list[int]:
         return [c.visible_position for c in await checkpoints(self._connection, self._topic)]
+
+    async def _seen(self, streams: Sequence[str]) -> dict[str, int]:
+        """Up to which version the graph says that it has seen some streams, 0 for never; those that it proves."""
+        count = len(self._reached)
+        proven = [stream for stream in streams if partition_of(stream, count) in self._proving]
+        found = await self._graph.empty_versions(proven) if proven else {}
+        return {stream: found.get(stream, 0) for stream in proven}
+
+    async def _check_checkpoints(self, tally: GraphTally, limit: int) -> None:
+        log_end = (await asyncio.to_thread(self._log.frontier)).head
+        damaged = await damaged_checkpoints(self._connection, self._topic, log_end)
+        if damaged and self._repairs:
+            await repair_checkpoints(self._connection, self._topic, log_end)
+        for found in damaged:
+            name = f"{self._topic}[{found.partition}]"
+            finding = GraphFinding("checkpoint", name, reason=found.damage, repaired=self._repairs or None)
+            self._add(finding, tally, limit)
 
     # --- graph to log ------------------------------------------------------------------------------------------------
 
@@ -208,13 +236,14 @@ class GraphVerifier:
         """The findings of some streams: none for those in which log and graph agree."""
         omissions = await self._graph.omissions(streams)
         rows = await self._graph.rows_of(streams)
+        seen = await self._seen(streams)
 
         def traced(stream: str) -> GraphFinding | None:
             omission = omissions.get(stream, Omission())
             entity = Entity(self._catalogue, stream, omission.discarded)
             end = until if self._deadline is not None else min(until, self._reached_by(stream))
             with closing(self._log.stream(stream)) as events:
-                return trace(entity, events, rows.get(stream, []), end, omission)
+                return trace(entity, events, rows.get(stream, []), end, omission, seen.get(stream))
 
         def all_traced() -> list[GraphFinding]:
             return [finding for stream in streams if (finding := traced(stream)) is not None]
@@ -232,14 +261,14 @@ class GraphVerifier:
             except CannotFold as error:
                 self._progress(f"{len(streams)} entities of partition {partition} are not repaired: {error}")
 
-    async def _state_at(self, stream: str, position: int, before: int | None, left_out: frozenset[int]) -> State | None:
+    async def _state_at(self, stream: str, position: int, before: int | None, left_out: frozenset[int]) -> LoggedState:
         def folded() -> Entity:
             return self._log.entity(stream, position, before=before, left_out=left_out)
 
         entity = await asyncio.to_thread(folded)
         if entity.error is not None:
             raise CannotFold(f"{stream}: {entity.error}")
-        return entity.state
+        return LoggedState(entity.state, LastSeen(entity.version, entity.position))
 
     def _add(self, finding: GraphFinding, tally: GraphTally, limit: int) -> None:
         if tally.add(finding, limit):

@@ -56,8 +56,9 @@ class _FieldHistory:
     def first(self, found: Sequence[FieldDifference]) -> EventPlace | None:
         """The earliest of the events that gave the differing fields the values that the log has."""
         names = {difference.field for difference in found}
-        places = [self.changed.get(name, self.created) for name in names - BOOKKEEPING or names]
-        return min((place for place in places if place is not None), key=lambda place: place.version, default=None)
+        # No event has given the entity a field that only the graph has: it says nothing while others differ, too.
+        places = [self.changed[name] for name in names - BOOKKEEPING or names if name in self.changed]
+        return min(places, key=lambda place: place.version, default=self.created)
 
 
 @dataclass(slots=True)
@@ -70,15 +71,21 @@ class _ClaimedVersion:
 
 
 def trace(
-    entity: Entity, events: Iterable[LoggedEvent], rows: Sequence[Row], until: int, omission: Omission
+    entity: Entity,
+    events: Iterable[LoggedEvent],
+    rows: Sequence[Row],
+    until: int,
+    omission: Omission,
+    seen: int | None = None,
 ) -> GraphFinding | None:
     """Fold a stream's events into the empty `entity`, and compare it with the graph's rows of its id.
 
-    Returns None when log and graph agree.
+    `seen` is the version up to which the graph says that it has seen a stream without an entity; None when it need not
+    say. Returns None when log and graph agree.
     """
     rows = sorted(rows, key=version_of, reverse=True)
     row = rows[0] if rows else None
-    claimed = version_of(row)
+    claimed = version_of(row) or seen or 0
     limit = omission.parked if omission.parked is not None and claimed < omission.parked else None
     history = _FieldHistory()
     claim: _ClaimedVersion | None = None
@@ -106,7 +113,15 @@ def trace(
         event = history.first(differences(wanted, other))
         return GraphFinding("duplicate", entity.stream, event, log=wanted, graph=tuple(rows))
     if canonical_text(wanted) == canonical_text(row):
-        return GraphFinding("parked", entity.stream, reason=omission.reason) if parked else None
+        if parked:
+            return GraphFinding("parked", entity.stream, reason=omission.reason)
+        if wanted is None and seen is not None and seen != entity.version:
+            reason = (
+                f"it has no entity; its last event has version {entity.version}, and the graph has seen it up to "
+                f"{seen}: the next event would be a hole"
+            )
+            return GraphFinding("hole", entity.stream, reason=reason)
+        return None
     if wanted is None:
         return GraphFinding("extra", entity.stream, graph=tuple(rows))
     if row is None:

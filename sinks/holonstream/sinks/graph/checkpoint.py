@@ -7,6 +7,11 @@ in a transaction of its own, after the commit: Neo4j applies a committed transac
 the new position before the entities that were written with it. Readers go by ``visible``. ``epoch`` is raised by
 operators' writes (redrive, repair), so that a worker notices them.
 
+``known`` is above 0 in a checkpoint that was deleted and made again at offset 0. Entities of events up to that log
+position may be in the graph already, so that a worker loads an entity also for the first event of its stream.
+``provesHoles`` is true when every stream without an entity has its node (`sinks.graph.empty_streams`), since this code
+has written the partition from its beginning.
+
 A writer of a partition first takes the write lock of its checkpoint, and holds it until its transaction is applied. So
 a function here that takes the lock finds everything that was committed before it.
 """
@@ -15,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from holonstream.schemas.errors import NotInitialised, TopicReplaced
+from holonstream.sinks.errors import GraphDamaged
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.statements import text
 
@@ -39,6 +45,8 @@ class CheckpointPlace(NamedTuple):
     offset: int
     epoch: int
     position: int
+    known: int
+    proves_holes: bool
 
 
 class Claim(NamedTuple):
@@ -63,13 +71,24 @@ async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoin
     """The checkpoint of every partition, in order. Raises NotInitialised when there is none, GraphUnavailable."""
     found = await read_all(connection, topic)
     if not found:
-        raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints: run `holonstream init`")
+        others = [name for (name,) in await connection.execute(text("other_topics")) if name is not None]
+        of_others = f", but those of {', '.join(others)}: is it the graph of another pipeline? If not" if others else ""
+        raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints{of_others}: run `holonstream init`")
     return found
 
 
-async def create_checkpoints(connection: GraphConnection, topic: str, partitions: int) -> None:
-    """Make the checkpoints that are missing. Raises GraphUnavailable."""
-    await connection.execute(text("checkpoints_create"), topic=topic, partitions=partitions)
+async def offsets(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> dict[int, Any]:
+    """The offset of each partition's checkpoint, where there is one, damaged or not. Raises GraphUnavailable."""
+    rows = await connection.execute(text("checkpoint_offsets"), topic=topic, partitions=list(partitions))
+    return dict(rows)
+
+
+async def create_checkpoints(connection: GraphConnection, topic: str, partitions: int, log_end: int) -> None:
+    """Make the checkpoints that are missing; `log_end` is a position that no event in the graph is beyond.
+
+    Raises GraphUnavailable.
+    """
+    await connection.execute(text("checkpoints_create"), topic=topic, partitions=partitions, log_end=log_end)
 
 
 async def check_topic(connection: GraphConnection, topic: str, partition: int, topic_id: str | None) -> None:
@@ -83,21 +102,32 @@ async def check_topic(connection: GraphConnection, topic: str, partition: int, t
     known, offset = rows[0]
     if topic_id is not None and known != topic_id:
         raise TopicReplaced(
-            f"{connection}: holds {topic}[{partition}] up to offset {offset} of a topic that was deleted (id {known}); "
-            f"the present one (id {topic_id}) was made in its place. Once the relay leads again, stop the graph's "
-            "workers, type `holonstream replay graph --in-place`, and start them again (docs/runbook.md, TopicReplaced)"
+            f"{connection}: holds {topic}[{partition}] up to offset {offset} of a topic that was deleted (id {known}), "
+            f"or it is the graph of another pipeline; the present topic has id {topic_id}. If the graph is this "
+            "pipeline's, wait until the relay leads again, stop the graph's workers, type `holonstream replay graph "
+            "--in-place`, and start them again (docs/runbook.md, TopicReplaced)"
         )
 
 
 async def publish_all(connection: GraphConnection, topic: str, partition: int) -> CheckpointPlace:
     """Wait for a checkpoint's last writer, and publish its visible position. Returns where it stands.
 
-    Raises NotInitialised when the partition has no checkpoint, GraphUnavailable.
+    Raises NotInitialised when the partition has no checkpoint, GraphDamaged, GraphUnavailable.
     """
     rows = await connection.execute(text("checkpoint_publish"), topic=topic, partition=partition)
     if not rows:
         raise NotInitialised(f"{connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`")
+    check_numbers(topic, partition, *rows[0][:4])
     return CheckpointPlace(*rows[0])
+
+
+def check_numbers(topic: str, partition: int, *values: Any) -> None:
+    """Check that fields of a checkpoint are the numbers that they must be. Raises GraphDamaged."""
+    if any(type(value) is not int or value < 0 for value in values):
+        raise GraphDamaged(
+            f"The checkpoint of {topic}[{partition}] in Neo4j is damaged ({', '.join(map(repr, values))}): type "
+            "`holonstream verify graph --no-wait --repair`"
+        )
 
 
 async def advance_visible(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> None:

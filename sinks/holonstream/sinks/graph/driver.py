@@ -44,6 +44,7 @@ _RETRIABLE = (
     "Neo.ClientError.Statement.EntityNotFound",  # it was deleted while it was read
 )
 _DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
+_BOOKMARK = "Neo.TransientError.Transaction.BookmarkTimeout"
 _FAILED = "Neo.DatabaseError.Statement.ExecutionFailed"
 
 
@@ -59,6 +60,10 @@ class OutOfMemory(GraphUnavailable):
     """A transaction is too large for the server's memory."""
 
     too_much = True
+
+
+class LostBookmarks(GraphUnavailable):
+    """The database lacks transactions that it had committed for this client: it was restored from a backup."""
 
 
 class Deadlock(GraphUnavailable):
@@ -79,6 +84,8 @@ def neo4j_errors(address: str) -> Iterator[None]:
         text = f"Neo4j at {address}: {code}{'' if _quotes_values(code) else f': {detail}'}"
         if code == _DEADLOCK:
             raise Deadlock(text) from error
+        if code == _BOOKMARK:
+            raise LostBookmarks(text) from error
         if code == _FAILED:
             raise _detailed(ExecutionFailed(text), detail) from error
         if "OutOfMemory" in code:
@@ -130,7 +137,8 @@ class GraphConnection:
         self._auth = None if user is None else (user, password or "")
         self._max_connections = max_connections
         self._driver: AsyncDriver | None = None
-        self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+        self._routed = uri.startswith("neo4j")
+        self._forget_bookmarks()
 
     def __repr__(self) -> str:
         return f"GraphConnection({self.uri!r}, database={self.database!r})"
@@ -181,7 +189,7 @@ class GraphConnection:
 
     async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
         """Run a statement in a transaction of its own, and return its rows."""
-        with neo4j_errors(self.uri):
+        with self._errors():
             async with self._session() as session:
                 result = await session.run(_query(statement), _quiet(parameters))
                 return await result.values()
@@ -190,7 +198,7 @@ class GraphConnection:
     async def stream(self, statement: str, **parameters: Any) -> AsyncIterator[AsyncIterator[list[Any]]]:
         """Run a statement in a transaction of its own, and yield its rows as they come."""
         async with self._session(fetch_size=STREAM_SIZE) as session:
-            with neo4j_errors(self.uri):
+            with self._errors():
                 result = await session.run(_query(statement), parameters)
 
             async def rows() -> AsyncIterator[list[Any]]:
@@ -216,7 +224,7 @@ class GraphConnection:
         After `timeout` seconds the server rolls it back, in case the client hangs.
         """
         async with self._session() as session:
-            with neo4j_errors(self.uri):
+            with self._errors():
                 transaction = await session.begin_transaction(timeout=timeout)
             try:
                 yield Transaction(transaction, self.uri)
@@ -229,6 +237,23 @@ class GraphConnection:
                 raise
             with neo4j_errors(self.uri):
                 await transaction.commit()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with neo4j_errors(self.uri):
+                yield
+        except LostBookmarks:
+            self._forget_bookmarks()
+            raise
+
+    def _forget_bookmarks(self) -> None:
+        """Wait for no earlier transaction any more.
+
+        A cluster needs bookmarks: another server may not have a transaction yet. A single server has all that it has
+        committed; of one that was restored from a backup a bookmark would wait for what never comes.
+        """
+        self._bookmarks = AsyncGraphDatabase.bookmark_manager() if self._routed else None
 
     def _session(self, fetch_size: int = -1) -> AsyncSession:
         if self._driver is None:

@@ -15,6 +15,10 @@ CREATE CONSTRAINT holonstream_parked IF NOT EXISTS FOR (p:HolonstreamParked) REQ
 // The parked streams of a partition.
 CREATE INDEX holonstream_parked_partition IF NOT EXISTS FOR (p:HolonstreamParked) ON (p.topic, p.partition)
 
+// constraint_empty_stream //
+// One node per stream without an entity.
+CREATE CONSTRAINT holonstream_empty_stream IF NOT EXISTS FOR (e:HolonstreamEmptyStream) REQUIRE e.key IS UNIQUE
+
 // index_holon_type //
 // Pages of one type come in the order of this index.
 CREATE INDEX __NAME__ IF NOT EXISTS FOR (n__HOLON_TYPE__) ON (n._id)
@@ -25,30 +29,64 @@ CREATE CONSTRAINT __NAME__ IF NOT EXISTS FOR ()-[r__RELATIONSHIP_TYPE__]-() REQU
 
 // indexes //
 // The indexes that can answer, and whether each belongs to a uniqueness constraint.
-SHOW INDEXES YIELD type, state, labelsOrTypes, properties, owningConstraint
+SHOW INDEXES YIELD type, state, labelsOrTypes, properties, owningConstraint, entityType
 WHERE type = 'RANGE' AND state = 'ONLINE'
-RETURN labelsOrTypes[0], properties, owningConstraint IS NOT NULL
+RETURN labelsOrTypes[0], properties, owningConstraint IS NOT NULL, entityType
+
+// duplicate_nodes //
+// Nodes of a label that a uniqueness constraint would not let be, some of them. A scan: only asked when the constraint is
+// missing.
+MATCH (n:$($name))
+WITH [p IN $properties | n[p]] AS key, count(*) AS count
+WHERE count > 1 AND all(value IN key WHERE value IS NOT NULL)
+RETURN key, count ORDER BY count DESC LIMIT 5
+
+// duplicate_relationships //
+// The same of relationships of a type.
+MATCH ()-[r:$($name)]->()
+WITH [p IN $properties | r[p]] AS key, count(*) AS count
+WHERE count > 1 AND all(value IN key WHERE value IS NOT NULL)
+RETURN key, count ORDER BY count DESC LIMIT 5
 
 // await_indexes //
 // Wait until every index can answer.
 CALL db.awaitIndexes(300)
 
 // checkpoints_create //
-// Make the checkpoints that are missing; existing ones stay as they are.
+// Make the checkpoints that are missing; existing ones stay as they are. A graph that has entities already lost some: see
+// known in checkpoint.py.
+OPTIONAL MATCH (n:Holon)
+WITH n IS NOT NULL AS has_entities LIMIT 1
 UNWIND range(0, $partitions - 1) AS partition
 MERGE (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
-ON CREATE SET c.offset = 0, c.position = 0, c.visible = 0, c.epoch = 0
+ON CREATE SET c.offset = 0, c.position = 0, c.visible = 0, c.epoch = 0,
+  c.known = CASE WHEN has_entities THEN $log_end ELSE 0 END
 
 // checkpoints //
-// Where every partition of a topic stands; all events up to `visible` are in the graph, whole.
+// Where every partition of a topic stands; all events up to `visible` are in the graph, whole. What is no number counts
+// as 0: readers then rely on nothing.
 MATCH (c:HolonstreamCheckpoint {topic: $topic})
-RETURN c.partition, c.offset, coalesce(c.visible, 0)
+WHERE c.partition IS :: INTEGER NOT NULL
+RETURN c.partition, CASE WHEN c.offset IS :: INTEGER NOT NULL THEN c.offset ELSE 0 END,
+  CASE WHEN c.visible IS :: INTEGER NOT NULL THEN c.visible ELSE 0 END
 ORDER BY c.partition
+
+// checkpoint_offsets //
+// The checkpoints of some partitions, as they are.
+UNWIND $partitions AS partition
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: partition})
+RETURN partition, c.offset
+
+// other_topics //
+// The topics that a graph follows.
+MATCH (c:HolonstreamCheckpoint)
+RETURN DISTINCT toStringOrNull(c.topic) AS topic ORDER BY topic
 
 // checkpoint_topic //
 // Which topic a checkpoint is in. One that has not moved, or was made by an earlier version, takes the id given.
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
-SET c.topicId = CASE WHEN c.offset = 0 OR c.topicId IS NULL THEN coalesce($topic_id, c.topicId) ELSE c.topicId END
+SET c.topicId = CASE WHEN c.offset = 0 OR c.topicId IS NULL THEN coalesce($topic_id, c.topicId) ELSE c.topicId END,
+  c.provesHoles = CASE WHEN c.offset = 0 THEN true ELSE c.provesHoles END
 RETURN c.topicId, c.offset
 
 // checkpoint_publish //
@@ -70,7 +108,7 @@ CALL (c) {
   WHERE p.since <> p.position
   SET p.since = p.position
 }
-RETURN c.offset, c.epoch, c.position
+RETURN c.offset, c.epoch, c.position, coalesce(c.known, 0), coalesce(c.provesHoles, false)
 
 // claim //
 // Take checkpoints' locks and move each that still stands where its worker left it; returns where they stood before.
@@ -162,6 +200,18 @@ ORDER BY d.position
 MATCH (d:HolonstreamDiscarded)
 WHERE d.key IN $keys
 RETURN d.stream, d.version
+
+// empty_streams_of //
+// Up to which event the graph has seen streams that have no entity.
+MATCH (e:HolonstreamEmptyStream)
+WHERE e.key IN $keys
+RETURN e.stream, e.version, e.position
+
+// empty_streams_write //
+// Record how far streams without an entity have come.
+UNWIND $rows AS row
+MERGE (e:HolonstreamEmptyStream {key: row.key})
+SET e = row
 
 // relationships_count //
 // How many relationships of a type there are, as an expression: answered from the count store.

@@ -16,7 +16,9 @@ A row is ``{"t": type, "p": properties}``, for a relationship also ``"s"`` and `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from zlib import crc32
 
@@ -30,9 +32,15 @@ MAX_NAME = 10_000  # characters of a property's name
 INSTANTS = ("_createdAt", "_lastModified", "_effectiveStart", "_effectiveEnd")
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_PLAIN = frozenset({str, int, float, bool})
+_INSTANT_LENGTHS = (24, 27)  # characters: canonical text has milliseconds or microseconds
 _encode = msgspec.json.encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.decode  # not schemas.jsontext: a stored value must come back exactly, 1.0 as 1.0
+
+
+class DamagedRow(Exception):
+    """A row that is no state: another program has changed it, or it is being deleted."""
 
 
 def holon_row(holon: Holon) -> dict[str, Any]:
@@ -96,44 +104,89 @@ def is_whole(p: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
         return False
 
 
-def holon_of(labels: list[str], p: dict[str, Any]) -> Holon:
-    """The holon of a node's labels and properties, its instants as text. `p` is used up."""
-    system, own = _split(p)
-    return Holon(
-        id=system["_id"],
-        type=labels[0] if labels[0] != "Holon" else labels[1],
-        properties=own,
-        status=system["_status"],
-        created_at=canonical_instant(system["_createdAt"]),
-        created_by=system["_createdBy"],
-        source_documents=tuple(system.get("_sourceDocuments", ())),
-        last_modified=canonical_instant(system["_lastModified"]),
-        version=system["_version"],
-        position=system["_position"],
-    )
+def holon_of(labels: Sequence[str], p: dict[str, Any]) -> Holon:
+    """The holon of a node's labels and properties, its instants as text. `p` is used up. Raises DamagedRow."""
+    names = [label for label in labels if label != "Holon"]
+    if len(names) != 1:
+        raise DamagedRow(f"labels {sorted(labels)}")
+    with _damage():
+        system, own = _split(p)
+        holon = Holon(
+            id=system["_id"],
+            type=names[0],
+            properties=own,
+            status=system["_status"],
+            created_at=canonical_instant(system["_createdAt"]),
+            created_by=system["_createdBy"],
+            source_documents=tuple(system.get("_sourceDocuments", ())),
+            last_modified=canonical_instant(system["_lastModified"]),
+            version=system["_version"],
+            position=system["_position"],
+        )
+        _check_system(holon, system, holon.status)
+        _check_instants(holon.created_at, holon.last_modified)
+    return holon
 
 
 def relationship_of(source: str, type: str, target: str, p: dict[str, Any]) -> Relationship:
-    """The relationship of an edge's ends, type and properties, its instants as text. `p` is used up."""
-    system, own = _split(p)
-    end = system.get("_effectiveEnd")
-    return Relationship(
-        id=system["_id"],
-        type=type,
-        source=source,
-        target=target,
-        properties=own,
-        effective_start=canonical_instant(system["_effectiveStart"]),
-        effective_end=None if end is None else canonical_instant(end),
-        authority_level=system["_authorityLevel"],
-        confidence_score=system.get("_confidenceScore"),
-        source_system=system["_sourceSystem"],
-        source_documents=tuple(system.get("_sourceDocuments", ())),
-        created_by=system["_createdBy"],
-        last_modified=canonical_instant(system["_lastModified"]),
-        version=system["_version"],
-        position=system["_position"],
-    )
+    """The relationship of an edge's ends, type and properties, its instants as text. `p` is used up.
+
+    Raises DamagedRow.
+    """
+    with _damage():
+        system, own = _split(p)
+        end = system.get("_effectiveEnd")
+        relationship = Relationship(
+            id=system["_id"],
+            type=type,
+            source=source,
+            target=target,
+            properties=own,
+            effective_start=canonical_instant(system["_effectiveStart"]),
+            effective_end=None if end is None else canonical_instant(end),
+            authority_level=system["_authorityLevel"],
+            confidence_score=system.get("_confidenceScore"),
+            source_system=system["_sourceSystem"],
+            source_documents=tuple(system.get("_sourceDocuments", ())),
+            created_by=system["_createdBy"],
+            last_modified=canonical_instant(system["_lastModified"]),
+            version=system["_version"],
+            position=system["_position"],
+        )
+        _check_system(relationship, system, source, target, relationship.source_system)
+        _check_instants(relationship.effective_start, relationship.last_modified)
+        if end is not None:
+            _check_instants(relationship.effective_end)
+    return relationship
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Whatever goes wrong while a row becomes a state is damage of the row."""
+    try:
+        yield
+    except KeyError as error:
+        raise DamagedRow(f"no property {error}") from error
+    except (IndexError, TypeError, ValueError, AttributeError, RecursionError, msgspec.MsgspecError) as error:
+        raise DamagedRow(f"{type(error).__name__}: {error}") from error
+
+
+def _check_system(state: State, system: dict[str, Any], *texts: Any) -> None:
+    version, position = state.version, state.position
+    if type(version) is not int or type(position) is not int or version < 1 or position < 1:
+        raise DamagedRow(f"_version {version!r}, _position {position!r}")
+    documents = system.get("_sourceDocuments", [])
+    for text in (state.id, state.created_by, *texts, *documents):
+        if type(text) is not str:
+            raise DamagedRow(f"{text!r} where a text must be")
+    if type(documents) is not list:
+        raise DamagedRow(f"_sourceDocuments {documents!r}")
+
+
+def _check_instants(*texts: str | None) -> None:
+    for text in texts:
+        if type(text) is not str or len(text) not in _INSTANT_LENGTHS or text[-1] != "Z":
+            raise DamagedRow(f"{text!r} where an instant must be")
 
 
 def check_ids(state: State) -> None:
@@ -199,12 +252,15 @@ def _put_own(p: dict[str, Any], properties: dict[str, Any], encoded: list[str]) 
 
 
 def _split(p: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """System fields and own properties, decoded."""
-    for name in p.pop("_json", ()):
-        p[name] = _decode(p[name])
+    """System fields and own properties, decoded. Raises DamagedRow, and what decoding raises."""
+    decoded = {name: _decode(p.pop(name)) for name in p.pop("_json", ())}
+    for name, value in p.items():
+        kind = type(value)
+        if kind not in _PLAIN and value is not None and not (kind is list and all(type(i) in _PLAIN for i in value)):
+            raise DamagedRow(f"property {name!r} is a {kind.__name__}")
     system: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for name, value in p.items():
+    for name, value in chain(p.items(), decoded.items()):
         if name[0] != "_":
             own[name] = value
         elif name[1:2] == "_":

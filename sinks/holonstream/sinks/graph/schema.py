@@ -6,14 +6,22 @@ forgotten init is an error at the start, and no graph is written without constra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
-from holonstream.sinks.errors import PartitionsAdded
+from holonstream.sinks.errors import GraphRefused, GraphUnavailable, PartitionsAdded
 from holonstream.sinks.graph import checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.statements import statement, text
+
+UNKNOWN = 2**62
+"""A position that no event has."""
+
+
+class DuplicateIds(NotInitialised):
+    """A uniqueness constraint is missing, and what it would not let be is there."""
 
 
 class Index(NamedTuple):
@@ -22,6 +30,7 @@ class Index(NamedTuple):
     name: str
     properties: tuple[str, ...]
     unique: bool
+    of_relationships: bool = False
 
     def __str__(self) -> str:
         return f"{'unique ' if self.unique else ''}{self.name}({', '.join(self.properties)})"
@@ -34,20 +43,25 @@ def wanted(catalogue: Catalogue) -> dict[Index, str]:
         Index("HolonstreamCheckpoint", ("topic", "partition"), True): text("constraint_checkpoint"),
         Index("HolonstreamParked", ("key",), True): text("constraint_parked"),
         Index("HolonstreamParked", ("topic", "partition"), False): text("index_parked"),
+        Index("HolonstreamEmptyStream", ("key",), True): text("constraint_empty_stream"),
     }
     for name in sorted(catalogue.holon_types):
         indexes[Index(name, ("_id",), False)] = statement("index_holon_type", catalogue, holon_type=name)
     for name in sorted(catalogue.relationship_types):
-        indexes[Index(name, ("_id",), True)] = statement(
+        indexes[Index(name, ("_id",), True, True)] = statement(
             "constraint_relationship", catalogue, relationship_types=[name]
         )
     return indexes
 
 
-async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: str, partitions: int) -> None:
+async def initialise(
+    connection: GraphConnection, catalogue: Catalogue, topic: str, partitions: int, log_end: int = UNKNOWN
+) -> None:
     """Make what is missing: constraints, indexes, and a checkpoint (offset 0) for each partition of the topic.
 
-    Raises PartitionsAdded, GraphUnavailable, GraphRefused.
+    `log_end` is a position that no event in the graph is beyond. A worker loads entities of events up to it when a
+    checkpoint was missing in a graph that has entities.
+    Raises PartitionsAdded, DuplicateIds, GraphUnavailable, GraphRefused.
     """
     followed = await checkpoint.read_all(connection, topic)
     last = max((c.partition for c in followed), default=-1)
@@ -58,22 +72,24 @@ async def initialise(connection: GraphConnection, catalogue: Catalogue, topic: s
             "HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions)"
         )
     there = await _there(connection)
-    missing = [make for index, make in wanted(catalogue).items() if index not in there]
-    for make in missing:
-        await connection.execute(make)
+    missing = {index: make for index, make in wanted(catalogue).items() if index not in there}
+    for index, make in missing.items():
+        try:
+            await connection.execute(make)
+        except (GraphRefused, GraphUnavailable):
+            await _check_duplicates(connection, [index])
+            raise
     if missing:
         await connection.execute(text("await_indexes"))
-    await checkpoint.create_checkpoints(connection, topic, partitions)
+    await checkpoint.create_checkpoints(connection, topic, partitions, log_end)
 
 
 async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
     """Check that the graph is ready; returns the number of partitions that have a checkpoint.
 
-    Raises NotInitialised, naming what is missing; GraphUnavailable.
+    Raises NotInitialised, naming what is missing (DuplicateIds when `init` cannot make it); GraphUnavailable.
     """
-    there = await _there(connection)
-    if missing := [str(index) for index in wanted(catalogue) if index not in there]:
-        raise NotInitialised(f"{connection}: indexes are missing: {', '.join(missing)}: run `holonstream init`")
+    await check_indexes(connection, catalogue)
     partitions = [c.partition for c in await checkpoint.checkpoints(connection, topic)]
     if partitions != list(range(len(partitions))):
         raise NotInitialised(
@@ -82,6 +98,33 @@ async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -
     return len(partitions)
 
 
+async def check_indexes(connection: GraphConnection, catalogue: Catalogue) -> None:
+    """Check that constraints and indexes are there. Raises NotInitialised, DuplicateIds, GraphUnavailable."""
+    there = await _there(connection)
+    if missing := [index for index in wanted(catalogue) if index not in there]:
+        await _check_duplicates(connection, missing)
+        names = ", ".join(map(str, missing))
+        raise NotInitialised(f"{connection}: constraints or indexes are missing: {names}: run `holonstream init`")
+
+
+async def _check_duplicates(connection: GraphConnection, missing: Sequence[Index]) -> None:
+    """Raises DuplicateIds when one of these constraints cannot be made."""
+    for index in missing:
+        if not index.unique:
+            continue
+        query = text("duplicate_relationships" if index.of_relationships else "duplicate_nodes")
+        if found := await connection.execute(query, name=index.name, properties=list(index.properties)):
+            named = ", ".join(f"{', '.join(str(value)[:80] for value in key)} ({count} times)" for key, count in found)
+            raise DuplicateIds(
+                f"{connection}: the constraint {index} is missing and cannot be made, since these are there more than "
+                f"once: {named}. Stop the graph's workers and type `holonstream replay graph --in-place`"
+            )
+
+
 async def _there(connection: GraphConnection) -> set[Index]:
     rows = await connection.execute(text("indexes"))
-    return {Index(name, tuple(properties or ()), unique) for name, properties, unique in rows if name}
+    return {
+        Index(name, tuple(properties or ()), unique, entity == "RELATIONSHIP")
+        for name, properties, unique, entity in rows
+        if name
+    }

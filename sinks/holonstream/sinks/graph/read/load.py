@@ -8,9 +8,9 @@ from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
-from holonstream.sinks.errors import GraphUnavailable
+from holonstream.sinks.errors import GraphDamaged, GraphUnavailable
 from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Transaction
-from holonstream.sinks.graph.mapping import holon_of, relationship_of
+from holonstream.sinks.graph.mapping import DamagedRow, holon_of, relationship_of
 from holonstream.sinks.graph.statements import count_statement, statement, text
 
 
@@ -38,7 +38,8 @@ class Loader:
     async def load(self, streams: Sequence[str]) -> dict[str, State]:
         """The states of some streams, in at most two queries; those that have none are left out.
 
-        Raises GraphUnavailable, for ExecutionFailed too: a failed load says nothing about the values to be written.
+        Raises GraphDamaged when a state cannot be read, GraphUnavailable, for ExecutionFailed too: a failed load says
+        nothing about the values to be written.
         """
         try:
             return await self._load(streams)
@@ -49,19 +50,23 @@ class Loader:
         holons, relationships = ids_of(streams)
         states: dict[str, State] = {}
         if holons:
-            rows = await holon_rows(self._connection, holons)
-            with _torn_reads(HOLON):
-                for labels, properties in rows:
-                    holon = holon_of(labels, properties)
-                    states[stream_of(HOLON, holon.id)] = holon
+            for labels, properties in await holon_rows(self._connection, holons):
+                with _damage_of(HOLON, properties):
+                    holon = holon_of(self._own_labels(labels), properties)
+                states[stream_of(HOLON, holon.id)] = holon
         if relationships and (types := await self._occurring_types()):
             query = statement("relationships_load", self._catalogue, relationship_types=types)
-            rows = (await self._connection.execute(query, ids=relationships))[0][0]
-            with _torn_reads(RELATIONSHIP):
-                for row in rows:
+            for row in (await self._connection.execute(query, ids=relationships))[0][0]:
+                with _damage_of(RELATIONSHIP, row[-1]):
                     relationship = relationship_of(*row)
-                    states[stream_of(RELATIONSHIP, relationship.id)] = relationship
+                    if (stream := stream_of(RELATIONSHIP, relationship.id)) in states:
+                        raise DamagedRow("it is there more than once")
+                states[stream] = relationship
         return states
+
+    def _own_labels(self, labels: Sequence[str]) -> Sequence[str]:
+        """The labels of a node without those that others have put on it."""
+        return labels if len(labels) == 2 else [name for name in labels if name in self._catalogue.holon_types]
 
     async def _occurring_types(self) -> set[str]:
         while self._types is None:
@@ -73,14 +78,14 @@ class Loader:
 
 
 @contextmanager
-def _torn_reads(kind: str) -> Iterator[None]:
-    """Reads are not isolated: an entity that is being deleted by hand may be found by its id and lack the rest."""
+def _damage_of(kind: str, properties: dict[str, Any]) -> Iterator[None]:
+    identity = properties.get("_id")
     try:
         yield
-    except (KeyError, IndexError, TypeError) as error:
-        raise GraphUnavailable(
-            f"A {kind} lacks {error}: it is being deleted, or was damaged by hand (then: `holonstream verify graph "
-            "--repair`)"
+    except DamagedRow as error:
+        raise GraphDamaged(
+            f"{kind}/{identity} in Neo4j is not as it was written ({error}): if it is not just being deleted, type "
+            "`holonstream verify graph --no-wait --repair`"
         ) from error
 
 

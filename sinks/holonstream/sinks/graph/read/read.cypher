@@ -1,13 +1,14 @@
 // holon_read //
 // One node, as it is, and how far the graph had come before it was read: the WITH makes Neo4j read the checkpoint first.
-// Of a parked stream the graph has nothing from the parked event on, however far its partition has come.
+// Of a parked stream the graph has nothing from the parked event on, however far its partition has come. An instant that
+// another program has replaced by a value of another kind becomes null, as everywhere here: the row is then no state.
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
-WITH coalesce(c.visible, 0) AS position
+WITH CASE WHEN c.visible IS :: INTEGER NOT NULL THEN c.visible ELSE 0 END AS position
 OPTIONAL MATCH (p:HolonstreamParked {key: $key})
 WITH position, p.since AS parked
 WITH CASE WHEN parked <= position THEN parked - 1 ELSE position END AS position
 OPTIONAL MATCH (n:Holon {_id: $id})
-RETURN position, labels(n), n {.*, _id: $id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN position, labels(n), n {.*, _id: $id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
 
 // holons_load //
 // The states of some holons; one row, which the driver unpacks fastest. A bare end has no type and no state.
@@ -15,7 +16,7 @@ UNWIND $ids AS id
 MATCH (n:Holon {_id: id})
 USING INDEX SEEK n:Holon(_id)
 WHERE size(labels(n)) > 1
-RETURN collect([labels(n), n {.*, _id: id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}])
+RETURN collect([labels(n), n {.*, _id: id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}])
 
 // relationships_load //
 // The states of some relationships. An event that ends one does not say its type, so this is one index seek per type
@@ -25,8 +26,9 @@ UNWIND $ids AS id
 CALL (id) {
 __BRANCHES__
 }
-RETURN collect([a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
-  _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}])
+RETURN collect([a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}])
 
 // holons_locked //
 // The nodes of some ids, each read under its write lock: its last writer is done. One that this writer deleted may still
@@ -37,7 +39,7 @@ USING INDEX SEEK n:Holon(_id)
 SET n._lock = true
 WITH n
 REMOVE n._lock
-RETURN labels(n), n {.*, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN labels(n), n {.*, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
 
 // relationships_locked //
 // Relationships of one type, each read under its write lock and those of its ends: their last writers are done. One that
@@ -48,8 +50,9 @@ USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
 SET r._lock = true, a._lock = true, b._lock = true
 WITH a, r, b
 REMOVE r._lock, a._lock, b._lock
-RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
-  _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
+RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}
 
 // holons_query //
 // A page of holons of one type, or of all. `_id >` is decided by the index; see pages.py for $after.
@@ -62,7 +65,7 @@ WHERE n._id >= $after AND size(labels(n)) > 1
   AND all(p IN $filter.equal WHERE n[p.name] = p.value)
   AND all(name IN $filter.there WHERE n[name] IS NOT NULL)
 WITH n ORDER BY n._id LIMIT $limit
-RETURN labels(n), n {.*, _id: n._id, _createdAt: toString(n._createdAt), _lastModified: toString(n._lastModified)}
+RETURN labels(n), n {.*, _id: n._id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
 
 // relationships_query //
 // A page of relationships of one type.
@@ -78,8 +81,9 @@ WHERE r._id >= $after
   AND all(p IN $filter.equal WHERE r[p.name] = p.value)
   AND all(name IN $filter.there WHERE r[name] IS NOT NULL)
 WITH a, r, b ORDER BY r._id LIMIT $limit
-RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toString(r._effectiveStart),
-  _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
+RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}
 
 // relationships_of //
 // A page of the relationships of one node.
@@ -94,8 +98,9 @@ WHERE r._id >= $after
   AND ($filter.authority IS NULL OR r._authorityLevel = $filter.authority)
   AND all(p IN $filter.equal WHERE r[p.name] = p.value)
   AND all(name IN $filter.there WHERE r[name] IS NOT NULL)
-RETURN DISTINCT startNode(r)._id, type(r), endNode(r)._id, r {.*, _effectiveStart: toString(r._effectiveStart),
-  _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}, r._id AS id
+RETURN DISTINCT startNode(r)._id, type(r), endNode(r)._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}, r._id AS id
 ORDER BY id
 LIMIT $limit
 
@@ -128,8 +133,9 @@ WHERE ($filter.source IS NULL OR startNode(r)._id = $filter.source)
   AND all(p IN $filter.equal WHERE r[p.name] = p.value)
   AND all(name IN $filter.there WHERE r[name] IS NOT NULL)
 WITH DISTINCT r
-RETURN startNode(r)._id, type(r), endNode(r)._id, r {.*, _effectiveStart: toString(r._effectiveStart),
-  _effectiveEnd: toString(r._effectiveEnd), _lastModified: toString(r._lastModified)}
+RETURN startNode(r)._id, type(r), endNode(r)._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}
 
 // pattern_holon //
 // A holon of a pattern; its parameter has a name of its own, as two patterns may share a variable.
@@ -147,11 +153,12 @@ WHERE ($__VARIABLE__.ended OR __VARIABLE__._effectiveEnd IS NULL)
 
 // pattern_holon_result //
 // What a match returns of a holon.
-[labels(__VARIABLE__), __VARIABLE__ {.*, _createdAt: toString(__VARIABLE__._createdAt),
-  _lastModified: toString(__VARIABLE__._lastModified)}]
+[labels(__VARIABLE__), __VARIABLE__ {.*, _createdAt: toStringOrNull(__VARIABLE__._createdAt),
+  _lastModified: toStringOrNull(__VARIABLE__._lastModified)}]
 
 // pattern_relationship_result //
 // What a match returns of a relationship.
 [startNode(__VARIABLE__)._id, type(__VARIABLE__), endNode(__VARIABLE__)._id, __VARIABLE__ {.*,
-  _effectiveStart: toString(__VARIABLE__._effectiveStart), _effectiveEnd: toString(__VARIABLE__._effectiveEnd),
-  _lastModified: toString(__VARIABLE__._lastModified)}]
+  _effectiveStart: toStringOrNull(__VARIABLE__._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(__VARIABLE__._effectiveEnd), __VARIABLE__._effectiveEnd),
+  _lastModified: toStringOrNull(__VARIABLE__._lastModified)}]

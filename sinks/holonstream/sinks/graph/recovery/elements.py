@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, stream_of
 from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.empty_streams import empty_streams
 from holonstream.sinks.graph.parking import discarded_of, parked_of
 from holonstream.sinks.graph.read.load import ids_of, occurring_types
 from holonstream.sinks.graph.recovery.rows import Row, of_edge, of_node
@@ -79,6 +80,10 @@ class GraphReader:
             )
             for stream in parked.keys() | discarded.keys()
         }
+
+    async def empty_versions(self, streams: Sequence[str]) -> dict[str, int]:
+        """Up to which version the graph has seen those of some streams that have no entity, where it says so."""
+        return {stream: at.version for stream, at in (await empty_streams(self._connection, streams)).items()}
 
     async def nodes(self) -> AsyncIterator[list[Element]]:
         """Every node that is, or claims to be, a holon, but no bare ends; in batches."""

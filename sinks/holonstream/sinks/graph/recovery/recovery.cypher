@@ -1,3 +1,23 @@
+// verify_checkpoints //
+// The checkpoints of a topic, as they are.
+MATCH (c:HolonstreamCheckpoint {topic: $topic})
+WHERE c.partition IS :: INTEGER NOT NULL
+RETURN c.partition, properties(c)
+
+// checkpoints_lock //
+// Take the locks of a topic's checkpoints, in one order for all.
+MATCH (c:HolonstreamCheckpoint {topic: $topic})
+WHERE c.partition IS :: INTEGER NOT NULL
+WITH c ORDER BY c.partition
+SET c.lock = true
+WITH c
+REMOVE c.lock
+
+// repair_checkpoint //
+// Give a checkpoint these properties and no other.
+MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+SET c = $properties
+
 // repair_holons //
 // Overwrite holons with whole states, labels too.
 UNWIND $rows AS row

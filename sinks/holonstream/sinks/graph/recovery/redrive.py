@@ -68,6 +68,7 @@ from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph import parking
 from holonstream.sinks.graph.checkpoint import publish_all, raise_epoch
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
+from holonstream.sinks.graph.empty_streams import LastSeen, write_empty_streams
 from holonstream.sinks.graph.parking import DiscardedEvent, ParkedStream
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.batch import HoleInStream, Item, Outcome, UnreadableEvent, fold_stream
@@ -233,7 +234,7 @@ class Redriver:
     async def _attempt(
         self, partition: int, streams: Sequence[str], decision: DiscardedEvent | None, stop: _Stop | None
     ) -> list[RedriveResult]:
-        _, epoch, position = await publish_all(self._connection, self._topic, partition)
+        _, epoch, position, *_ = await publish_all(self._connection, self._topic, partition)
         parked = await parking.parked_of(self._connection, streams)
         left_out = await parking.discarded_of(self._connection, streams)
         if decision is not None:
@@ -277,6 +278,10 @@ class Redriver:
     async def _write(self, transaction: Transaction, folds: Sequence[_Fold], decision: DiscardedEvent | None) -> None:
         pairs = [(f.before, f.after) for f in folds if f.after is not None and f.after is not f.before]
         await perform(transaction, self._catalogue, changes(pairs))
+        await write_empty_streams(
+            transaction,
+            {f.was.stream: LastSeen(f.version, f.position) for f in folds if f.after is None and f.parked is None},
+        )
         await parking.unpark(transaction, [fold.was.stream for fold in folds if fold.parked is None])
         parked = [fold.parked for fold in folds if fold.parked is not None]
         await parking.park(transaction, parked, since={fold.was.stream: fold.was.position for fold in folds})
@@ -311,7 +316,7 @@ class _Fold:
         # Without a state no event had an effect, so the stream is read from its start: a stream that a record from
         # elsewhere has parked says nothing about its earlier events. So it is when the state is not of the log.
         self.after = before if before is not None and self._is_of_log(before) else None
-        self.version = self.after.version if self.after is not None else 0
+        self.version, self.position = (self.after.version, self.after.position) if self.after is not None else (0, 0)
         self.parked: ParkedStream | None = None
         self._applied = self._discarded = 0
 
@@ -360,7 +365,7 @@ class _Fold:
                 self._park(event, outcome.parked[0].stream.reason)
                 return
             self._applied += 1
-        self.version = event.version
+        self.version, self.position = event.version, event.position
 
     def _park(self, event: LoggedEvent, reason: str) -> None:
         offset = self.was.offset if event.version == self.was.version else None

@@ -20,6 +20,7 @@ never holds a damaged holon (`sinks.graph.read.whole`), so it needs no repair.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -28,6 +29,7 @@ from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import HOLON, Holon, Relationship, State
 from holonstream.sinks.graph.checkpoint import raise_epoch
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
+from holonstream.sinks.graph.empty_streams import LastSeen, write_empty_streams
 from holonstream.sinks.graph.mapping import holon_row
 from holonstream.sinks.graph.parking import discarded_of, parked_of
 from holonstream.sinks.graph.read.load import occurring_types
@@ -36,8 +38,17 @@ from holonstream.sinks.graph.write.changes import changes, perform
 
 log = structlog.get_logger(__name__)
 
-StateAt = Callable[[str, int, int | None, frozenset[int]], Awaitable[State | None]]
-"""The state of a stream's entity up to a log position (inclusive) and before a version, when one is given; the last are
+
+class LoggedState(NamedTuple):
+    """What the log says of a stream."""
+
+    state: State | None
+    reached: LastSeen
+    """its last event"""
+
+
+StateAt = Callable[[str, int, int | None, frozenset[int]], Awaitable[LoggedState]]
+"""A stream's entity up to a log position (inclusive) and before a version, when one is given; the last are
 the versions that an operator has left out."""
 
 
@@ -89,9 +100,13 @@ async def _repair(
     parked = await parked_of(transaction, streams)
     left_out = await discarded_of(transaction, streams)
     states: dict[str, State | None] = {}
+    empty: dict[str, LastSeen] = {}
     for stream in sorted(streams):  # one lock order for every writer
         before = parked[stream].version if stream in parked else None
-        states[stream] = await state_at(stream, position, before, left_out.get(stream, frozenset()))
+        states[stream], reached = await state_at(stream, position, before, left_out.get(stream, frozenset()))
+        if states[stream] is None and reached.version:
+            empty[stream] = reached
+    await write_empty_streams(transaction, empty)
     await _write_holons(transaction, states)
     relationships = {stream: state for stream, state in states.items() if not _is_holon(stream)}
     if relationships:

@@ -20,7 +20,7 @@ from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, CannotApply, InvalidEvent
 from holonstream.schemas.event import RecordedEvent
-from holonstream.schemas.projection import apply
+from holonstream.schemas.projection import Report, apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from holonstream.sinks.base import Batch, DeadLetter, RawRecord
 from holonstream.sinks.graph.mapping import check_ids
@@ -76,6 +76,8 @@ class Outcome:
 
     letters: list[DeadLetter] = field(default_factory=list)
     parked: list[Parking] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+    """of events that were applied in part"""
     applied: int = 0
     skipped: int = 0
     out_of_order: int = 0
@@ -126,13 +128,15 @@ def fold_stream(
     items: list[Item],
     parked: tuple[int, str] | None,
     outcome: Outcome,
+    seen: tuple[int, int] | None = None,
 ) -> State | None:
     """The state of one stream after its items of the batch; what cannot be applied parks the stream from there on.
 
-    `state` is None when there is none, `parked` the version from which the stream is parked, and why.
+    `state` is None when there is none, `parked` the version from which the stream is parked, and why. `seen` is the
+    version and position up to which a stream without a state was folded before, None when that is not known.
     """
     kind = items[0].event.stream.partition("/")[0]
-    last = None if state is None else (state.version, state.position)
+    last = seen if state is None else (state.version, state.position)
     for item in items:
         event = item.event
         if parked is not None:
@@ -142,7 +146,7 @@ def fold_stream(
             if last is not None and _was_applied(event, *last):
                 outcome.skipped += 1
                 continue
-            state = _apply(catalogue, kind, state, event)
+            state = _apply(catalogue, kind, state, event, outcome.reports.append)
         except HoleInStream as error:
             assert last is not None
             parked = last[0] + 1, str(error)  # readers must not take what is missing for reached
@@ -202,7 +206,7 @@ def _park(
 
 
 def _apply(
-    catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | UnreadableEvent
+    catalogue: Catalogue, kind: str, state: State | None, event: RecordedEvent | UnreadableEvent, report: Report
 ) -> State | None:
     """One event's effect, with proof that it changes the entity of its stream and no other."""
     if isinstance(event, UnreadableEvent):
@@ -210,7 +214,7 @@ def _apply(
     event_type = catalogue.types.get(event.type)  # None has no effect, says the fold
     if kind not in _KINDS or (event_type is not None and event_type.stream_kind != kind):
         raise CannotApply(f"{event.type} (event {event.id}) does not belong to the stream {event.stream[:80]!r}")
-    after = apply(catalogue, state, event)
+    after = apply(catalogue, state, event, report=report)
     if after is not None and (state is None or after.id != state.id or kind == RELATIONSHIP):
         check_ids(after)
         if stream_of(kind, after.id) != event.stream:

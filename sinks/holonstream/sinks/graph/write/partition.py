@@ -56,6 +56,10 @@ class HeldPartition:
     parked: dict[str, tuple[int, str]]
     """version and reason, by stream"""
     states: StateCache
+    known: int = 0
+    """entities of events up to this position may be in the graph already (`sinks.graph.checkpoint`)"""
+    proves_holes: bool = False
+    """whether every stream without an entity has its node"""
     attempted: int | None = None
     """where a commit of unknown outcome may have moved the checkpoint; such a partition is read again before use"""
     is_visible: bool = True

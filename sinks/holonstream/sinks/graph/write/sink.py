@@ -12,7 +12,8 @@ A batch, one transaction:
    partition has one writer) and those whose first event here is version 1 (they have none);
 3. *fold* each stream's events over its state with `schemas.projection.apply`. Versions are dense, and rise with the
    positions, so an earlier one was applied before and is skipped. A larger one proves a loss (HoleInStream), and one
-   whose position does not fit proves that somebody else wrote to the topic (Contradiction): both park the stream;
+   whose position does not fit proves that somebody else wrote to the topic (Contradiction): both park the stream. How
+   far a stream without an entity has come is recorded too (`sinks.graph.empty_streams`);
 4. *write* the final states: many events of one entity are one write;
 5. *park*: a stream whose event cannot be applied is recorded as parked from that version on, in this transaction, and
    the records go to the dead letters before the commit. Its later events follow; other streams go on;
@@ -40,6 +41,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 
 import structlog
 
@@ -51,16 +53,18 @@ from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import State
 from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
-from holonstream.sinks.graph import schema
+from holonstream.sinks.graph import checkpoint, schema
 from holonstream.sinks.graph.checkpoint import (
     Claim,
     advance_visible,
+    check_numbers,
     check_topic,
     checkpoints,
     claim,
     publish_all,
 )
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
+from holonstream.sinks.graph.empty_streams import NOTHING, LastSeen, empty_streams, write_empty_streams
 from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.background import Background, collection_paused
@@ -105,6 +109,16 @@ class _Work:
     streams: dict[str, list[Item]] = field(default_factory=dict)
     position: int | None = None
     states: dict[str, State] = field(default_factory=dict)
+    empty: dict[str, LastSeen] = field(default_factory=dict)
+    """how far streams without an entity have come"""
+
+
+class _Loaded(NamedTuple):
+    """What the graph has of some streams."""
+
+    states: Mapping[str, State]
+    empty: Mapping[str, LastSeen]
+    """how far streams without an entity have come, where the graph says so"""
 
 
 class _EpochRaised(Exception):
@@ -150,8 +164,30 @@ class GraphSink:
         await self._connection.close()
 
     async def ping(self) -> None:
-        """Check that the graph answers. Raises GraphUnavailable, GraphRefused."""
-        await self._connection.ping()
+        """Check that the graph answers, has its constraints, and stands where this worker left it.
+
+        Raises GraphUnavailable, GraphRefused, NotInitialised (constraints or checkpoints are gone), CheckpointMoved (a
+        checkpoint was moved back: the graph is another one, or an older copy of itself).
+        """
+        left = {key: held for key, held in self._partitions.items() if held.attempted is None}
+        offsets = {key: held.offset for key, held in left.items()}
+        await schema.check_indexes(self._connection, self._catalogue)
+        stands = await checkpoint.offsets(self._connection, self._topic, [partition for _, partition in left])
+        for (topic, partition), offset in offsets.items():
+            if self._partitions.get((topic, partition)) is not left[topic, partition]:
+                continue
+            if partition not in stands:
+                raise NotInitialised(
+                    f"{self._connection}: {topic}[{partition}] has no checkpoint any more: run `holonstream init`"
+                )
+            check_numbers(topic, partition, stands[partition])
+            if stands[partition] < offset:  # it only rises, and was read after it was here
+                raise CheckpointMoved(
+                    topic,
+                    partition,
+                    f"is at offset {stands[partition]}, and this worker had moved it to {offset}: was the graph "
+                    "restored from a backup, or emptied?",
+                )
 
     @property
     def parked_streams(self) -> int:
@@ -258,9 +294,10 @@ class GraphSink:
         return now
 
     async def _read_partition(self, topic: str, partition: int) -> HeldPartition:
-        offset, epoch, position = await publish_all(self._connection, topic, partition)
+        place = await publish_all(self._connection, topic, partition)
         parked = await parked_in(self._connection, topic, partition)
-        return HeldPartition(offset, epoch, position, parked, StateCache(self._cached_states))
+        states = StateCache(self._cached_states)
+        return HeldPartition(place.offset, place.epoch, place.position, parked, states, place.known, place.proves_holes)
 
     async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
@@ -273,10 +310,10 @@ class GraphSink:
         of_stream = _of_stream(works, self._checkpoints)
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
-        async with Background[dict[str, State]]() as loads:
+        async with Background[_Loaded]() as loads:
             # Loads may run before the claim: a checkpoint that it finds unmoved was unmoved when they ran.
             if missing:
-                await loads.start(self._loader.load(missing[0]))
+                await loads.start(self._load(missing[0]))
             async with self._connection.transaction(BATCH_TIMEOUT) as transaction:
                 await self._claim(transaction, works)
                 async with Background[None]() as writes:
@@ -287,14 +324,21 @@ class GraphSink:
                     for number, group in enumerate(missing):
                         before = await loads.result()
                         if number + 1 < len(missing):
-                            await loads.start(self._loader.load(missing[number + 1]))
+                            await loads.start(self._load(missing[number + 1]))
                         todo = self._fold(group, of_stream, before)
                         types.update(row["t"] for row in todo.created)
                         await writes.then(perform(transaction, self._catalogue, todo))
                     await writes.all()
+                for work in works:
+                    await write_empty_streams(transaction, work.empty)
                 await self._park(transaction, works)
         self._loader.add_types(types)
         return {work.batch.partition: self._remember(work) for work in works}
+
+    async def _load(self, streams: Sequence[str]) -> _Loaded:
+        states = await self._loader.load(streams)
+        absent = [stream for stream in streams if stream not in states]
+        return _Loaded(states, await empty_streams(self._connection, absent) if absent else {})
 
     @contextmanager
     def _folding(self) -> Iterator[None]:
@@ -338,6 +382,8 @@ class GraphSink:
                 count=outcome.out_of_order,
                 position=held.position,
             )
+        for report in outcome.reports:
+            log.warning("graph.event.applied_in_part", partition=work.batch.partition, reason=report)
         return WriteResult(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
     async def _claim(self, transaction: Transaction, works: Sequence[_Work]) -> None:
@@ -360,6 +406,7 @@ class GraphSink:
                     f"{self._connection}: {topic}[{partition}] has no checkpoint: run `holonstream init`"
                 )
             offset, epoch = stood[partition]
+            check_numbers(topic, partition, offset, epoch)
             if offset != work.held.offset:
                 raise CheckpointMoved(
                     topic, partition, f"is at offset {offset}; this worker left it at {work.held.offset}"
@@ -374,25 +421,31 @@ class GraphSink:
         missing: list[str] = []
         for stream in sorted(works):
             work = works[stream]
-            held = work.held
-            first = work.streams[stream][0].event
-            is_new = first.version == 1 and first.position > held.position  # else an old record was put there again
-            known = stream in held.states or is_new or stream in held.parked
-            (ready if known else missing).append(stream)
+            held, first = work.held, work.streams[stream][0].event
+            # else an old record was put there again, or the partition is read once more
+            is_new = first.version == 1 and first.position > max(held.position, held.known)
+            (ready if is_new or stream in held.states or stream in held.parked else missing).append(stream)
         return list(_chunks(ready, self._group)), list(_chunks(missing, self._group))
 
-    def _fold(self, group: Sequence[str], works: Mapping[str, _Work], loaded: Mapping[str, State] | None) -> Changes:
+    def _fold(self, group: Sequence[str], works: Mapping[str, _Work], loaded: _Loaded | None) -> Changes:
         """What a group's events change; `loaded` None means that the states are known."""
         pairs: list[tuple[State | None, State]] = []
         with collection_paused(), self._folding():
             for stream in group:
                 work = works[stream]
-                held = work.held
-                old = (held.states if loaded is None else loaded).get(stream)
-                new = fold_stream(
-                    self._catalogue, work.batch, old, work.streams[stream], held.parked.get(stream), work.outcome
-                )
-                if new is not None and new is not old:
+                held, items, outcome = work.held, work.streams[stream], work.outcome
+                old = (held.states if loaded is None else loaded.states).get(stream)
+                seen = None
+                if loaded is None:
+                    seen = NOTHING
+                elif held.proves_holes:
+                    seen = loaded.empty.get(stream, NOTHING)
+                parked, parked_before = held.parked.get(stream), len(outcome.parked)
+                new = fold_stream(self._catalogue, work.batch, old, items, parked, outcome, seen)
+                if new is None and parked is None and len(outcome.parked) == parked_before:
+                    last = max(LastSeen(item.event.version, item.event.position) for item in items)
+                    work.empty[stream] = max(last, seen or NOTHING)
+                elif new is not None and new is not old:
                     work.states[stream] = new
                     pairs.append((old, new))
             return changes(pairs)
