@@ -98,7 +98,7 @@ class World:
 
     async def entry(self) -> bytes | None:
         """What a reader is given."""
-        reading = Script("read").run(self.redis, [self.key], KEYS.watermark) if self.protected else None
+        reading = Script("read", writes=False).run(self.redis, [self.key], KEYS.watermark) if self.protected else None
         return cast("bytes | None", await (reading or self.redis.get(self.key)))
 
     async def check(self, step: str) -> None:

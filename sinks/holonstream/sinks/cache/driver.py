@@ -106,23 +106,33 @@ Call = tuple[list[str], list[str | int]]
 
 
 class Script:
-    """A Lua script of the folder ``lua/``, which begins with ``common.lua``."""
+    """A Lua script of the folder ``lua/``; one that writes begins with ``common.lua``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, writes: bool = True) -> None:
         folder = resources.files("holonstream.sinks.cache") / "lua"
-        self.text = (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+        common = (folder / "common.lua").read_text() if writes else ""
+        self.text = common + (folder / f"{name}.lua").read_text()
         self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Redis, keys: list[str], *args: str | bytes | int) -> Any:
-        """Run it by its digest, with its text when the server does not know it (the first time, after a restart)."""
+        """Run it by its digest, with its text when the server does not know it (the first time, after a restart).
+
+        On a connection of the pool, without what `client` wraps around a command: that takes as long as the script. A
+        connection to a replica is closed: when it is opened again, its address may lead to the new master.
+        """
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             try:
-                return await client.evalsha(self._sha, len(keys), *keys, *args)
+                await connection.send_command("EVALSHA", self._sha, len(keys), *keys, *args)
+                return await connection.read_response()
             except exceptions.NoScriptError:
-                return await client.eval(self.text, len(keys), *keys, *args)
+                await connection.send_command("EVAL", self.text, len(keys), *keys, *args)
+                return await connection.read_response()
         except exceptions.ReadOnlyError:
-            await _leave_replica(client)
+            await connection.disconnect()
             raise
+        finally:
+            await client.connection_pool.release(connection)
 
     async def run_each(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
         """Run it for each of the calls, all in one round trip; their answers, errors of Redis among them.
@@ -137,13 +147,8 @@ class Script:
             if isinstance(answers[number], exceptions.NoScriptError):
                 answers[number] = await self.run(client, keys, *args)
         if any(isinstance(answer, exceptions.ReadOnlyError) for answer in answers):
-            await _leave_replica(client)
+            await client.connection_pool.disconnect(inuse_connections=False)
         return answers
-
-
-async def _leave_replica(client: Redis) -> None:
-    """Close the connections, so that the address is resolved again: it may lead to the new master by now."""
-    await client.connection_pool.disconnect(inuse_connections=False)
 
 
 async def check_server(client: Redis) -> None:

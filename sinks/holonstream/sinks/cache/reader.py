@@ -31,7 +31,7 @@ from holonstream.sinks.store import GraphReads, HolonRead, SemanticGraphStore
 
 log = structlog.get_logger(__name__)
 
-_read = Script("read")
+_read = Script("read", writes=False)
 _fill = Script("fill")
 
 

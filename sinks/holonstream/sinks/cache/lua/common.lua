@@ -1,4 +1,4 @@
--- Every script begins with this. A key may hold what another program wrote: such an entry counts as absent.
+-- Every script that writes begins with this. A key may hold what another program wrote: such an entry counts as absent.
 -- Positions are compared as text of fixed width: Lua's numbers are doubles, exact only to 2^53.
 
 -- Which server this is, while it is the master: Redis draws a new id at each start and each promotion.
