@@ -11,8 +11,9 @@ RATE ?=
 VARIANT ?=
 BROKERS ?=
 JSON ?=
+SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-real test-languages compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-real test-languages test-console compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -49,6 +50,9 @@ test-languages: setup ## Tests with programs in Node, Go and Java, which it inst
 
 compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker engine, and the ports of docker-compose.yml
 	@$(PYTEST) -s tests/compose
+
+test-console: setup ## Tests of the console in a headless Chromium, and of its API; SCREENSHOTS=folder keeps pictures
+	@$(if $(SCREENSHOTS),HOLONSTREAM_TEST_SCREENSHOTS=$(SCREENSHOTS)) $(PYTEST) tests/console
 
 chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
 	@$(PYTEST) tests/chaos/test_chaos.py

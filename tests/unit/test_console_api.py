@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from holonstream.client import Client
 from holonstream.ops.console.access import UnsafeConsole
 from holonstream.ops.console.feed import KEPT, EventFeed, EventFilter
+from holonstream.ops.console.live import LivePage
 from holonstream.ops.console.server import make_app
 from holonstream.ops.console.services import Services
 from holonstream.ops.console.watch import Watch
@@ -62,8 +63,10 @@ async def asking(
     if not folded:
         log.append(events)
     client = Client(graph, log, CATALOGUE)
-    feed, watch, connection = EventFeed(client, log.head), Watch(configured), GraphConnection(configured.neo4j_uri)
-    app.state.services = Services(configured, CATALOGUE, client, feed, watch, connection)
+    connection = GraphConnection(configured.neo4j_uri)
+    watch = Watch(configured, connection)
+    live = LivePage(configured, watch)
+    app.state.services = Services(configured, CATALOGUE, client, EventFeed(client, log.head), watch, live, connection)
     transport = httpx.ASGITransport(app, client=(peer, 9))
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
         yield http
@@ -197,6 +200,8 @@ async def test_every_answer_binds_the_browser() -> None:
         ("/api/v1/holon?id=a&deadline=11", 400, "urn:holonstream:invalid-request"),
         ("/api/v1/event?id=x", 400, "urn:holonstream:invalid-event"),
         ("/api/v1/event?id=00000000-0000-4000-8000-000000000000", 404, "urn:holonstream:not-found"),
+        ("/api/v1/holons?typ=Person", 400, "urn:holonstream:bad-data"),
+        ("/api/v1/events?actor=a&actor=b", 400, "urn:holonstream:bad-data"),
         ("/api/v1/events?from=x", 400, "urn:holonstream:invalid-event"),
         ("/api/v1/events/stream?to=x", 400, "urn:holonstream:invalid-event"),
         ("/api/v1/nowhere", 404, "about:blank"),

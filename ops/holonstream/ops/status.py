@@ -163,11 +163,14 @@ class TopicStatus:
             for group in groups:
                 places = [TopicPartition(self._topic, lag.partition) for lag in group.partitions]
                 committed = answer(partial(self._committed, group.name, places))
+                ends = answer(partial(self._offsets, OffsetSpec.latest()))  # after them: both move
                 found += [_of_another(group.name, tp, now) for tp in committed]
                 for tp, lag in zip(committed, group.partitions, strict=True):
                     where = f"{group.name}: {self._topic}[{lag.partition}]"
-                    if tp.offset > lag.end:
-                        found.append(f"{where} ends at offset {lag.end}, and was handled up to {tp.offset} (TopicCut)")
+                    if tp.offset > ends[tp.partition]:
+                        found.append(
+                            f"{where} ends at offset {ends[tp.partition]}, and was handled up to {tp.offset} (TopicCut)"
+                        )
                     elif lag.offset < firsts[lag.partition]:
                         last = firsts[lag.partition] - 1
                         found.append(f"{where}: offsets {lag.offset} to {last} were deleted unhandled (TopicCut)")

@@ -122,7 +122,8 @@ class AccessMiddleware:
                 present = {name.lower() for name, _ in headers}
                 headers += [(n.encode(), v.encode()) for n, v in HEADERS.items()]
                 if b"cache-control" not in present:
-                    headers.append((b"cache-control", b"no-store"))
+                    keep = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
+                    headers.append((b"cache-control", keep))
             await send(message)
 
         refused = self._refusal(scope)

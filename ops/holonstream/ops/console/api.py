@@ -5,10 +5,12 @@ Ids may hold any character, so they are query parameters and never part of a pat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from pydantic import StringConstraints
 from starlette.responses import Response, StreamingResponse
 
 from holonstream.client import Client
@@ -32,7 +34,19 @@ LONGEST = 10.0  # seconds that a read waits for its token
 EVENTS_BYTES = 8 << 20  # of a page of events
 POSITION = 2**63 - 1
 
-router = APIRouter(prefix="/api/v1")
+
+async def _exact(request: Request) -> None:
+    """Refuse a parameter that is unknown, or given twice: a misspelt filter would otherwise match everything."""
+    described = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = {p["name"]: p["schema"].get("type") for p in described.get("parameters", ()) if p["in"] == "query"}
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            raise BadData(f"Unknown parameter: {name!r} (there are {', '.join(known)})")
+        if times > 1 and known[name] != "array":
+            raise BadData(f"Parameter given {times} times: {name!r}")
+
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(_exact)])
 
 
 async def _services(request: Request) -> Services:
@@ -69,9 +83,9 @@ At = Annotated[
 ]
 Instant = Annotated[str | None, Query(max_length=40, examples=["2024-12-31"])]
 Properties = Annotated[
-    str | None, Query(max_length=32_768, description="JSON object: properties and their values.", examples=["{}"])
+    str | None, Query(max_length=20_480, description="JSON object: properties and their values.", examples=["{}"])
 ]
-Types = Annotated[list[str] | None, Query(max_length=50)]
+Name = Annotated[str, StringConstraints(max_length=1000)]
 Kind = Annotated[str | None, Query(max_length=1000)]
 Position = Annotated[int, Query(ge=0, le=POSITION)]
 
@@ -128,14 +142,18 @@ async def _relationships(
 
 
 async def _events(
-    types: Annotated[list[str] | None, Query(alias="type", max_length=50)] = None,
-    subjects: Annotated[list[str] | None, Query(alias="subject", max_length=50)] = None,
+    types: Annotated[list[Name] | None, Query(alias="type", max_length=50)] = None,
+    subjects: Annotated[list[Name] | None, Query(alias="subject", max_length=50)] = None,
     actor: Kind = None,
     start_time: Annotated[str | None, Query(alias="from", max_length=40, description="Occurred at or after.")] = None,
     end_time: Annotated[str | None, Query(alias="to", max_length=40, description="Occurred at or before.")] = None,
 ) -> EventFilter:
     filters = EventFilter(
-        types=tuple(types or ()), subjects=tuple(subjects or ()), actor=actor, start_time=start_time, end_time=end_time
+        types=tuple(filter(None, types or ())),
+        subjects=tuple(filter(None, subjects or ())),
+        actor=actor or None,
+        start_time=start_time or None,
+        end_time=end_time or None,
     )
     filters.check()
     return filters
@@ -280,7 +298,7 @@ async def traverse(
     id: Id,
     reader: Reader,
     filters: RelationshipQuery,
-    types: Annotated[list[str] | None, Query(alias="type", max_length=50)] = None,
+    types: Annotated[list[Name] | None, Query(alias="type", max_length=50)] = None,
     direction: Direction = "both",
     depth: Annotated[int, Query(ge=1, le=DEPTH)] = 2,
     limit: Limit = 100,

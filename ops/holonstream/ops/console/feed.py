@@ -109,6 +109,8 @@ class EventFeed:
         self._bytes = 0
         self._since = self._until = 0  # what is kept are all events beyond the one, up to the other
         self._followers = 0
+        self.reads = 0
+        """how often the log was asked"""
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._news = asyncio.Event()
@@ -149,6 +151,7 @@ class EventFeed:
         known = self._until  # the log is gap-free up to here: a page that is not full has all events up to it
         try:
             async with self._reading:
+                self.reads += 1
                 entries = await read_page(self._client, filters, place, PAGE)
         except HolonstreamError:
             await asyncio.sleep(RETRY)
@@ -169,6 +172,7 @@ class EventFeed:
             try:
                 if not self._ready.is_set():
                     await self._begin()
+                self.reads += 1
                 found = await read_page(self._client, EventFilter(), self._until, PAGE)
             except HolonstreamError as error:
                 log.warning("console.feed.unavailable", **incident(error))

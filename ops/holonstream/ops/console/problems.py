@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from holonstream.ops.console.rendering import html
 from holonstream.producers.errors import UnreadableEvents
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent, InvalidToken, Unavailable
@@ -50,7 +51,8 @@ def problem(
     status: int, title: str, detail: str, *, kind: str = "", headers: Mapping[str, str] | None = None, **more: Any
 ) -> Response:
     """A response that says what went wrong."""
-    document = {"type": f"urn:holonstream:{kind}" if kind else "about:blank", "title": title, "status": status}
+    document: dict[str, Any] = {"type": f"urn:holonstream:{kind}" if kind else "about:blank", "title": title}
+    document["status"] = status
     document |= {"detail": detail, **more}
     return Response(jsontext.encode(document), status, headers, MEDIA_TYPE)
 
@@ -67,27 +69,43 @@ def of_error(error: HolonstreamError) -> Response:
     if status == 503:
         log.warning("console.unavailable", **incident(error))
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
-    title = (kind.__doc__ or kind.__name__).splitlines()[0].rstrip(".")
-    return problem(status, title, str(error), kind=name, headers=RETRY if status == 503 else None, **more)
+    return problem(status, title_of(error), str(error), kind=name, headers=RETRY if status == 503 else None, **more)
+
+
+def title_of(error: HolonstreamError) -> str:
+    """What kind of error it is, in words."""
+    return (type(error).__doc__ or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer every error of an app's routes with a problem."""
+    """Answer every error of an app's routes with a problem, or a page's with a page."""
+
+    def told(request: Request, status: int, title: str, detail: str, answer: Response) -> Response:
+        if request.url.path.startswith("/api/"):
+            return answer
+        template = "error_part.html" if "hx-request" in request.headers else "error.html"
+        return html(template, status, title=title, detail=detail)
 
     @app.exception_handler(HolonstreamError)
     async def ours(request: Request, error: HolonstreamError) -> Response:
-        return of_error(error)
+        answer = of_error(error)
+        return told(request, answer.status_code, title_of(error), str(error), answer)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:10]]
-        return problem(400, "Invalid request", "; ".join(faults), kind="invalid-request")
+        detail, title = "; ".join(faults), "Invalid request"
+        return told(request, 400, title, detail, problem(400, title, detail, kind="invalid-request"))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), str(error.detail), headers=error.headers)
+        title = str(error.detail)
+        return told(
+            request, error.status_code, title, title, problem(error.status_code, title, title, headers=error.headers)
+        )
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
         log.error("console.failed", **incident(error))
-        return problem(500, "Internal error", "The console's log says more")
+        title, detail = "Internal error", "The console's log says more"
+        return told(request, 500, title, detail, problem(500, title, detail))

@@ -11,12 +11,14 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.staticfiles import StaticFiles
 
-from holonstream.ops.console import api
+from holonstream.ops.console import api, pages
 from holonstream.ops.console.access import AccessMiddleware, Login
 from holonstream.ops.console.documents import Problem
 from holonstream.ops.console.limits import LimitsMiddleware
 from holonstream.ops.console.problems import MEDIA_TYPE, handle_errors
+from holonstream.ops.console.rendering import FOLDER
 from holonstream.ops.console.services import services
 from holonstream.ops.observe.server import CannotServe
 from holonstream.ops.settings import Settings
@@ -46,6 +48,8 @@ def make_app(settings: Settings) -> FastAPI:
         lifespan=lifespan, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     handle_errors(app)
     app.add_middleware(LimitsMiddleware)
     app.add_middleware(AccessMiddleware, login=login)
@@ -77,6 +81,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
             found = dict(PROBLEMS)
             if path.endswith(("/holon", "/relationship", "/event")):
                 found["404"] = "There is none; `reached` says up to which position of the log."
@@ -84,6 +90,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
                 operation["responses"][status] = {"description": meaning, "content": content}
     return document
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """An optional parameter's schema: it can be left out, and never be null."""
+    kinds: list[dict[str, Any]] = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **kinds[0]}
 
 
 def serve(settings: Settings, opened: socket.socket) -> None:
@@ -95,7 +109,7 @@ def serve(settings: Settings, opened: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=CLOSING,
-        h11_max_incomplete_event_size=64 << 10,
+        h11_max_incomplete_event_size=256 << 10,
         http="h11",
         ws="none",
     )

@@ -15,17 +15,26 @@ from time import monotonic, time
 
 import structlog
 
+from holonstream.client.connections import redis_client
+from holonstream.ops.console.freshness import FreshnessHour
 from holonstream.ops.kafka import client
 from holonstream.ops.pipeline import PipelineStatus, pipeline_status
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
+from holonstream.producers.errors import KafkaUnavailable
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
+from holonstream.sinks.cache.driver import redis_errors
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.parking import parked_streams
 
 log = structlog.get_logger(__name__)
 
 WATCHED = 1.0  # seconds between two polls while a page shows the pipeline
 FRESH = 2.0  # seconds for which an answer is given again
+STORES = 5.0  # seconds between two polls of the stores and the workers
+STORE_TIMEOUT = 3.0  # seconds for a store's answer
+RECENT = 60  # snapshots that are kept
 HOUR = 3_600.0
 
 
@@ -37,24 +46,32 @@ class Observation:
     """seconds since the epoch"""
     status: PipelineStatus | None
     """None when brokers or log did not answer"""
-    error: str | None
+    errors: dict[str, str]
+    """why a part did not answer"""
+    parked: int | None
+    """streams; None when the graph did not answer"""
 
 
 class Watch:
     """The last answers; see the module's docstring."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, connection: GraphConnection) -> None:
+        self._settings, self._connection = settings, connection
         self._topic: TopicStatus | None = None
-        self._poll_lock = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._error: HolonstreamError | None = None
-        self._polled_at = -HOUR
+        self._polled_at = self._stores_at = -HOUR
+        self._store_errors: dict[str, str] = {}
+        self._parked: int | None = None
         self._changed = asyncio.Event()
         self._wanted = asyncio.Event()
         self._pages = 0
         self.polls = 0
         """how often brokers and log were asked"""
-        self.history: deque[Observation] = deque()
+        self.history: deque[Observation] = deque(maxlen=RECENT)
+        self.lags: deque[tuple[float, dict[str, float]]] = deque()
+        """over the last hour: when, and the age of the oldest event that a group had not handled"""
+        self.freshness = FreshnessHour()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -67,7 +84,7 @@ class Watch:
 
     async def close(self) -> None:
         """Close the connections to the brokers."""
-        async with self._poll_lock:
+        async with self._polling:
             self._leave()
 
     async def status(self) -> PipelineStatus:
@@ -82,7 +99,8 @@ class Watch:
     async def observations(self) -> AsyncIterator[Observation]:
         """The last snapshot, and each new one, without end."""
         self._pages += 1
-        self._wanted.set()
+        if self._pages == 1:
+            self._wanted.set()
         try:
             while True:
                 changed = self._changed
@@ -94,7 +112,7 @@ class Watch:
 
     async def _poll(self, age: float) -> None:
         """Ask, unless the last answer is not older than `age` seconds."""
-        async with self._poll_lock:
+        async with self._polling:
             if monotonic() - self._polled_at <= age:
                 return
             self.polls += 1
@@ -107,13 +125,43 @@ class Watch:
                     log.warning("console.watch.unavailable", **incident(error))
                 self._error = error
                 self._leave()
+            if monotonic() - self._stores_at > STORES:
+                await self._ask_stores()
             self._polled_at = monotonic()
-            now = time()
-            self.history.append(Observation(now, status, None if self._error is None else str(self._error)))
-            while self.history[0].at < now - HOUR:
-                self.history.popleft()
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._keep(status)
+
+    def _keep(self, status: PipelineStatus | None) -> None:
+        now = time()
+        errors = dict(self._store_errors)
+        if self._error is not None:
+            errors["topic" if isinstance(self._error, KafkaUnavailable) else "log"] = str(self._error)
+        self.history.append(Observation(now, status, errors, self._parked))
+        if status is not None and (not self.lags or now - self.lags[-1][0] >= STORES):
+            self.lags.append((now, {name: group.lag_seconds for name, group in status.groups.items()}))
+        while self.lags and self.lags[0][0] < now - HOUR:
+            self.lags.popleft()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _ask_stores(self) -> None:
+        errors = {}
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT):
+                await self._connection.open()
+                self._parked = len(await parked_streams(self._connection, self._settings.topic))
+        except (HolonstreamError, TimeoutError) as error:
+            self._parked = None
+            errors["graph"] = str(error) or "Neo4j does not answer"
+        try:
+            async with redis_client(self._settings, timeout=STORE_TIMEOUT) as redis:
+                with redis_errors("asking"):
+                    await redis.ping()
+        except HolonstreamError as error:
+            errors["cache"] = str(error)
+        if self._settings.console_workers:
+            await asyncio.to_thread(self.freshness.scrape, self._settings.console_workers, time())
+        self._store_errors = errors
+        self._stores_at = monotonic()
 
     def _ask(self) -> PipelineStatus:
         if self._topic is None:

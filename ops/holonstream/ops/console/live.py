@@ -1,0 +1,168 @@
+"""The live page: made once for each poll of the watch, and sent to all pages that show it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from math import log10
+from time import time
+from typing import Any
+
+from holonstream.ops.console.freshness import FreshnessHour, quantile, share_within
+from holonstream.ops.console.rendering import render
+from holonstream.ops.console.watch import Observation, Watch
+from holonstream.ops.pipeline import GROUPS, Trouble, troubles
+from holonstream.ops.settings import Settings
+
+RATES = 10.0  # seconds over which a rate is taken
+SHOWN = 5  # minutes of the figures beside the chart
+WIDTH, HEIGHT, LEFT = 640, 180, 46  # of the chart
+FLOOR = 0.01  # seconds at the chart's bottom
+
+Sections = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Events in a second; None before there are two polls."""
+
+    appended: float | None = None
+    relayed: float | None = None
+    graph: float | None = None
+    cache: float | None = None
+
+
+def rates(history: Sequence[Observation]) -> Rates:
+    """From the last poll and one some seconds before it."""
+    known = [snapshot for snapshot in history if snapshot.status is not None]
+    if len(known) < 2:
+        return Rates()
+    now = known[-1]
+    before = next((s for s in reversed(known[:-1]) if now.at - s.at >= RATES), known[0])
+    gone = max(now.at - before.at, 1e-3)
+    new, old = now.status, before.status
+    assert new is not None
+    assert old is not None
+
+    def handled(name: str) -> float:
+        return max(
+            sum(p.offset for p in new.groups[name].partitions) - sum(p.offset for p in old.groups[name].partitions), 0
+        )
+
+    return Rates(
+        max(new.log.frontier.head - old.log.frontier.head, 0) / gone,
+        max(new.relayed - old.relayed, 0) / gone,
+        handled("graph") / gone,
+        handled("cache") / gone,
+    )
+
+
+class LivePage:
+    """Renders each snapshot once; see the module's docstring."""
+
+    def __init__(self, settings: Settings, watch: Watch) -> None:
+        self._settings, self._watch = settings, watch
+        self._made: tuple[float, Sections] = (0.0, {})
+        self.rendered = 0
+        """how often the page was made"""
+
+    def sections(self) -> Sections:
+        """The parts of the page as they are now."""
+        newest = self._watch.history[-1] if self._watch.history else None
+        at = newest.at if newest else 0.0
+        if at != self._made[0] or not self._made[1]:
+            self._made = (at, self._render(newest))
+            self.rendered += 1
+        return self._made[1]
+
+    async def updates(self) -> AsyncIterator[Sections]:
+        """All parts, then those that have changed, without end."""
+        sent: Sections = {}
+        async for _ in self._watch.observations():
+            made = self.sections()
+            changed = {name: text for name, text in made.items() if sent.get(name) != text}
+            sent = made
+            yield changed
+
+    def _render(self, newest: Observation | None) -> Sections:
+        known = next((s for s in reversed(self._watch.history) if s.status is not None), None)
+        status = None if known is None else known.status
+        hour, now = self._watch.freshness, time()
+        figures = {
+            name: {
+                "p50": quantile(counts, 0.5),
+                "p99": quantile(counts, 0.99),
+                "tenth": share_within(counts, 0.1),
+                "second": share_within(counts, 1.0),
+            }
+            for name in GROUPS
+            for counts in [hour.last(name, SHOWN, now)]
+        }
+        shown: dict[str, Any] = {
+            "newest": newest,
+            "status": status,
+            "groups": {} if status is None else status.groups,
+            "rates": rates(list(self._watch.history)),
+            "figures": figures,
+            "troubles": [] if newest is None else self._troubles(newest),
+            "measured": bool(self._settings.console_workers),
+            "chart": chart(hour, now) if self._settings.console_workers else lag_chart(self._watch),
+        }
+        return {name: render(f"live_{name}.html", **shown) for name in ("picture", "troubles", "chart", "workers")}
+
+    def _troubles(self, newest: Observation) -> list[Trouble]:
+        found = [Trouble(where, what, "start it, or repair the network to it") for where, what in newest.errors.items()]
+        if newest.status is not None:
+            found += troubles(newest.status)
+        if newest.parked:
+            what = f"{newest.parked:,} parked streams: their events are not in the graph"
+            found.append(
+                Trouble("graph", what, "see Dead letters; fix the cause, then `holonstream dead-letters redrive`")
+            )
+        return found
+
+
+def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:
+    """Lines of the median and the 99th percentile of each group over the last hour."""
+    first = int(now // 60) - 59
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name in GROUPS:
+        for label, share in (("p50", 0.5), ("p99", 0.99)):
+            points: list[tuple[float, float]] = [
+                (minute - first, age)
+                for minute, groups in hour.minutes
+                if name in groups and minute >= first and (age := quantile(groups[name], share)) is not None
+            ]
+            lines[f"{name} {label}"] = points
+    return _drawn(lines)
+
+
+def lag_chart(watch: Watch) -> dict[str, Any]:
+    """Lines of the age of the oldest event that is not handled, where nothing better is known."""
+    now = time()
+    return _drawn({name: [(59 - (now - at) / 60, lags[name]) for at, lags in watch.lags] for name in GROUPS})
+
+
+def _drawn(lines: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    top = max([1.0, *(age for points in lines.values() for _, age in points)])
+    decades = int(log10(top / FLOOR)) + 1
+
+    def place(minute: float, age: float) -> str:
+        height = log10(max(age, FLOOR) / FLOOR) / decades
+        return f"{LEFT + (WIDTH - LEFT - 8) * max(minute, 0) / 59:.1f},{HEIGHT - 22 - (HEIGHT - 34) * height:.1f}"
+
+    def grid(power: int) -> tuple[float, float]:
+        return FLOOR * 10**power, HEIGHT - 22 - (HEIGHT - 34) * power / decades
+
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "grid": [grid(power) for power in range(decades + 1)],
+        # a line of one point is drawn as a dot
+        "lines": {
+            name: " ".join(place(*p) for p in (points * 2 if len(points) == 1 else points))
+            for name, points in lines.items()
+        },
+        "is_empty": not any(lines.values()),
+    }

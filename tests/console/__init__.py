@@ -1,0 +1,1 @@
+"""The console and its API against real servers, the pages in a real browser."""
