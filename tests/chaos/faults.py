@@ -198,6 +198,7 @@ class Faults:
 
     def _copy(self, source: redis.Redis, target: redis.Redis) -> None:
         """Make the target a replica until it has everything, then a master."""
+        source.config_set("repl-diskless-sync-delay", 0)
         target.replicaof(LOOPBACK, str(source.connection_pool.connection_kwargs["port"]))
         wait_until(lambda: target.info("replication").get("master_link_status") == "up", "the replica is linked")
         target.replicaof("NO", "ONE")
