@@ -54,7 +54,7 @@ def test_a_pipeline_with_more_partitions_takes_over_while_events_come(
             wide.wait_until_caught_up("graph", "cache")
             pipeline.wait_until_caught_up("graph", "cache")
 
-            group = wide.json("status", "--json")["groups"][f"{wide.namespace}-graph"]
+            group = wide.json("status", "--json", "--timeout", "60s")["groups"][f"{wide.namespace}-graph"]
             assert len(group["partitions"]) == 24
             wide.run("verify", "graph")
             wide.run("verify", "cache", "--all")

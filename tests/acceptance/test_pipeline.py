@@ -90,7 +90,7 @@ def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipelin
         pipeline.run("import", str(file))
 
         def status() -> Any:
-            return pipeline.json("status", "--json")
+            return pipeline.json("status", "--json", "--timeout", "60s")
 
         shown = wait_until(lambda: (s := status())["relay"]["leader"] and s, "a relay leads")
         assert (shown["log"]["head"], shown["log"]["frontier"], shown["relay"]["position"]) == (2, 0, 0)
@@ -101,7 +101,7 @@ def test_status_names_the_session_that_holds_the_frontier_and_the_leader(pipelin
         )  # fmt: skip
         assert 0 < holder["age_seconds"] < 120
         assert shown["relay"]["leader"]["application_name"] == "holonstream-relay"
-        lines = pipeline.run("status").stdout
+        lines = pipeline.run("status", "--timeout", "60s").stdout
         assert "head 2, gap-free up to 0" in lines
         holder = f"held back at 0 by pid {service.info.backend_pid} (postgres, month-end close, "
         assert holder in lines
@@ -161,7 +161,7 @@ def test_a_bad_file_is_refused_whole_with_one_line(pipeline: Pipeline, tmp_path:
             (line,) = failed.stderr.splitlines()
             assert line.startswith("error: ")
             assert said in line
-    assert pipeline.json("status", "--json")["log"]["head"] == 0
+    assert pipeline.json("status", "--json", "--timeout", "60s")["log"]["head"] == 0
 
 
 @pytest.mark.parametrize(

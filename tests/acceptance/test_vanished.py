@@ -80,7 +80,7 @@ class WatchedPipeline:
             return False
 
     def _status_is_well(self) -> bool:
-        status = self.pipeline.json("status", "--json")
+        status = self.pipeline.json("status", "--json", "--timeout", "60s")
         return status["relay"]["lag"] == 0 and all(group["lag"] == 0 for group in status["groups"].values())
 
     def _exporter_is_well(self, token: Token) -> bool:

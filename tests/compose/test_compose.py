@@ -77,7 +77,7 @@ class Compose:
         return done.stdout
 
     def status(self) -> Any:
-        return json.loads(self.holonstream("status", "--json"))
+        return json.loads(self.holonstream("status", "--json", "--timeout", "60s"))
 
     def wait_until_caught_up(self) -> None:
         def caught_up() -> bool:

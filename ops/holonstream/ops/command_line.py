@@ -42,6 +42,13 @@ class Duration(click.ParamType):
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+timeout_option = click.option(
+    "--timeout",
+    default="2.2s",
+    show_default=True,
+    type=Duration(),
+    help="How long to wait for a server's first answer.",
+)
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -103,13 +104,18 @@ def table_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-def redraw(interval: float, show: Callable[[], None], *, clears: bool = False) -> NoReturn:
-    """Show something again every `interval` seconds, until Ctrl-C; with `clears` in the same place of a terminal."""
+def redraw(interval: float, show: Callable[[], None], *, clears: bool = False, rounds: int = 0) -> None:
+    """Show something every `interval` seconds, `rounds` times, or until Ctrl-C if that is 0.
+
+    With `clears` at the same place of a terminal.
+    """
     pause = threading.Event()
-    while True:
+    for number in count(1):
         if clears and _is_terminal():
             click.clear()
         show()
+        if number == rounds:
+            return
         pause.wait(interval)
 
 

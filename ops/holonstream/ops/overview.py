@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from holonstream.ops.pipeline import GROUPS, PipelineStatus, group_document
-from holonstream.ops.servers import ask_all, greet_all, reason, servers
+from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.postgres import NO_LIMIT
@@ -89,12 +89,12 @@ class Overview:
         return PipelineStatus(self.relayed, self.log, self.groups, self.problems)
 
 
-def overview(settings: Settings, *, seconds: bool = True) -> Overview:
-    """Ask all servers. `seconds` False leaves out the ages of lags, which cost a read for each lagging partition."""
-    made = Overview(greet_all(settings))
+def overview(settings: Settings, limit: float = HELLO) -> Overview:
+    """Ask all servers; one that gives no first answer within `limit` seconds is asked nothing more."""
+    made = Overview(greet_all(settings, limit))
     questions = {}
     if made.servers["kafka"] is None or made.servers["postgresql"] is None:
-        questions["flow"] = lambda: _flow(settings, made, seconds)
+        questions["flow"] = lambda: _flow(settings, made)
     if made.servers["neo4j"] is None:
         questions["graph"] = lambda: _graph(settings, made)
     for name, answer in ask_all(questions, PATIENCE).items():
@@ -106,7 +106,7 @@ def overview(settings: Settings, *, seconds: bool = True) -> Overview:
     return made
 
 
-def _flow(settings: Settings, made: Overview, seconds: bool) -> None:
+def _flow(settings: Settings, made: Overview) -> None:
     """Ask log and brokers in the order of flow. Otherwise events that are relayed in between would be missing from the
     ends, and a group would seem to have handled everything too early."""
     from holonstream.ops.kafka import client
@@ -123,7 +123,7 @@ def _flow(settings: Settings, made: Overview, seconds: bool) -> None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
             ends = topic.ends()
-            groups = {name: topic.group(settings.group(name), ends, seconds=seconds) for name in GROUPS}
+            groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
             made.problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
             made.groups = groups
         except HolonstreamError as error:

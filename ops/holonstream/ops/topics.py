@@ -70,6 +70,17 @@ def make_topics(settings: Settings) -> EventTopic:
     return EventTopic(str(described.topic_id), len(described.partitions))
 
 
+def check_topics(settings: Settings) -> EventTopic:
+    """Check the topics that `init` makes. Raises NotInitialised, UnsafeTopic, KafkaUnavailable, NotPermitted."""
+    admin = AdminClient(client(settings))
+    with driver_errors(f"reading {settings.topic} and {settings.dead_letter_topic}"):
+        names = [settings.topic, settings.dead_letter_topic]
+        asked = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT)
+        described = [asked[name].result(TIMEOUT) for name in names]
+        _check(described[0], _config(admin, settings.topic), settings)
+    return EventTopic(str(described[0].topic_id), len(described[0].partitions))
+
+
 def _in_sync(settings: Settings) -> int:
     """Replicas that must have a record before it counts as written: all but one, so that one may be away."""
     return max(1, settings.replication - 1)

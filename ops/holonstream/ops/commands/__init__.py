@@ -10,6 +10,8 @@ from holonstream.local.cli import local
 from holonstream.ops.commands.config import config
 from holonstream.ops.commands.console import console
 from holonstream.ops.commands.dead_letters import dead_letters
+from holonstream.ops.commands.doctor import doctor
+from holonstream.ops.commands.events import events
 from holonstream.ops.commands.export import export
 from holonstream.ops.commands.exporter import exporter
 from holonstream.ops.commands.fold import fold
@@ -21,7 +23,9 @@ from holonstream.ops.commands.replay import replay
 from holonstream.ops.commands.schemas import schemas
 from holonstream.ops.commands.settings import settings
 from holonstream.ops.commands.status import status
+from holonstream.ops.commands.top import top
 from holonstream.ops.commands.verify import verify
+from holonstream.ops.commands.wait import wait
 from holonstream.ops.commands.worker import worker
 
 SECTIONS = {
@@ -50,6 +54,10 @@ COMMANDS: list[click.Command] = [
     settings,
     metrics,
     config,
+    top,
+    doctor,
+    wait,
+    events,
 ]
 
 if find_spec("holonstream.demo"):  # only in a checkout

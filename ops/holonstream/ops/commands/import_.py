@@ -29,7 +29,7 @@ def import_(settings: Settings, file: Path, events_key: str, as_json: bool, dry_
     """Append the events of FILE to the log, all or none.
 
     FILE holds a JSON list of envelopes, or an object with one; their order is kept. Events that have an id are not
-    appended a second time. Relay and workers do the rest: `holonstream status` shows how far they are.
+    appended a second time. Relay and workers do the rest: `holonstream wait` returns when the views have all of it.
     """
     from holonstream.client.connections import catalogue
     from holonstream.ops.wiring import read_events

@@ -22,7 +22,7 @@ def init(settings: Settings, as_json: bool) -> None:
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
     repeated: run it again after an upgrade, when event types were added, and when the log's rows were brought from
-    another server (it raises a position sequence that is behind its log).
+    another server (it raises a position sequence that is behind its log). `holonstream doctor` only checks.
 
     A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
     refused, with the settings that are wrong.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import json_option, pass_settings, watch_options
+from holonstream.ops.command_line import json_option, pass_settings, timeout_option, watch_options
 from holonstream.ops.output import print_json, print_json_line, print_text, printable, redraw, say, table_text
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 @watch_options
+@timeout_option
 @pass_settings
-def status(settings: Settings, as_json: bool, watch: bool, interval: float) -> None:
+def status(settings: Settings, as_json: bool, watch: bool, interval: float, timeout: float) -> None:
     """Show how far log, relay and each consumer group are.
 
     Lag in offsets includes transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
@@ -35,10 +36,11 @@ def status(settings: Settings, as_json: bool, watch: bool, interval: float) -> N
 
     if watch:
         if as_json:
-            redraw(interval, lambda: print_json_line(overview(settings).document(settings)))
+            redraw(interval, lambda: print_json_line(overview(settings, timeout).document(settings)))
         else:
-            redraw(interval, lambda: print_text(_watched(overview(settings), settings)), clears=True)
-    now = overview(settings)
+            redraw(interval, lambda: print_text(_watched(overview(settings, timeout), settings)), clears=True)
+        return
+    now = overview(settings, timeout)
     if as_json:
         print_json(now.document(settings))
     else:

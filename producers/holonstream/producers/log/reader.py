@@ -54,6 +54,13 @@ class LogReader:
         assert row is not None
         return None if row[0] is None else int(row[0])
 
+    def last_position(self, until: int) -> int:
+        """The position of the last event up to another, 0 without one."""
+        with driver_errors():
+            row = self._connection.execute(query("last_event"), {"until": until}).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def stream(
         self, stream: str, after_version: int = 0, until: int = NO_LIMIT, limit: int = NO_LIMIT
     ) -> Generator[LoggedEvent, None, None]:

@@ -23,8 +23,7 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream, or
     the database has another encoding than UTF8).
     """
-    texts = [read_text("holonstream.producers.log", f"sql/{name}") for name in FILES]
-    digest = "event log " + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+    texts, digest = _texts(), schema_digest()
     with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
         encoding = connection.execute(query("server_encoding")).fetchone()
         if encoding is None or encoding[0] != "UTF8":
@@ -42,6 +41,15 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
             connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(digest)))
         connection.execute(query("load_event_types"), {"types": event_types(catalogue)})
     return outdated
+
+
+def schema_digest() -> str:
+    """What a log is marked with whose schema was made by this installation's files."""
+    return "event log " + hashlib.sha256("".join(_texts()).encode()).hexdigest()[:16]
+
+
+def _texts() -> list[str]:
+    return [read_text("holonstream.producers.log", f"sql/{name}") for name in FILES]
 
 
 def repair_sequence(dsn: str) -> int | None:

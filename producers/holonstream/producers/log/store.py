@@ -79,6 +79,23 @@ class EventStore(Protocol):
         """The last position drawn, whether committed or not; 0 before the first."""
 
 
+def _filters(
+    type: str | Iterable[str] | None,
+    start_time: str | None,
+    end_time: str | None,
+    actor: str | None,
+    subjects: Iterable[str] | None,
+) -> dict[str, Any]:
+    """The filters of `get_events` as statements take them."""
+    return {
+        "types": None if type is None else storable([type] if isinstance(type, str) else type),
+        "start_time": None if start_time is None else instant.parse(start_time),
+        "end_time": None if end_time is None else instant.parse(end_time),
+        "actor": actor,
+        "subjects": None if subjects is None else storable(subjects),
+    }
+
+
 class PostgresEventStore:
     """The event store in PostgreSQL. Safe for use by several threads; close it, or use it in a ``with``.
 
@@ -205,15 +222,36 @@ class PostgresEventStore:
     ) -> Iterator[RecordedEvent]:
         """See `EventStore.get_events`."""
         arguments = {
-            "types": None if type is None else storable([type] if isinstance(type, str) else type),
-            "start_time": None if start_time is None else instant.parse(start_time),
-            "end_time": None if end_time is None else instant.parse(end_time),
-            "actor": actor,
-            "subjects": None if subjects is None else storable(subjects),
+            **_filters(type, start_time, end_time, actor, subjects),
             "after": after,
             "limit": NO_LIMIT if limit is None else min(max(limit, 0), NO_LIMIT),
         }
         return self._stream("get_events", arguments, gap_free=True)
+
+    def before_last(
+        self,
+        limit: int,
+        *,
+        type: Iterable[str] | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        actor: str | None = None,
+        subjects: Iterable[str] | None = None,
+    ) -> int:
+        """The position beyond which `get_events` finds the last `limit` events that satisfy the same filters."""
+        until = self.frontier()
+        if limit == 0 or storable([actor or ""]) != [actor or ""]:
+            return until
+        arguments = {**_filters(type, start_time, end_time, actor, subjects), "until": until, "limit": limit}
+        with driver_errors(), self._connections().connection() as connection:
+            row = connection.execute(query("before_last"), arguments).fetchone()
+            assert row is not None
+            return int(row[0])
+
+    def frontier(self) -> int:
+        """Up to where the log is gap-free now."""
+        with driver_errors(), self._connections().connection() as connection:
+            return read_frontier(connection).frontier
 
     def read(self, after_position: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
         """See `EventStore.read`."""

@@ -48,6 +48,17 @@ WITH [p IN $properties | r[p]] AS key, count(*) AS count
 WHERE count > 1 AND all(value IN key WHERE value IS NOT NULL)
 RETURN key, count ORDER BY count DESC LIMIT 5
 
+// server_facts //
+// Neo4j's version and edition, and its clock in milliseconds since 1970.
+CALL dbms.components() YIELD versions, edition
+RETURN versions[0] AS version, edition, datetime.realtime().epochMillis AS now
+
+// open_transactions //
+// Transactions that have been open for so many seconds, in any session, and the one who opened each.
+SHOW TRANSACTIONS YIELD transactionId, username, connectionId, elapsedTime
+WHERE elapsedTime > duration({seconds: $seconds})
+RETURN transactionId, username, connectionId, elapsedTime.seconds AS seconds
+
 // await_indexes //
 // Wait until every index can answer.
 CALL db.awaitIndexes(300)

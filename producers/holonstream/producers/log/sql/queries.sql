@@ -25,6 +25,24 @@ WHERE e.position > %(after)s AND e.position <= %(until)s
 ORDER BY e.position
 LIMIT %(limit)s::bigint;
 
+-- before_last --
+-- The position before the last events that satisfy the filters of get_events, `limit` of them; 0 with fewer.
+SELECT coalesce(min(f.position) - 1, 0) FROM (
+    SELECT e.position FROM holonstream.events AS e
+    WHERE e.position <= %(until)s
+      AND (%(types)s::text[] IS NULL OR e.type = ANY (%(types)s::text[]))
+      AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
+      AND (%(end_time)s::timestamptz IS NULL OR e.occurred_at <= %(end_time)s::timestamptz)
+      AND (%(actor)s::text IS NULL OR e.actor = %(actor)s::text)
+      AND (%(subjects)s::text[] IS NULL OR e.subjects && %(subjects)s::text[])
+    ORDER BY e.position DESC
+    LIMIT %(limit)s::bigint
+) AS f;
+
+-- last_event --
+-- The position of the last event up to another; 0 without one.
+SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e WHERE e.position <= %(until)s;
+
 -- read --
 -- A stretch of the log.
 SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
@@ -164,3 +182,28 @@ FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
   AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s;
+
+-- server_facts --
+-- What doctor shows of the server.
+SELECT current_setting('server_version'), current_setting('server_encoding'), current_user::text,
+       extract(epoch FROM clock_timestamp())::float8, pg_database_size(current_database()),
+       (SELECT count(*) FROM pg_stat_activity AS a WHERE a.backend_type = 'client backend'),
+       current_setting('max_connections')::bigint;
+
+-- loaded_event_types --
+-- The event types that the log knows.
+SELECT name, version FROM holonstream.event_types;
+
+-- log_rights --
+-- What the login may do with the log: append, read, see the sessions of others.
+SELECT has_function_privilege('holonstream.append_events(jsonb, jsonb)', 'EXECUTE'),
+       has_table_privilege('holonstream.events', 'SELECT'),
+       pg_has_role('pg_read_all_stats', 'MEMBER');
+
+-- idle_transactions --
+-- Sessions of this database that keep a transaction open and do nothing, oldest first.
+SELECT a.pid, a.usename::text, a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database() AND a.state LIKE 'idle in transaction%%'
+  AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+ORDER BY a.xact_start;

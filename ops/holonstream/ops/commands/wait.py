@@ -1,0 +1,45 @@
+"""``holonstream wait``: until the views have what the log has."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from holonstream.ops.command_line import Duration, json_option, pass_settings
+from holonstream.ops.output import print_json, say
+
+if TYPE_CHECKING:
+    from holonstream.ops.settings import Settings
+
+VIEWS = ("graph", "cache")
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--view", "views", multiple=True, type=click.Choice(VIEWS), help="Only this one; repeatable.")
+@click.option("--timeout", default="60s", show_default=True, type=Duration(), help="How long to wait at most.")
+@json_option
+@pass_settings
+def wait(settings: Settings, target: str | None, views: tuple[str, ...], timeout: float, as_json: bool) -> None:
+    """Wait until every view has the events of the log.
+
+    TARGET is a consistency token or a position; without it, everything that is in the log when the command begins.
+    Events of parked streams count as handled (`holonstream dead-letters list`).
+
+    Exits with 1 when it takes longer than --timeout, and says what is missing; with 3 when a server does not answer
+    until then. For scripts: `holonstream import FILE && holonstream wait`.
+    """
+    from holonstream.ops.waiting import wait_for
+
+    began = monotonic()
+    position = wait_for(settings, target, views or VIEWS, timeout)
+    seconds = monotonic() - began
+    if as_json:
+        print_json({"position": position, "views": list(views or VIEWS), "seconds": round(seconds, 3)})
+    else:
+        say(
+            f"{' and '.join(views or VIEWS)} have everything up to position {position:,}, after {seconds:.1f} s",
+            err=True,
+        )

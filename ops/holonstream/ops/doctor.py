@@ -1,0 +1,262 @@
+"""Whether each server is as the pipeline needs it: one line for each check, with what to do.
+
+The checks are those that `init` and the workers make, and some more. Nothing is changed anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
+from holonstream.ops.settings import Settings
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import HolonstreamError, Unavailable
+
+State = Literal["ok", "warning", "fault", "outage"]
+PATIENCE = 30.0  # seconds for all checks of a server
+CLOCK = 2.0  # seconds by which clocks may differ
+IDLE = 60.0  # seconds that a transaction may be open and do nothing
+SESSIONS = 0.9  # share of the sessions that may be in use
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked."""
+
+    server: str
+    what: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """For people."""
+        advice = f": {self.remedy}" if self.remedy and self.state != "ok" else ""
+        return f"{self.state:<8} {self.server:<11} {self.what:<13} {self.detail}{advice}"
+
+
+class Findings:
+    """Collects the checks of one server."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.checks: list[Check] = []
+
+    def add(self, what: str, detail: str, *, wrong: State | None = None, remedy: str = "") -> None:
+        """Add a check; `wrong` says how bad it is, None that all is well."""
+        self.checks.append(Check(self.server, what, wrong or "ok", detail, remedy))
+
+    def attempt(self, what: str, ask: Callable[[], str]) -> bool:
+        """Add what a function says, or the error that it raises; returns whether all is well."""
+        try:
+            self.add(what, ask())
+            return True
+        except Unavailable as error:
+            self.add(what, reason(error), wrong="outage")
+        except HolonstreamError as error:
+            self.add(what, reason(error), wrong="fault")
+        return False
+
+    def clock(self, now: float) -> None:
+        """Compare a server's clock, in seconds since 1970, with that of this machine."""
+        difference = now - time.time()
+        wrong: State | None = "warning" if abs(difference) > CLOCK else None
+        self.add("clock", f"{difference:+.1f} s from this machine's", wrong=wrong, remedy="run NTP on both")
+
+
+def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
+    """All checks of all servers, which are asked at once; `limit` is as `overview` takes it."""
+    from holonstream.client.connections import catalogue
+
+    known = catalogue(settings)
+    questions: dict[str, Callable[[Findings], None]] = {
+        "postgresql": partial(_postgresql, settings, known),
+        "kafka": partial(_kafka, settings),
+        "neo4j": lambda findings: asyncio.run(_neo4j(settings, known, findings)),
+        "redis": lambda findings: asyncio.run(_redis(settings, findings)),
+    }
+    found = {name: Findings(server.name) for name, server in servers(settings).items()}
+    greeted = greet_all(settings, limit)
+    asked: dict[str, Callable[[], None]] = {}
+    for name, server in servers(settings).items():
+        answer = greeted[name]
+        if answer is not None:
+            known_cause = isinstance(answer, HolonstreamError) and not isinstance(answer, Unavailable)
+            found[name].add(
+                "reachable",
+                f"{server.address}: {reason(answer)}",
+                wrong="fault" if known_cause else "outage",
+                remedy="check address, network, TLS and login",
+            )
+        else:
+            found[name].add("reachable", server.address)
+            asked[name] = partial(questions[name], found[name])
+    for name, failure in ask_all(asked, PATIENCE).items():
+        if isinstance(failure, Exception):
+            found[name].add("checks", reason(failure), wrong="outage" if isinstance(failure, Unavailable) else "fault")
+    return [check for findings in found.values() for check in list(findings.checks)]
+
+
+def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> None:
+    from holonstream.producers.log.frontier import frontier_status
+    from holonstream.producers.log.inspection import idle_transactions, log_facts, server_facts
+    from holonstream.producers.log.postgres import connect
+
+    with connect(settings.log_dsn, "holonstream-doctor") as connection:
+        server = server_facts(connection)
+        findings.add("version", server.version)
+        wrong: State | None = None if server.encoding == "UTF8" else "fault"
+        findings.add("encoding", server.encoding, wrong=wrong, remedy="make a database with ENCODING 'UTF8'")
+        findings.clock(server.now)
+        used = f"{server.sessions:,} of {server.max_sessions:,} sessions in use"
+        wrong = "warning" if server.sessions > SESSIONS * server.max_sessions else None
+        findings.add("limits", used, wrong=wrong, remedy="raise max_connections, or pool connections")
+        findings.add("disk", f"the database has {server.bytes / 2**20:,.0f} MiB")
+        for idle in idle_transactions(connection, IDLE):
+            who = f"pid {idle.pid} ({idle.user}, {idle.application_name}) for {idle.age_seconds:.0f} s"
+            end = f"end it, as with pg_terminate_backend({idle.pid}), and set idle_in_transaction_session_timeout"
+            findings.add("transactions", f"idle in transaction: {who}", wrong="warning", remedy=end)
+        log = log_facts(connection, known)
+        if log is None:
+            findings.add("schema", "there is no log in this database", wrong="fault", remedy="run `holonstream init`")
+            return
+        outdated: State | None = None if log.is_current else "fault"
+        findings.add(
+            "schema",
+            "as this installation makes it" if log.is_current else "of another version of holonstream",
+            wrong=outdated,
+            remedy="run `holonstream init` of the newest version that is deployed",
+        )
+        missing = f"the log lacks {', '.join(log.types_missing[:5])}" if log.types_missing else "all are in the log"
+        wrong = "fault" if log.types_missing else None
+        findings.add("event types", missing, wrong=wrong, remedy="run `holonstream init`")
+        wrong = "fault" if log.sequence_behind else None
+        behind = "behind the log" if log.sequence_behind else "ahead of the log"
+        findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which raises it")
+        _rights(server.user, log.may_append, log.may_read, log.sees_sessions, findings)
+        holder = frontier_status(connection).holder if log.may_read else None
+        if holder is not None and (holder.age_seconds or 0) > IDLE:
+            who = f"pid {holder.pid}" if holder.pid else f"prepared transaction {holder.gid}"
+            findings.add(
+                "frontier",
+                f"held at {holder.position:,} by {who} for {holder.age_seconds:.0f} s",
+                wrong="fault",
+                remedy="docs/runbook.md, FrontierHeld",
+            )
+
+
+def _rights(user: str, append: bool, read: bool, sessions: bool, findings: Findings) -> None:
+    may = {"append": append, "read": read, "see sessions": sessions}
+    lacks = [name for name, has in may.items() if not has]
+    wrong: State | None = "fault" if not read else "warning" if lacks else None
+    detail = f"{user} may {', '.join(name for name, has in may.items() if has) or 'nothing'}"
+    remedy = "GRANT holonstream_reader (read, see sessions) or holonstream_writer (append), as this login needs"
+    findings.add("rights", detail + (f", not {', '.join(lacks)}" if lacks else ""), wrong=wrong, remedy=remedy)
+
+
+def _kafka(settings: Settings, findings: Findings) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import client
+    from holonstream.ops.pipeline import GROUPS
+    from holonstream.ops.status import TopicStatus
+    from holonstream.ops.topics import check_topics
+    from holonstream.producers.kafka import TIMEOUT, driver_errors
+
+    admin = AdminClient(client(settings))
+
+    def cluster() -> str:
+        with driver_errors("asking for the cluster"):
+            nodes = admin.describe_cluster(request_timeout=TIMEOUT).result(TIMEOUT).nodes
+        return f"{len(nodes)} brokers"
+
+    def topics() -> str:
+        return f"{settings.topic} with {check_topics(settings).partitions} partitions, kept for ever"
+
+    findings.attempt("cluster", cluster)
+    if not findings.attempt("topics", topics):
+        return
+    with TopicStatus(client(settings), settings.topic) as topic:
+        ends = topic.ends()
+        groups = [topic.group(settings.group(name), ends, seconds=False) for name in GROUPS]
+        problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups)
+    for problem in problems:
+        findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md, TopicCut")
+    if not problems:
+        findings.add("offsets", "all lie in the topic")
+
+
+async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> None:
+    from holonstream.client.connections import graph_connection
+    from holonstream.sinks.graph import inspection, parking, schema
+
+    async with graph_connection(settings) as connection:
+        server = await inspection.server_facts(connection)
+        findings.add("version", f"{server.version} {server.edition}")
+        findings.clock(server.now / 1000)
+        try:
+            partitions = await schema.check(connection, known, settings.topic)
+        except HolonstreamError as error:
+            findings.add("constraints", reason(error), wrong="fault")
+            return
+        findings.add("constraints", f"all are there, and checkpoints of {partitions} partitions")
+        for found in await inspection.open_transactions(connection, int(IDLE)):
+            findings.add(
+                "transactions",
+                f"{found.user} on {found.client} has one open for {found.seconds} s",
+                wrong="warning",
+                remedy="SHOW TRANSACTIONS, then TERMINATE TRANSACTION",
+            )
+        parked = len(await parking.parked_streams(connection, settings.topic))
+        wrong: State | None = "warning" if parked else None
+        findings.add("parked", f"{parked:,} streams", wrong=wrong, remedy="`holonstream dead-letters list`")
+
+
+async def _redis(settings: Settings, findings: Findings) -> None:
+    from holonstream.client.connections import redis_client
+    from holonstream.ops.wiring import SINK_TIMEOUT
+    from holonstream.sinks.cache.driver import check_server, redis_errors
+
+    redis = redis_client(settings, timeout=SINK_TIMEOUT)
+    try:
+        try:
+            await check_server(redis)
+            findings.add("persistence", "off, and values are evicted first")
+        except HolonstreamError as error:
+            findings.add("persistence", reason(error), wrong="fault")
+        with redis_errors("reading its state"):
+            info: dict[str, Any] = await redis.info("server") | await redis.info("memory")
+            seconds, micros = await redis.time()
+            await redis.eval("return 1", 0)
+        findings.add("version", str(info["redis_version"]))
+        findings.clock(seconds + micros / 1e6)
+        used, most = info["used_memory"], info.get("maxmemory", 0)
+        limit = f" of {most / 2**20:,.0f}" if most else ", without a limit"
+        wrong: State | None = None if most else "warning"
+        findings.add("memory", f"{used / 2**20:,.0f} MiB{limit}", wrong=wrong, remedy="set maxmemory")
+        findings.add("rights", "may run scripts")
+    finally:
+        await redis.aclose()
+
+
+def exit_code(checks: list[Check]) -> int:
+    """3 with an outage, 1 with a fault, else 0: warnings do not hold a deployment up."""
+    states = {check.state for check in checks}
+    return 3 if "outage" in states else 1 if "fault" in states else 0
+
+
+def documents(checks: list[Check]) -> Iterator[dict[str, Any]]:
+    """The checks as JSON values."""
+    for check in checks:
+        yield {
+            "server": check.server.lower(),
+            "check": check.what,
+            "state": check.state,
+            "detail": check.detail,
+            "remedy": check.remedy if check.state != "ok" else None,
+        }

@@ -1,0 +1,86 @@
+"""Waiting until the views have what the log has: for scripts, after an import."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from time import monotonic
+
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.producers.log.reader import LogReader
+from holonstream.schemas.errors import BadData, HolonstreamError, Unavailable
+from holonstream.schemas.token import PREFIX, Token
+
+POLL = 0.1  # seconds between two questions
+
+
+class NotReached(HolonstreamError):
+    """The views did not reach the position in time."""
+
+
+def position_of(target: str | None, head: int) -> int:
+    """The position that a token or the text of a position names, by default the log's head. Raises BadData."""
+    if target is None:
+        return head
+    if target.startswith(PREFIX):
+        position = max(Token.parse(target).positions.values(), default=0)
+    elif target.isascii() and target.isdecimal() and len(target) < 20:
+        position = int(target)
+    else:
+        raise BadData(f"Neither a token nor a position: {target!r}")
+    if position > head:
+        raise BadData(f"Position {position:,} is beyond the log's head, {head:,}: is this the log that gave it?")
+    return position
+
+
+def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeout: float) -> int:
+    """Return the position when each of the views (``graph``, ``cache``) has every event up to it.
+
+    The steps are those of an event: the log is gap-free up to the position, the relay has published its events, each
+    group has handled what the topic then held. An outage meanwhile is waited for.
+
+    Raises NotReached after `timeout` seconds, naming the step that is missing; the outage, when it lasts; BadData.
+    """
+    until = monotonic() + timeout
+    pause = threading.Event()
+    steps: Iterator[str] | None = None
+    missing = "nothing was asked yet"
+    outage: Unavailable | None = None
+    position = None
+    while True:
+        try:
+            with (
+                LogReader(settings.log_dsn, "holonstream-wait") as log,
+                TopicStatus(client(settings), settings.topic) as topic,
+            ):
+                position = position_of(target, log.frontier().head) if position is None else position
+                steps = _steps(settings, log, topic, position, views)
+                for missing in steps:
+                    outage = None
+                    if monotonic() >= until:
+                        raise NotReached(f"Not within {timeout:g} s: {missing}")
+                    pause.wait(POLL)
+                return position
+        except Unavailable as error:
+            outage = error
+        if monotonic() >= until:
+            raise outage
+        pause.wait(POLL)
+
+
+def _steps(
+    settings: Settings, log: LogReader, topic: TopicStatus, position: int, views: Sequence[str]
+) -> Iterator[str]:
+    """What is missing, again and again, until nothing is."""
+    while (reached := log.frontier().frontier) < position:
+        yield f"the log is gap-free up to {reached:,} of {position:,} (holonstream status names who holds it)"
+    last = log.last_position(position)
+    while (relayed := topic.relayed(settings.group("relay"))) < last:
+        yield f"the relay has published up to {relayed:,} of {last:,}"
+    ends = topic.ends()
+    for view in views:
+        while (group := topic.group(settings.group(view), ends, seconds=False)).lag:
+            workers = f"{group.members} workers" if group.members else "it has no workers"
+            yield f"{view} has {group.lag:,} records to handle, {workers}"
