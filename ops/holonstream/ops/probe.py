@@ -32,7 +32,8 @@ def main(page: str, environment: Mapping[str, str] = os.environ) -> int:
     else:
         if response.status == 200:
             return 0
-    print(reason)
+    for line in reason.splitlines():  # names of others may be in it
+        print("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
     return 1
 
 

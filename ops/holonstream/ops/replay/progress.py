@@ -22,12 +22,16 @@ class ReplayProgress:
     """seconds; None while the rate is zero"""
     workers: int
 
+    @property
+    def left_text(self) -> str:
+        """The time left, as a clock shows it."""
+        return "?" if self.left is None else _duration(self.left)
+
     def __str__(self) -> str:
         share = 100 * self.done / self.total if self.total else 100
-        left = "?" if self.left is None else _duration(self.left)
         return (
             f"{self.seconds:8.1f} s   {self.done:>12,} of {self.total:,} ({share:5.1f} %)   {self.rate:>9,.0f}/s   "
-            f"{left} left   {self.workers} workers"
+            f"{self.left_text} left   {self.workers} workers"
         )
 
 

@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
+from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.verify.finding import GraphFinding, GraphTally
 from holonstream.ops.verify.log import Entity, EntityReader
 from holonstream.ops.verify.trace import trace
@@ -89,10 +90,13 @@ class GraphVerifier:
         self._progress(f"the log is gap-free up to position {tally.position:,}")
         self._proving = await proving_partitions(self._connection, self._topic)
         await self._check_checkpoints(tally, limit)
+        estimate = ReplayEstimate(began)
         async for entities in self._prefetched(tally.position):
             await self._check(entities, tally, limit)
             if self._is_due():
-                self._progress(f"log to graph: {tally.entities:,} entities, {tally.diverging:,} differ")
+                now = estimate.add(monotonic(), tally.events, tally.position, 0)
+                pace = f"{now.rate:,.0f} events/s, about {now.left_text} left"
+                self._progress(f"log to graph: {tally.entities:,} entities, {tally.diverging:,} differ, {pace}")
         self._progress(f"log to graph: done, {tally.entities:,} entities of {tally.events:,} events")
         for scan in (self._graph.nodes, self._graph.edges):
             async for elements in scan():
