@@ -167,7 +167,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=FETCH_MAX_WAIT,
+            fetch_max_wait_ms=min(FETCH_MAX_WAIT, int(conf.broker_request_timeout * 500)),  # half of the limit below
             # Of every request, JoinGroup too: a member that joins again is still the same one, and a coordinator that
             # has vanished meanwhile is noticed.
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
