@@ -25,7 +25,7 @@ from holonstream.local import jars, ports
 from holonstream.local.install import JAVA, MAVEN, require
 
 POM = Path(__file__).with_name("debezium.pom.xml")
-START_TIMEOUT = 180.0  # seconds
+START_TIMEOUT = 300.0  # seconds
 HEAP = "512m"
 
 # A table for each connector: a slot gets all that is written to its table, also while the connector is stopped.
