@@ -36,7 +36,7 @@ PROMISED_COST = {100: 40.0, 1_000: 55.0}  # % of a core
 PROMISED_RATIO, PROMISED_RATE = 2.5, 100_000
 INTERVAL = 0.01  # seconds between two commits of a trickle
 TRICKLES = 3
-SECONDS, LEAD_IN = 20.0, 3.0
+SECONDS, LEAD_IN = 16.0, 3.0
 DEADLINE = 600.0  # seconds
 
 _pause = threading.Event()  # never set: waits
