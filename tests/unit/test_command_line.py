@@ -203,7 +203,7 @@ def test_a_file_that_is_missing_or_a_folder_is_wrong_usage(
 def test_a_question_is_asked_at_a_terminal_only(tmp_path: Path) -> None:
     """Without one the command does what it did; at one, a no and the end of input change nothing."""
     data = tmp_path / "stack"
-    for answer, code in ((b"n\n", 1), (b"\x04", 1), (b"y\n", 0)):
+    for answer, code in ((b"n\n", 130), (b"\x04", 130), (b"y\n", 0)):
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             [*HOLONSTREAM, "local", "--dir", str(data), "down", "--wipe"],

@@ -5,7 +5,7 @@
 - 2: usage: a wrong option, argument or setting; nothing was done.
 - 3: outage: a server cannot be reached or asks for a retry.
 - 70: a bug in holonstream.
-- 130: interrupted by Ctrl-C. 141: the reader of standard output has gone.
+- 130: interrupted by Ctrl-C, or a question was not answered with yes. 141: the reader of standard output has gone.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _ending(error: BaseException) -> int:
     match error:
         case click.Abort() if not isinstance(error.__context__, KeyboardInterrupt):
             output.say("error: not confirmed, so nothing was done", err=True)
-            return FINDING
+            return INTERRUPTED
         case click.Abort() | KeyboardInterrupt():
             return INTERRUPTED
         case click.ClickException():

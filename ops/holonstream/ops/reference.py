@@ -28,7 +28,7 @@ that begins with `HOLONSTREAM_` and is no setting is a warning on standard error
 | 2 | wrong usage: a command, an option, an argument or a setting; nothing was done |
 | 3 | outage: a server cannot be reached, or asks for a retry |
 | 70 | a bug in holonstream, with a traceback |
-| 130 | interrupted by Ctrl-C |
+| 130 | interrupted by Ctrl-C, or a question that was not answered with yes |
 | 141 | the reader of standard output has gone, as with `head` |
 
 **Output** for people is on standard output, and what is no result (progress, errors, warnings) on standard error, one
