@@ -1,0 +1,86 @@
+"""What the live page computes: ages of the last hour, rates, and text that injects nothing. No servers."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from holonstream.ops.console.freshness import BOUNDS, FreshnessHour, addresses, cumulative, quantile, share_within
+from holonstream.ops.console.live import chart
+from holonstream.ops.console.rendering import link, render, seconds, stream_link, visible
+from holonstream.schemas.metrics import Histogram, Sample, histogram
+from holonstream.schemas.prometheus import family
+
+NOW = 1_800_000_000.0
+HOSTILE = '"><script>alert(1)</script>\u202e\u200b\x00'
+
+
+def scraped(ages: Histogram) -> str:
+    """The page of a worker that has seen these ages."""
+
+    class Source:
+        def collect(self) -> list[object]:
+            sample: Sample = ("holonstream_freshness_seconds", {("graph",): ages})
+            return [family(sample)]
+
+    registry = CollectorRegistry()
+    registry.register(Source())  # type: ignore[arg-type]
+    return generate_latest(registry).decode()
+
+
+def test_what_happened_between_two_scrapes_is_counted_by_the_minute() -> None:
+    ages, hour = histogram("holonstream_freshness_seconds"), FreshnessHour()
+    ages.observe(30.0, 1_000)  # before the console began
+    hour.add("w", cumulative(scraped(ages)), NOW)
+    ages.observe(0.04, 90)
+    ages.observe(0.4, 10)
+    hour.add("w", cumulative(scraped(ages)), NOW + 5)
+    counts = hour.last("graph", 5, NOW + 5)
+    assert counts[-1] == 100
+    assert (share_within(counts, 0.1), share_within(counts, 1.0)) == (0.9, 1.0)
+    assert 0.025 < (quantile(counts, 0.5) or 0) <= 0.05
+    assert 0.25 < (quantile(counts, 0.99) or 0) <= 0.5
+    assert hour.last("graph", 5, NOW + 3_600)[-1] == 0
+    lines = chart(hour, NOW + 5)["lines"]
+    assert lines["graph p50"]
+    assert not lines["cache p50"]
+
+
+def test_a_worker_that_was_started_again_counts_from_zero() -> None:
+    hour = FreshnessHour()
+    for ages in (50, 80, 7):  # 30 more, then 7 of the next one
+        seen = histogram("holonstream_freshness_seconds")
+        seen.observe(0.01, ages)
+        hour.add("w", cumulative(scraped(seen)), NOW)
+    assert hour.last("graph", 1, NOW)[-1] == 37
+
+
+def test_without_events_there_is_no_age() -> None:
+    assert quantile([0.0] * len(BOUNDS), 0.5) is None
+    assert share_within([0.0] * len(BOUNDS), 0.1) is None
+    assert cumulative("") == {}
+
+
+def test_a_name_that_leads_nowhere_is_left_out() -> None:
+    assert addresses("127.0.0.1:1, localhost:x,no.such.host.invalid:2,,[::1]:3") == ["127.0.0.1:1", "[::1]:3"]
+
+
+def test_what_is_shown_injects_nothing() -> None:
+    page = render("error.html", title=HOSTILE, detail=HOSTILE)
+    assert "<script>alert" not in page
+    assert not {"\u202e", "\u200b", "\x00"} & set(page)
+    assert "\\u202e" in page
+    assert visible("a\nb\tc") == "a\nb\tc"
+
+
+@pytest.mark.parametrize("name", ["a/b", "?x=1&y", "#", "javascript:alert(1)", "//evil.example", HOSTILE, "ä"])
+def test_links_lead_to_our_own_pages(name: str) -> None:
+    for address in (link("/holon", id=name), stream_link(f"holon/{name}")):
+        assert address is not None
+        assert address.startswith("/holon?id=")
+        assert not set(address.partition("=")[2]) & set("&?#<>\"' ")
+    assert stream_link(name) is None
+
+
+def test_durations_are_short() -> None:
+    assert [seconds(s) for s in (None, 0.034, 1.5, 600, 9_000)] == ["\N{EN DASH}", "34 ms", "1.5 s", "10 min", "2.5 h"]
