@@ -18,6 +18,7 @@ from holonstream.ops.commands.fold import fold
 from holonstream.ops.commands.import_ import import_
 from holonstream.ops.commands.init import init
 from holonstream.ops.commands.metrics import metrics
+from holonstream.ops.commands.migrate import migrate
 from holonstream.ops.commands.relay import relay
 from holonstream.ops.commands.replay import replay
 from holonstream.ops.commands.schemas import schemas
@@ -39,6 +40,7 @@ SECTIONS = {
 COMMANDS: list[click.Command] = [
     local,
     init,
+    migrate,
     relay,
     worker,
     exporter,

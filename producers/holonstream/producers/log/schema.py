@@ -1,55 +1,167 @@
-"""Making and upgrading the event log's schema."""
+"""Making and upgrading the event log's schema.
+
+Tables change by numbered migrations, ``sql/migrations/0001_log.sql`` and so on, which go forward only and are each run
+once. Functions, views and rights are written whole in files beside them, and are made again when one of these files has
+changed. All of an upgrade is one transaction under one lock: it happens or does not. Programs of the release before run
+on the new schema (docs/adr/0008).
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, LiteralString
 
+import psycopg
 from psycopg import sql
 
+from holonstream.producers.errors import SchemaNewer
 from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
 from holonstream.schemas.statements import read_text
 
-FILES = ("schema.sql", "append.sql", "read.sql", "event_types.sql", "roles.sql")
+FUNCTIONS = ("append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
+OLDEST_SERVER = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of an upgrade: a numbered migration, or the functions, whose number is 0."""
+
+    number: int
+    name: str
+    sql: LiteralString
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMigration:
+    """A step that a database has had."""
+
+    number: int
+    name: str
+    release: str
+    """of holonstream, that applied it"""
+    applied_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """What a database has had, and what an upgrade would do, in order."""
+
+    applied: list[AppliedMigration]
+    pending: list[Migration]
+
+
+@cache
+def migrations() -> list[Migration]:
+    """All numbered migrations of this release, in order."""
+    folder = files("holonstream.producers.log") / "sql" / "migrations"
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [
+        Migration(
+            int(name[:4]), name.removesuffix(".sql"), read_text("holonstream.producers.log", f"sql/migrations/{name}")
+        )
+        for name in names
+    ]
+
+
+@cache
+def functions() -> Migration:
+    """The functions, views and rights; the name says which."""
+    text = "\n".join(read_text("holonstream.producers.log", f"sql/{name}") for name in FUNCTIONS)
+    return Migration(0, schema_digest(), text)
+
+
+@cache
+def schema_digest() -> str:
+    """What a log is marked with whose schema was made by this installation's files."""
+    texts = [migration.sql for migration in migrations()]
+    texts += [read_text("holonstream.producers.log", f"sql/{name}") for name in FUNCTIONS]
+    return "functions-" + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def schema_status(dsn: str) -> SchemaStatus:
+    """What was applied to a database and what is pending; changes nothing. Raises LogUnavailable, SchemaNewer."""
+    with connect(dsn, "holonstream-migrate") as connection, driver_errors():
+        return _status(connection)
 
 
 def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
-    """Make or upgrade the event log and load the catalogue's types; returns whether the schema's files were run.
+    """Make or upgrade the event log and load the catalogue's types; returns whether anything of the schema was applied.
 
-    May be repeated and run by several processes at once. Files already applied are not run again, since their locks
-    would wait for every open transaction. Raises LogUnavailable, NotPermitted, BadData (a type changed its stream, or
-    the database has another encoding than UTF8).
+    May be repeated and run by several processes at once. What was applied is not applied again, since its locks
+    would wait for every open transaction. Raises LogUnavailable, NotPermitted, SchemaNewer, BadData (a type changed its
+    stream, the database has another encoding than UTF8, or the server is too old).
     """
-    texts, digest = _texts(), schema_digest()
-    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
-        encoding = connection.execute(query("server_encoding")).fetchone()
-        if encoding is None or encoding[0] != "UTF8":
-            raise BadData(
-                f"The database's server_encoding is {encoding and encoding[0]}, the log needs UTF8: "
-                "CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8'"
-            )
-        connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})
-        row = connection.execute(query("applied_schema")).fetchone()
-        outdated = row is None or row[0] != digest
-        if outdated:
-            connection.execute(query("pin_session"))
-            for text in texts:
-                connection.execute(text)
-            connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(digest)))
+    with _upgrade(dsn) as (connection, status):
+        for step in status.pending:
+            connection.execute(step.sql)
+            arguments = {"number": step.number, "name": step.name, "release": version("holonstream")}
+            connection.execute(query("note_migration"), arguments)
+        if status.pending:
+            connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(schema_digest())))
         connection.execute(query("load_event_types"), {"types": event_types(catalogue)})
-    return outdated
+    return bool(status.pending)
 
 
-def schema_digest() -> str:
-    """What a log is marked with whose schema was made by this installation's files."""
-    return "event log " + hashlib.sha256("".join(_texts()).encode()).hexdigest()[:16]
+@contextmanager
+def _upgrade(dsn: str) -> Iterator[tuple[psycopg.Connection[Any], SchemaStatus]]:
+    """A transaction in which nobody else upgrades, in a database that can hold the log."""
+    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        _check_server(connection)
+        connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})
+        connection.execute(query("pin_session"))
+        status = _status(connection)
+        if status.pending and not status.applied:
+            connection.execute(query("make_migrations"))
+        yield connection, status
 
 
-def _texts() -> list[str]:
-    return [read_text("holonstream.producers.log", f"sql/{name}") for name in FILES]
+def _check_server(connection: psycopg.Connection[Any]) -> None:
+    if connection.info.server_version < OLDEST_SERVER * 10_000:
+        found = connection.info.parameter_status("server_version")
+        raise BadData(f"The event log needs PostgreSQL {OLDEST_SERVER} or later, the server is {found}")
+    row = connection.execute(query("server_encoding")).fetchone()
+    if row is None or row[0] != "UTF8":
+        raise BadData(
+            f"The database's server_encoding is {row and row[0]}, the log needs UTF8: "
+            "CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8'"
+        )
+
+
+def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
+    row = connection.execute(query("has_migrations")).fetchone()
+    applied: list[AppliedMigration] = []
+    if row is not None and row[0]:
+        applied = [AppliedMigration(*found) for found in connection.execute(query("applied_migrations"))]
+    known = {migration.number for migration in migrations()} | {0}
+    for migration in applied:
+        if migration.number not in known or _release(migration.release) > _release(version("holonstream")):
+            raise SchemaNewer(
+                f"The event log's schema is newer: holonstream {migration.release} applied {migration.name}, this is "
+                f"holonstream {version('holonstream')}. Run `holonstream init` of that release or of a later one"
+            )
+    had = {migration.number for migration in applied}
+    pending = [migration for migration in migrations() if migration.number not in had]
+    # the mark, not the record: release 0.2, which knows no record, leaves its own when it puts its functions back
+    mark = connection.execute(query("applied_schema")).fetchone()
+    if pending or mark is None or mark[0] != schema_digest():
+        pending.append(functions())
+    return SchemaStatus(applied, pending)
+
+
+def _release(text: str) -> list[int]:
+    """A release's number, comparable."""
+    return [int(part) if part.isdigit() else 0 for part in text.split(".")]
 
 
 def repair_sequence(dsn: str) -> int | None:

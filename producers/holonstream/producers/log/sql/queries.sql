@@ -147,9 +147,37 @@ SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('stand
 -- The encoding of the database.
 SELECT current_setting('server_encoding');
 
+-- has_migrations --
+-- Whether the database has a record of its migrations.
+SELECT to_regclass('holonstream.migrations') IS NOT NULL;
+
 -- applied_schema --
--- The digest of the schema files last applied, NULL before the first time.
+-- The mark of the schema files last applied, NULL before the first time.
 SELECT obj_description(to_regnamespace('holonstream'), 'pg_namespace');
+
+-- make_migrations --
+-- Make that record; number 0 stands for the functions. Several commands, sent at once.
+CREATE SCHEMA IF NOT EXISTS holonstream;
+REVOKE ALL ON SCHEMA holonstream FROM PUBLIC;
+CREATE TABLE IF NOT EXISTS holonstream.migrations (
+    number     integer PRIMARY KEY,
+    name       text NOT NULL,
+    release    text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- applied_migrations --
+-- What was applied, in order.
+SELECT number, name, release, applied_at FROM holonstream.migrations ORDER BY number;
+
+-- note_migration --
+-- Record a migration, or the functions again.
+INSERT INTO holonstream.migrations AS m (number, name, release) VALUES (%(number)s, %(name)s, %(release)s)
+ON CONFLICT (number) DO UPDATE SET name = excluded.name, release = excluded.release, applied_at = excluded.applied_at;
+
+-- note_schema --
+-- Remember that mark.
+COMMENT ON SCHEMA holonstream IS {digest};
 
 -- sequence_behind --
 -- Whether the log holds a position that the sequence has not drawn.
@@ -163,10 +191,6 @@ LOCK TABLE holonstream.events IN SHARE ROW EXCLUSIVE MODE;
 -- raise_sequence --
 -- Make the sequence go on beyond the log; the position that it then stands at.
 SELECT setval('holonstream.events_position', (SELECT max(e.position) FROM holonstream.events AS e));
-
--- note_schema --
--- Remember that digest.
-COMMENT ON SCHEMA holonstream IS {digest};
 
 -- relay_lag --
 -- How many events lie beyond a position, counted up to a bound, and the age of the first of them in seconds.

@@ -44,3 +44,10 @@ GRANT SELECT ON ALL SEQUENCES IN SCHEMA holonstream TO holonstream_reader;
 GRANT EXECUTE ON FUNCTION holonstream.frontier(bigint), holonstream.frontier_holders(), holonstream.last_position(),
     holonstream.cloud_event(holonstream.events), holonstream.cloud_event_v2(holonstream.events),
     holonstream.instant_text(timestamptz), holonstream.uri_reference(text) TO holonstream_reader;
+
+-- A stream without events is only a lock (append.sql). Release 0.2 refused to delete that too.
+CREATE OR REPLACE TRIGGER never_shrinks BEFORE TRUNCATE ON holonstream.streams
+    FOR EACH STATEMENT EXECUTE FUNCTION holonstream.refuse_change();
+CREATE OR REPLACE TRIGGER keeps_streams BEFORE DELETE ON holonstream.streams
+    FOR EACH ROW WHEN (OLD.version > 0) EXECUTE FUNCTION holonstream.refuse_change();
+ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER never_shrinks, ENABLE ALWAYS TRIGGER keeps_streams;

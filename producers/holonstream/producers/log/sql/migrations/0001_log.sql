@@ -1,9 +1,4 @@
--- The event log: what it holds, and who may touch it.
---
--- Idempotent, run under one advisory lock by `apply_schema`. The functions are in append.sql and read.sql.
-
-CREATE SCHEMA IF NOT EXISTS holonstream;
-REVOKE ALL ON SCHEMA holonstream FROM PUBLIC;
+-- The event log: what it holds. As release 0.2.0 made it, and idempotent: databases of 0.1 and 0.2 have no record of it.
 
 -- What the catalogue says of each version of each event type, as far as append_events checks it.
 CREATE TABLE IF NOT EXISTS holonstream.event_types (
@@ -18,7 +13,7 @@ CREATE TABLE IF NOT EXISTS holonstream.event_types (
 );
 
 -- The head of each stream. Its row is the lock that orders the appends of a stream.
--- Version 0: an append of an earlier release named the stream in `expected` and wrote nothing to it.
+-- Version 0: an append named the stream in `expected` and wrote nothing to it.
 CREATE TABLE IF NOT EXISTS holonstream.streams (
     stream  text COLLATE "C" PRIMARY KEY,
     version bigint NOT NULL
@@ -65,10 +60,6 @@ $$;
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON holonstream.events
     FOR EACH STATEMENT EXECUTE FUNCTION holonstream.refuse_change();
 ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER append_only;
-CREATE OR REPLACE TRIGGER never_shrinks BEFORE TRUNCATE ON holonstream.streams
+CREATE OR REPLACE TRIGGER never_shrinks BEFORE DELETE OR TRUNCATE ON holonstream.streams
     FOR EACH STATEMENT EXECUTE FUNCTION holonstream.refuse_change();
 ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER never_shrinks;
--- A stream without events is only a lock (append.sql).
-CREATE OR REPLACE TRIGGER keeps_streams BEFORE DELETE ON holonstream.streams
-    FOR EACH ROW WHEN (OLD.version > 0) EXECUTE FUNCTION holonstream.refuse_change();
-ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER keeps_streams;

@@ -1,0 +1,175 @@
+"""Upgrades of the log's schema: from the release before to what a new database is; its statements still run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from holonstream import local
+from holonstream.local.install import postgres_bin
+from holonstream.ops.cli import cli
+from holonstream.ops.settings import Settings
+from holonstream.producers.errors import SchemaNewer
+from holonstream.producers.log.schema import apply_schema, migrations, schema_status
+from holonstream.producers.log.store import PostgresEventStore
+from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.statements import parse_statements
+from holonstream.testing.databases import temporary_database
+from tests.support.event_log import person
+
+CATALOGUE = Catalogue.load()
+CASES = Path(__file__).parents[1] / "cases"
+BEFORE = cast(LiteralString, (CASES / "log-0.2.0.sql").read_text())
+STATEMENTS = parse_statements(cast(LiteralString, (CASES / "queries-0.2.0.sql").read_text()))
+CALL = """
+INSERT INTO holonstream.streams VALUES ('holon/only-expected', 0);
+INSERT INTO holonstream.event_types
+VALUES ('PersonCreated', 1, true, 'holon', 1, '{name}', ARRAY['{"name": null}'::jsonb]);
+SELECT holonstream.append_events('[{"type": "PersonCreated", "occurredAt": "2024-03-01", "actor": "a",
+                                    "subjects": ["p"], "sourceSystem": "s", "payload": {"name": "Ada"}}]');
+"""
+
+
+@pytest.fixture
+def new(postgres_dsn: str) -> str:
+    """A database that this release made."""
+    apply_schema(postgres_dsn, CATALOGUE)
+    return postgres_dsn
+
+
+@pytest.fixture
+def old(stack: local.Stack, new: str) -> Iterator[str]:
+    """A database that release 0.2.0 made, with an event in it."""
+    with temporary_database(stack.env()["HOLONSTREAM_POSTGRES_DSN"]) as dsn:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("SET check_function_bodies = off")  # they name functions further down
+            connection.execute(BEFORE)
+            connection.execute(CALL)
+        yield dsn
+
+
+def dump(dsn: str) -> list[str]:
+    """The schema as pg_dump writes it."""
+    binaries = postgres_bin()
+    assert binaries is not None
+    command = [str(binaries / "pg_dump"), "--schema-only", "--no-owner", dsn]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
+
+
+def test_a_database_of_the_release_before_becomes_what_a_new_one_is(old: str, new: str) -> None:
+    assert [step.number for step in schema_status(old).pending] == [m.number for m in migrations()] + [0]
+    assert apply_schema(old, CATALOGUE)
+    assert dump(old) == dump(new)
+    assert schema_status(old).pending == []
+    assert not apply_schema(old, CATALOGUE)
+    with PostgresEventStore(old, CATALOGUE) as store:
+        assert store.append([person("p")], expected={"holon/p": 1, "holon/only-expected": 0})[0].version == 2
+    with psycopg.connect(old) as connection:
+        assert connection.execute("SELECT stream FROM holonstream.streams").fetchall() == [("holon/p",)]
+
+
+def test_the_statements_of_the_release_before_run_on_the_new_schema(new: str) -> None:
+    """A relay, a worker or a service that was not replaced yet goes on."""
+    event = {"type": "PersonCreated", "occurredAt": "2024-03-01", "actor": "a", "subjects": ["p"], "sourceSystem": "s"}
+    arguments: dict[str, Any] = {
+        "events": json.dumps([{**event, "payload": {"name": "Ada"}}]),
+        "expected": '{"holon/p": 0}',
+        "id": "01938d5c-7b2a-7c3e-9d41-5b1f2a6c8e90",
+        "after": 0,
+        "until": 9,
+        "frontier": 9,
+        "limit": 9,
+        "types": ["PersonCreated"],
+        "start_time": None,
+        "end_time": None,
+        "actor": None,
+        "subjects": None,
+        "stream": "",
+        "version": 0,
+        "streams": ["holon/p"],
+        "positions": [1],
+        "position": 1,
+        "bound": 9,
+        "key": 1,
+    }
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    with psycopg.connect(new) as connection:
+        for name, statement in STATEMENTS.items():
+            if name not in ("load_event_types", "note_schema", "raise_sequence"):  # of `init` of that release
+                found[name] = connection.execute(statement, arguments).fetchall() if "LOCK" not in statement else []
+            if name == "append":
+                connection.commit()
+    assert found["append"][0][1:] == (b"holon/p", 1, 1)
+    assert found["frontier"] == [(1, 1)]
+    assert len(found["read_batches"]) == len(found["get_events"]) == len(found["read_streams"]) == 1
+
+
+def test_functions_that_the_release_before_put_back_are_replaced(new: str) -> None:
+    with psycopg.connect(new, autocommit=True) as connection:
+        connection.execute("COMMENT ON SCHEMA holonstream IS 'event log 0123456789abcdef'")
+        connection.execute("DROP FUNCTION holonstream.token_text")
+    assert [step.number for step in schema_status(new).pending] == [0]
+    assert apply_schema(new, CATALOGUE)
+    with PostgresEventStore(new, CATALOGUE) as store:
+        store.append([person("p")])
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        "INSERT INTO holonstream.migrations VALUES (9999, '9999_later', '99.0.0')",
+        "UPDATE holonstream.migrations SET release = '99.0.0', name = 'functions-1' WHERE number = 0",
+    ],
+)
+def test_a_database_of_a_later_release_is_refused(new: str, newer: LiteralString) -> None:
+    with psycopg.connect(new, autocommit=True) as connection:
+        connection.execute(newer)
+        for use in (lambda: apply_schema(new, CATALOGUE), lambda: schema_status(new)):
+            with pytest.raises(SchemaNewer, match=r"99\.0\.0"):
+                use()
+    with PostgresEventStore(new, CATALOGUE) as store:  # services go on
+        store.append([person("p")])
+
+
+def test_many_that_upgrade_at_once_apply_each_step_once(old: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: apply_schema(old, CATALOGUE), range(4)))
+    assert sorted(done) == [False, False, False, True]
+
+
+@pytest.fixture
+def command(old: str) -> Callable[..., str]:
+    settings = Settings.of({"HOLONSTREAM_POSTGRES_DSN": old})
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, ["migrate", *arguments], obj=settings, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def test_the_commands_show_what_they_would_do_and_do_it(command: Callable[..., str], old: str) -> None:
+    names = [step.name for step in schema_status(old).pending]
+    before = dump(old)
+    assert command("plan").split() == names
+    sql = command("apply", "--dry-run")
+    assert all(f"-- {name}\n" in sql for name in names)
+    assert "event_types_name_is_no_literal" in sql
+    assert json.loads(command("status", "--json"))["applied"] == []
+    assert dump(old) == before
+    command("apply")
+    assert command("plan") == ""
+    found = json.loads(command("status", "--json"))
+    assert found["pending"] == []
+    assert sorted(step["name"] for step in found["applied"]) == sorted(names)
+    assert command("status").count("applied  ") == len(names)
