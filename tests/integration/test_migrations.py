@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -27,8 +27,8 @@ from tests.support.event_log import person
 
 CATALOGUE = Catalogue.load()
 CASES = Path(__file__).parents[1] / "cases"
-BEFORE = cast(LiteralString, (CASES / "log-0.2.0.sql").read_text())
-STATEMENTS = parse_statements(cast(LiteralString, (CASES / "queries-0.2.0.sql").read_text()))
+BEFORE = (CASES / "log-0.2.0.sql").read_text()
+STATEMENTS = parse_statements((CASES / "queries-0.2.0.sql").read_text())
 CALL = """
 INSERT INTO holonstream.streams VALUES ('holon/only-expected', 0);
 INSERT INTO holonstream.event_types

@@ -26,7 +26,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def test_every_sqlstate_is_explained() -> None:
-    raised = {state for file in SQL.glob("*.sql") for state in re.findall(rf"ERRCODE = '({STATE})'", file.read_text())}
+    raised = {state for file in SQL.rglob("*.sql") for state in re.findall(rf"ERRCODE = '({STATE})'", file.read_text())}
     assert {"HS001", "HS006"} <= raised
     mapped = {state for line in re.findall(r"case (\".*)", SOURCE) for state in re.findall(rf'"({STATE})"', line)}
     explained = {state for row in rows("Errors") for state in re.findall(rf"`({STATE})`", row[0])}

@@ -18,6 +18,7 @@ EXTRA_OF = {
     "mode": "worker",
     "prometheus_client": "worker",
     "click": "cli",
+    "cryptography": "seal",
     "fastapi": "console",
     "jinja2": "console",
     "dotenv": "cli",

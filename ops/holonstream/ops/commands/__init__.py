@@ -22,6 +22,7 @@ from holonstream.ops.commands.migrate import migrate
 from holonstream.ops.commands.relay import relay
 from holonstream.ops.commands.replay import replay
 from holonstream.ops.commands.schemas import schemas
+from holonstream.ops.commands.seal import seal
 from holonstream.ops.commands.settings import settings
 from holonstream.ops.commands.status import status
 from holonstream.ops.commands.top import top
@@ -30,9 +31,9 @@ from holonstream.ops.commands.wait import wait
 from holonstream.ops.commands.worker import worker
 
 SECTIONS = {
-    "Run": ("init", "relay", "worker", "exporter", "import"),
+    "Run": ("init", "migrate", "relay", "worker", "exporter", "import"),
     "Look": ("status", "top", "doctor", "wait", "events", "console", "export", "config"),
-    "Repair": ("verify", "dead-letters", "replay"),
+    "Repair": ("verify", "seal", "dead-letters", "replay"),
     "Develop": ("local", "schemas", "fold", "demo", "dataset", "settings", "metrics"),
 }
 """the list of `holonstream --help`"""
@@ -50,6 +51,7 @@ COMMANDS: list[click.Command] = [
     fold,
     status,
     verify,
+    seal,
     replay,
     dead_letters,
     schemas,

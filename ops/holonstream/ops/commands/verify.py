@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +31,7 @@ _limit = click.option(
 
 @click.group(cls=CommandGroup)
 def verify() -> None:
-    """Compare the graph, or the cache, with the log.
+    """Compare graph or cache with the log, or the log with seals.
 
     Safe while everything runs. A difference is reported only if it is found again when it is read a second and third
     time, so events that are applied meanwhile are not reported.
@@ -105,6 +106,56 @@ def graph_command(
             return tally.diverging > 0
 
     if asyncio.run(run()):
+        raise click.exceptions.Exit(1)
+
+
+@verify.command("log")
+@json_option
+@click.option(
+    "--seals",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `holonstream seal export` printed; without it the database's own seals, which can be changed with it.",
+)
+@click.option(
+    "--public-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ed25519 public key (PEM) that must have signed them.",
+)
+@pass_settings
+def log_command(settings: Settings, as_json: bool, seals: Path | None, public_key: Path | None) -> None:
+    """Compare the log with its seals (docs/seals.md).
+
+    Prints each event that was altered, removed, inserted or reordered since it was sealed. Events beyond the last seal
+    are not compared. Exits with 1 when anything differs.
+    """
+    from holonstream.ops.verify.seals import verify_log
+
+    if (seals is None) != (public_key is None):
+        raise click.UsageError("--seals and --public-key go together")
+    trusted = None
+    if seals is not None and public_key is not None:
+        from holonstream.ops.verify import signature
+
+        trusted = signature.read_signed(seals, signature.public_key(public_key))
+    verdict = verify_log(settings.log_dsn, trusted)
+    if as_json:
+        print_json(
+            {
+                "seals": verdict.seals,
+                "events": verdict.events,
+                "until": verdict.until,
+                "frontier": verdict.frontier,
+                "findings": [finding.document() for finding in verdict.findings],
+            }
+        )
+    else:
+        for finding in verdict.findings:
+            say(finding.line())
+        say(
+            f"{verdict.seals:,} seals up to position {verdict.until:,} of {verdict.frontier:,}: "
+            f"{verdict.events:,} events, {len(verdict.findings):,} differences"
+        )
+    if verdict.findings:
         raise click.exceptions.Exit(1)
 
 

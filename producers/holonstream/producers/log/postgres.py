@@ -42,9 +42,9 @@ SESSION: dict[str, Any] = {
     # Whatever PGCLIENTENCODING or ALTER DATABASE ... SET client_encoding say: the relay sends bytes on as they come.
     "client_encoding": "UTF8",
 }
-# Classes of SQLSTATE: no connection, an outdated plan or prepared statement, an ended or read-only transaction, a
-# refused login, no database, rolled back, no resources, not in the right state, an operator intervenes, I/O, internal.
-UNAVAILABLE = frozenset({"08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"})
+# Classes of SQLSTATE: no connection, an outdated plan or prepared statement, a refused login, no database, rolled back,
+# no resources, not in the right state, an operator intervenes, I/O, internal.
+UNAVAILABLE = frozenset({"08", "0A", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"})
 # By the names of their drivers' classes: errors without an SQLSTATE that say that the connection is gone.
 DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesNotExistError"})
 NO_LIMIT = 2**63 - 1
@@ -215,6 +215,8 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return NotInitialised(f"The event log is not there: {message}: run `holonstream init`")
         case "25P02":
             return TransactionFailed(f"The transaction has failed before: {message}: roll it back")
+        case "25P03" | "25P04":
+            return LogUnavailable(f"PostgreSQL ended the transaction: {message}")
         case "25006":
             return LogUnavailable(
                 f"PostgreSQL takes no writes: {message}: default_transaction_read_only is on, or it is a standby"

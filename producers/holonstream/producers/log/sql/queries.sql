@@ -192,6 +192,35 @@ LOCK TABLE holonstream.events IN SHARE ROW EXCLUSIVE MODE;
 -- Make the sequence go on beyond the log; the position that it then stands at.
 SELECT setval('holonstream.events_position', (SELECT max(e.position) FROM holonstream.events AS e));
 
+-- seal_entries --
+-- What a seal covers of each event: position, id, and the SHA-256 of the record that the relay publishes.
+SELECT int8send(e.position) || uuid_send(e.id) || sha256(convert_to(holonstream.cloud_event_v2(e), 'UTF8'))
+FROM holonstream.events AS e
+WHERE e.position > %(after)s AND e.position <= %(until)s
+ORDER BY e.position
+LIMIT %(limit)s;
+
+-- lock_seals --
+-- One who makes seals at a time.
+LOCK TABLE holonstream.seals IN SHARE ROW EXCLUSIVE MODE;
+
+-- last_seal --
+-- The last seal.
+SELECT number, "after", until, events, root, previous, sealed_at FROM holonstream.seals ORDER BY number DESC LIMIT 1;
+
+-- seals --
+-- All seals, without their entries.
+SELECT number, "after", until, events, root, previous, sealed_at FROM holonstream.seals ORDER BY number;
+
+-- entries_of_seal --
+-- The entries of a seal.
+SELECT entries FROM holonstream.seals WHERE number = %(number)s;
+
+-- add_seal --
+-- Add a seal.
+INSERT INTO holonstream.seals (number, "after", until, events, root, previous, sealed_at, entries)
+VALUES (%(number)s, %(after)s, %(until)s, %(events)s, %(root)s, %(previous)s, %(sealed_at)s, %(entries)s);
+
 -- relay_lag --
 -- How many events lie beyond a position, counted up to a bound, and the age of the first of them in seconds.
 SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.position > %(position)s LIMIT %(bound)s) AS b),
