@@ -38,6 +38,20 @@ class Standby:
             query = "SELECT pg_last_wal_replay_lsn() >= %s"
             wait_until(lambda: (replica.execute(query, row).fetchone() or (False,))[0], "the replica has caught up")
 
+    def cut_off(self) -> None:
+        """Receive nothing more from the primary, as when its network is gone."""
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as replica:
+            replica.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            replica.execute("SELECT pg_reload_conf()")
+            receiving = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'"
+            wait_until(lambda: replica.execute(receiving).fetchone() == (0,), "the replica is cut off")
+
+    def promote(self, database: str) -> str:
+        """Make it a primary; the connection string of a database."""
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as replica:
+            assert replica.execute("SELECT pg_promote(true, 120)").fetchone() == (True,)
+        return self.dsn(database)
+
 
 @contextmanager
 def standby_of(primary: str) -> Iterator[Standby]:
