@@ -23,7 +23,7 @@ from holonstream.sinks.store import HolonRead
 
 P = ParamSpec("P")
 TOPIC = "cache-test.events"
-LONGEST_TEST = 180.0  # seconds; a test that waits for what never comes must fail
+LONGEST_TEST = 480.0  # seconds; a test that waits for what never comes must fail
 
 
 def in_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
