@@ -19,7 +19,15 @@ from tests.conformance.graph_store import CATALOGUE, in_loop, log_of, person, st
 from tests.integration.graph_kit import feed, ready, sink
 
 SCHEMA = {"constraint_holon", "constraint_relationship", "constraint_checkpoint", "constraint_parked"}
-SCHEMA |= {"index_parked", "index_holon_type", "indexes", "await_indexes"}
+SCHEMA |= {
+    "constraint_empty_stream",
+    "server_facts",
+    "open_transactions",
+    "index_parked",
+    "index_holon_type",
+    "indexes",
+    "await_indexes",
+}
 PARTS = {  # of statements that are composed: these are tried as the whole
     "relationships_count",
     "relationship_branch",
@@ -56,8 +64,19 @@ BY_ID = {
     "repair_holons",
     "repair_bare",
     "verify_holons",
+    "checkpoint_offsets",
+    "empty_streams_of",
+    "empty_streams_write",
+    "repair_checkpoint",
 }
-FEW = {"checkpoints", "checkpoints_create", "parked_in", "parked_streams"}  # of checkpoints, parked streams and
+FEW = {
+    "checkpoints",
+    "other_topics",
+    "verify_checkpoints",
+    "checkpoints_lock",
+    "parked_in",
+    "parked_streams",
+}  # of checkpoints, parked streams and
 FEW |= {"discard", "discarded_events", "discarded_of"}  # discarded events there are a handful
 PAGES = {"holons_query", "relationships_query"}
 EVERYTHING = {  # of commands that read the whole graph
@@ -69,7 +88,11 @@ EVERYTHING = {  # of commands that read the whole graph
     "replay_mark",
     "replay_mark_set",
     "replay_mark_delete",
+    "checkpoints_create",  # one holon, to see whether there is any
+    "duplicate_nodes",
+    "duplicate_relationships",
     "replay_wipe_checkpoints",
+    "replay_wipe_empty_streams",
     "replay_wipe_decisions",
     "replay_wipe_relationships",
     "replay_wipe_holons",
@@ -87,6 +110,7 @@ PARAMETERS: dict[str, Any] = {
     "keys": [],
     "row": {},
     "expected": None,
+    "properties": {},
     "after": "",
     "limit": 10,
 }

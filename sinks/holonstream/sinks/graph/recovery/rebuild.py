@@ -80,6 +80,7 @@ async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
     await delete_mark(connection, topic)
     await set_mark(connection, topic, suffix, "wiping")
     await connection.execute(text("replay_wipe_checkpoints"))
+    await connection.execute(text("replay_wipe_empty_streams"))
     await connection.execute(text("replay_wipe_decisions"))
     await connection.execute(text("replay_wipe_relationships"))
     await connection.execute(text("replay_wipe_holons"))

@@ -122,6 +122,11 @@ DELETE r
 MATCH (n:HolonstreamCheckpoint|HolonstreamParked)
 DELETE n
 
+// replay_wipe_empty_streams //
+// How far streams without an entity had come, in transactions of their own.
+MATCH (e:HolonstreamEmptyStream)
+CALL (e) { DELETE e } IN TRANSACTIONS OF 10000 ROWS
+
 // replay_wipe_decisions //
 // Decisions to leave events out are set aside: the rebuilt graph may need them, or not.
 MATCH (d:HolonstreamDiscarded)
