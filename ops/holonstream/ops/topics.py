@@ -41,7 +41,8 @@ def make_topics(settings: Settings) -> EventTopic:
 
     Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable, NotPermitted.
     """
-    admin = AdminClient(client(settings))
+    # One request may take long here, and nobody else can answer it.
+    admin = AdminClient({**client(settings), "socket.timeout.ms": int(MAKING_TIMEOUT * 1000)})
     wanted = [
         NewTopic(
             settings.topic,

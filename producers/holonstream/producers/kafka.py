@@ -44,6 +44,7 @@ PASSING = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._TIMED_OUT,  # a broker that has vanished: another one is asked
         KafkaError._NOENT,  # "No leaders found": librdkafka's own, for a second or two after a broker came back
     }
 )
