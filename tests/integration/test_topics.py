@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import UnsafeTopic, make_topics
-from tests.support.waiting import wait_until
+from tests.support.topics import alter
 
 
 @pytest.fixture
 def settings(kafka_bootstrap: str, topic_prefix: str) -> Settings:
     return Settings(kafka_bootstrap=kafka_bootstrap, namespace=topic_prefix.rstrip("."), partitions=3)
-
-
-def alter(settings: Settings, name: str, value: str) -> None:
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-    admin.incremental_alter_configs([resource])[resource].result(30)
-
-    def seen() -> bool:
-        asked = ConfigResource(ResourceType.TOPIC, settings.topic)
-        return str(admin.describe_configs([asked])[asked].result(30)[name].value) == value
-
-    wait_until(seen, f"the broker shows {name}={value}")
 
 
 def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -> None:
@@ -43,6 +29,7 @@ def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -
         ("cleanup.policy", "compact", "delete"),
         ("cleanup.policy", "compact,delete", "delete"),
         ("unclean.leader.election.enable", "true", "false"),
+        ("max.message.bytes", "19999", "1048588"),
     ],
 )
 def test_a_topic_that_may_lose_events_is_refused_by_the_settings_name(

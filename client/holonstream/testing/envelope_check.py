@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null", int: "number"}
 
 
-def check_envelope(envelope: Mapping[str, Any], number: int, catalogue: Catalogue) -> None:
+def check_envelope(envelope: Mapping[str, Any], number: int, catalogue: Catalogue, max_bytes: int = MAX_BYTES) -> None:
     """Check the `number`-th envelope of a call, as JSON values. Its type and payload fit the catalogue already.
 
     Raises InvalidEvent (EventTooLarge), naming the event.
@@ -30,9 +30,9 @@ def check_envelope(envelope: Mapping[str, Any], number: int, catalogue: Catalogu
         raise InvalidEvent(f"Invalid event: {fault} {place}")
     event_type = catalogue.get(envelope["type"], envelope["schemaVersion"])
     size = _bytes(_jsonb(envelope))
-    if size > MAX_BYTES:
+    if size > max_bytes:
         raise EventTooLarge(
-            f"Event too large: {event_type.name} has {size} bytes as JSON text, at most {MAX_BYTES} are taken {place}"
+            f"Event too large: {event_type.name} has {size} bytes as JSON text, at most {max_bytes} are taken {place}"
         )
 
 

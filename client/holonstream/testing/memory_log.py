@@ -16,7 +16,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import HOLON, stream_of
-from holonstream.testing.envelope_check import check_envelope
+from holonstream.testing.envelope_check import MAX_BYTES, check_envelope
 
 
 class MemoryEventStore:
@@ -26,9 +26,9 @@ class MemoryEventStore:
     PostgreSQL (docs/testing.md).
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """For the event types of a catalogue."""
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, *, max_event_bytes: int = MAX_BYTES) -> None:
+        """For the event types of a catalogue. A larger event is refused, as where the topic takes no larger records."""
+        self._catalogue, self._max_event_bytes = catalogue, max_event_bytes
         self._events: list[RecordedEvent] = []
         self._by_id: dict[str, RecordedEvent] = {}
         self._streams: dict[str, list[RecordedEvent]] = {}
@@ -42,7 +42,7 @@ class MemoryEventStore:
             raise TypeError("The log in memory takes no connection: test transactions against PostgreSQL")
         envelopes = jsontext.decode(encode_events(events, self._catalogue))
         for number, envelope in enumerate(envelopes, 1):
-            check_envelope(envelope, number, self._catalogue)
+            check_envelope(envelope, number, self._catalogue, self._max_event_bytes)
         incoming = [self._recorded(envelope) for envelope in envelopes]
         with self._lock:
             new = self._without_repetitions(incoming)

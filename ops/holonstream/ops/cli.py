@@ -93,8 +93,24 @@ def _ending(error: BaseException) -> int:
                 for part in line.splitlines():
                     output.say(part, err=True)
             return BUG
+    if (refused := _refused_login(error)) is not None:
+        _say_error(refused)
+        return FINDING
     _say_error(str(error))
     return OUTAGE if isinstance(error, Unavailable) else FINDING
+
+
+def _refused_login(error: BaseException) -> str | None:
+    """What the brokers say of a login that they refuse: librdkafka reports it as an outage."""
+    from holonstream.producers.errors import KafkaUnavailable
+
+    if not isinstance(error, KafkaUnavailable):
+        return None
+    from holonstream.ops.kafka import login_fault
+    from holonstream.ops.settings import Settings
+
+    fault = login_fault(Settings.load())
+    return None if fault is None else str(fault)
 
 
 def _usage(error: click.ClickException) -> int:

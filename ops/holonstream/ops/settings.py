@@ -11,6 +11,7 @@ from msgspec import Meta
 from holonstream.client.settings import DURATION, PREFIX, ClientSettings, Secret, check_file
 from holonstream.schemas import names
 
+_PRINCIPAL = r"^User:.+\Z"
 BROKER = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z")
 
 
@@ -33,8 +34,39 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
         Meta(description="File of the authorities (PEM) trusted for the brokers; none means the system's."),
         check_file,
     ] = None
-    kafka_user: Annotated[str | None, Meta(description="User for SASL/SCRAM-SHA-512; none means no login.")] = None
-    kafka_password: Annotated[Secret | None, Meta(description="Password for SASL/SCRAM-SHA-512.")] = None
+    kafka_cert: Annotated[
+        Path | None, Meta(description="File of our certificate (PEM) for the brokers, with `KAFKA_KEY`."), check_file
+    ] = None
+    kafka_key: Annotated[Path | None, Meta(description="File of the certificate's key (PEM)."), check_file] = None
+    kafka_mechanism: Annotated[
+        str,
+        Meta(
+            pattern=r"^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER|AWS_MSK_IAM)\Z",
+            description="SASL mechanism of the login: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 take user and password, "
+            "OAUTHBEARER a token, AWS_MSK_IAM the process's role (`pip install 'holonstream[aws]'`).",
+        ),
+    ] = "SCRAM-SHA-512"
+    kafka_user: Annotated[str | None, Meta(description="User of the brokers; none means no login by password.")] = None
+    kafka_password: Annotated[Secret | None, Meta(description="Password of the brokers.")] = None
+    kafka_token_file: Annotated[
+        Path | None,
+        Meta(description="File of the token for OAUTHBEARER; read at every login, so that it may be replaced."),
+    ] = None
+    relay_principal: Annotated[
+        str, Meta(pattern=_PRINCIPAL, description="Kafka's name of the relay, to whom `init --acls` gives its rights.")
+    ] = "User:holonstream-relay"
+    graph_principal: Annotated[str, Meta(pattern=_PRINCIPAL, description="The same of the graph's workers.")] = (
+        "User:holonstream-graph"
+    )
+    cache_principal: Annotated[str, Meta(pattern=_PRINCIPAL, description="The same of the cache's workers.")] = (
+        "User:holonstream-cache"
+    )
+    reader_principal: Annotated[
+        str, Meta(pattern=_PRINCIPAL, description="The same of `status`, `exporter` and `verify`, which only read.")
+    ] = "User:holonstream-reader"
+    operator_principal: Annotated[
+        str, Meta(pattern=_PRINCIPAL, description="The same of whoever runs `init` and `replay`.")
+    ] = "User:holonstream-operator"
     partitions: Annotated[int, Meta(ge=1, description="Partitions of the event topic, when `init` makes it.")] = 12
     replication: Annotated[
         int, Meta(ge=1, description="Replicas of the topics: `init` makes them so, and refuses fewer.")

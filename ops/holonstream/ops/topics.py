@@ -12,15 +12,17 @@ from threading import Event
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, TopicDescription
+from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
-from holonstream.producers.kafka import TIMEOUT, answer, driver_errors
+from holonstream.producers.kafka import TIMEOUT, driver_errors, topic_config
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
 MAKING_TIMEOUT = 60.0  # seconds for the brokers to make the topics, with a folder on disk for every replica
+SMALLEST_RECORD = 20_000  # bytes; init stores what is more as a limit for events
+USUAL_RECORD = 1_048_588  # Kafka's default
 
 
 class UnsafeTopic(HolonstreamError):
@@ -34,6 +36,8 @@ class EventTopic:
     id: str
     """given by Kafka; a topic that was deleted and made again has another one"""
     partitions: int
+    record_bytes: int
+    """that a record may have at most, and a batch of records"""
 
 
 def make_topics(settings: Settings) -> EventTopic:
@@ -67,8 +71,9 @@ def make_topics(settings: Settings) -> EventTopic:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         described = _description(admin, settings.topic)
-        _check(described, _config(admin, settings.topic), settings)
-    return EventTopic(str(described.topic_id), len(described.partitions))
+        config = topic_config(admin, settings.topic)
+        _check(described, config, settings)
+    return EventTopic(str(described.topic_id), len(described.partitions), int(config["max.message.bytes"]))
 
 
 def check_topics(settings: Settings) -> EventTopic:
@@ -105,6 +110,8 @@ def _check(topic: TopicDescription, config: Mapping[str, str], settings: Setting
         refuse("unclean.leader.election.enable", "a leader that lacks acknowledged events may be elected", "false")
     if int(config["min.insync.replicas"]) < _in_sync(settings):
         refuse("min.insync.replicas", "one broker can lose what was acknowledged", str(_in_sync(settings)))
+    if int(config["max.message.bytes"]) < SMALLEST_RECORD:
+        refuse("max.message.bytes", "hardly an event fits a record", f"{USUAL_RECORD}")
     advice = [f"kafka-configs.sh --alter --topic {settings.topic} --add-config {','.join(changes)}"] if changes else []
     replicas = min(len(partition.replicas) for partition in topic.partitions)
     if replicas < settings.replication:
@@ -115,13 +122,6 @@ def _check(topic: TopicDescription, config: Mapping[str, str], settings: Setting
             f"Topic {settings.topic} may lose events: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
             "Then run `holonstream init` again"
         )
-
-
-def _config(admin: AdminClient, topic: str) -> dict[str, str]:
-    """The topic's settings, those that it has from the brokers included. Raises KafkaException."""
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    asked = answer(lambda: admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT))
-    return {name: str(entry.value) for name, entry in asked.items()}
 
 
 def _description(admin: AdminClient, topic: str) -> TopicDescription:

@@ -15,7 +15,7 @@ from holonstream.schemas.state import State
 if TYPE_CHECKING:
     from holonstream.producers.relay.relay import Relay
     from holonstream.sinks.base import PublishDeadLetters, Sink
-    from holonstream.streams.app import SinkApp
+    from holonstream.streams.app import GroupSettings, SinkApp
 
 TOPIC_ID_TIMEOUT = 4.0  # seconds that a worker waits for the topic's id
 SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
@@ -52,10 +52,11 @@ async def initialise_graph(settings: Settings, known: Catalogue, partitions: int
 
 
 def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
-    """A relay."""
-    from holonstream.ops.kafka import security
+    """A relay. Raises NotPermitted when the brokers refuse its login."""
+    from holonstream.ops.kafka import check_login, security
     from holonstream.producers.relay.relay import Relay
 
+    check_login(settings)
     return Relay(
         settings.log_dsn,
         settings.kafka_bootstrap,
@@ -67,20 +68,21 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
     )
 
 
-def worker(settings: Settings, name: str) -> SinkApp:
-    """A worker of the group ``graph`` or ``cache``."""
-    from confluent_kafka.admin import AdminClient
+def group_settings(settings: Settings, name: str) -> GroupSettings:
+    """Where and as whom a worker of the group ``graph`` or ``cache`` reads."""
+    from holonstream.ops.kafka import token_source
+    from holonstream.streams.app import GroupSettings
 
-    from holonstream.ops.kafka import client
-    from holonstream.producers.kafka import topic_id
-    from holonstream.streams.app import GroupSettings, SinkApp
-
-    group = GroupSettings(
+    return GroupSettings(
         bootstrap=settings.kafka_bootstrap.split(","),
         tls=settings.kafka_tls,
         ca=settings.kafka_ca,
+        cert=settings.kafka_cert,
+        key=settings.kafka_key,
+        mechanism=settings.kafka_mechanism,
         user=settings.kafka_user,
         password=settings.kafka_password.reveal() if settings.kafka_password else "",
+        token=token_source(settings),
         group=settings.group(name),
         topic=settings.topic,
         dead_letter_topic=settings.dead_letter_topic,
@@ -90,6 +92,17 @@ def worker(settings: Settings, name: str) -> SinkApp:
         commit_interval=settings.commit_interval,
         poll_interval=settings.metrics_interval,
     )
+
+
+def worker(settings: Settings, name: str) -> SinkApp:
+    """A worker of the group ``graph`` or ``cache``. Raises NotPermitted when the brokers refuse its login."""
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import check_login, client
+    from holonstream.producers.kafka import topic_id
+    from holonstream.streams.app import SinkApp
+
+    check_login(settings)
 
     # Each kind of worker imports its own store alone.
     def graph_sink(publish: PublishDeadLetters) -> Sink:
@@ -107,7 +120,7 @@ def worker(settings: Settings, name: str) -> SinkApp:
 
     admin = AdminClient(client(settings))
     return SinkApp(
-        group,
+        group_settings(settings, name),
         {"graph": graph_sink, "cache": cache_sink}[name],
         lambda: topic_id(admin, settings.topic, TOPIC_ID_TIMEOUT),
     )

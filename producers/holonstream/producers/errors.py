@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from holonstream.schemas.errors import BadData, HolonstreamError, InvalidEvent, Unavailable
 
 SHOWN = 10  # faults in a message
+DEFAULT_RECORD = 1_048_588  # bytes that Kafka takes unless it is told otherwise
 
 
 class LogUnavailable(Unavailable):
@@ -86,6 +87,19 @@ class UnreadableEvents(BadData):
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         super().__init__(f"Unreadable events in the log: {len(faults)}: {shown}{more}")
         self.faults = dict(faults)
+
+
+class RecordTooLarge(HolonstreamError):
+    """An event of the log is larger than a record of the topic may be: the topic's limit was lowered."""
+
+    def __init__(self, topic: str, stream: str, position: int, size: int, limit: int) -> None:
+        super().__init__(
+            f"Record too large: the event at position {position} (stream {stream[:80]!r}) has {size:,} bytes as a "
+            f"record, topic {topic} takes at most {limit:,}. Type: kafka-configs.sh --alter --topic {topic} "
+            f"--add-config max.message.bytes={max(size, DEFAULT_RECORD)}, then `holonstream init`, which makes appends "
+            "refuse what does not fit, and start the relay again"
+        )
+        self.topic, self.stream, self.position, self.size, self.limit = topic, stream, position, size, limit
 
 
 class ProducerFenced(HolonstreamError):

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from confluent_kafka.admin import AdminClient, ConfigResource, ConsumerGroupDescription
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
 from holonstream.schemas.errors import NotInitialised, TopicReplaced
@@ -66,7 +66,6 @@ BUGS: Final = {
     KafkaError._INVALID_ARG,
     KafkaError._CONFLICT,
     KafkaError._STATE,
-    KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_TRANSACTION_TIMEOUT,
 }
 
@@ -131,6 +130,13 @@ def topic_id(admin: AdminClient, topic: str, timeout: float = 10.0) -> str:
     with driver_errors(f"asking for the id of {topic}"):
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
         return str(asked[topic].result(timeout).topic_id)
+
+
+def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
+    """A topic's settings, those that it has from the brokers included. Raises KafkaException."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    asked = answer(lambda: admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT))
+    return {name: str(entry.value) for name, entry in asked.items()}
 
 
 class TopicIdWatch:

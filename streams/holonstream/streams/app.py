@@ -14,7 +14,9 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from faust.auth import OAuthCredentials
 
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import HolonstreamError, Unavailable
@@ -30,6 +32,9 @@ log = structlog.get_logger(__name__)
 MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group permanently when its store is down
 STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
+DEAD_LETTER_TEXT = (
+    4 * 1024
+)  # characters of each other field: a record of another producer may name a stream of any size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,17 @@ class GroupSettings:
     """whether the brokers speak TLS"""
     ca: Path | None = None
     """file of the certificate authorities trusted for that; None means the system's"""
+    cert: Path | None = None
+    """file of our own certificate; None without"""
+    key: Path | None = None
+    """file of its key"""
+    mechanism: str = "SCRAM-SHA-512"
+    """of SASL, for user and password"""
     user: str | None = None
-    """for SASL/SCRAM-SHA-512; None without login"""
+    """None without login by password"""
     password: str = field(default="", repr=False)
+    token: Callable[[], tuple[str, float]] | None = field(default=None, repr=False)
+    """for SASL/OAUTHBEARER: the present token, and when it ends; called in a thread"""
 
     @property
     def request_timeout(self) -> float:
@@ -71,11 +84,26 @@ class GroupSettings:
         """What Faust takes, None without security."""
         # Faust uses TLS only with a context: without one a password would be sent in plain text.
         context = ssl.create_default_context(cafile=self.ca) if self.tls else None
+        if context is not None and self.cert is not None:
+            context.load_cert_chain(self.cert, self.key)
+        if self.token is not None:
+            return OAuthCredentials(oauth_cb=TokenProvider(self.token), ssl_context=context)
         if self.user is not None:
             return faust.SASLCredentials(
-                username=self.user, password=self.password, mechanism="SCRAM-SHA-512", ssl_context=context
+                username=self.user, password=self.password, mechanism=self.mechanism, ssl_context=context
             )
         return None if context is None else faust.SSLCredentials(context)
+
+
+class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """Gives aiokafka a token for each login."""
+
+    def __init__(self, token: Callable[[], tuple[str, float]]) -> None:
+        self._token = token
+
+    async def token(self) -> str:
+        """The present token."""
+        return (await asyncio.to_thread(self._token))[0]
 
 
 class SinkApp(WorkerApp):
@@ -196,7 +224,7 @@ class SinkApp(WorkerApp):
         try:
             sent = [
                 await self._dead_letters.send(
-                    key=(letter.stream or "").encode(),
+                    key=(letter.stream or "")[:DEAD_LETTER_TEXT].encode(),
                     value=_dead_letter_text(letter),
                 )
                 for letter in letters
@@ -216,11 +244,11 @@ def _dead_letter_text(letter: DeadLetter) -> bytes:
             "topic": letter.topic,
             "partition": letter.partition,
             "offset": letter.offset,
-            "stream": letter.stream,
+            "stream": letter.stream and letter.stream[:DEAD_LETTER_TEXT],
             "version": letter.version,
             "position": letter.position,
-            "reason": letter.reason,
-            "traceparent": letter.traceparent,
+            "reason": letter.reason[:DEAD_LETTER_TEXT],
+            "traceparent": letter.traceparent and letter.traceparent[:DEAD_LETTER_TEXT],
             "value": value[:DEAD_LETTER_VALUE].decode(errors="replace"),
             "truncated": len(value) > DEAD_LETTER_VALUE,
         }

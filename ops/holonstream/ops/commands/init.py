@@ -16,18 +16,40 @@ if TYPE_CHECKING:
 
 @click.command()
 @json_option
+@click.option("--acls", is_flag=True, help="Give relay, workers and readers their rights on the brokers, as ACLs.")
+@click.option("--dry-run", is_flag=True, help="Make nothing; with --acls, print the rights.")
 @pass_settings
-def init(settings: Settings, as_json: bool) -> None:
+def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
     """Make what the pipeline needs in each server.
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
     repeated: run it again after an upgrade, when event types were added, and when the log's rows were brought from
     another server (it raises a position sequence that is behind its log). `holonstream doctor` only checks.
 
+    The topic's max.message.bytes, which may be the brokers', is stored in the log: appends refuse an event whose record
+    would not fit. Run init again after it was changed.
+
     A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
     refused, with the settings that are wrong.
+
+    With --acls only the relay may write to the topic, if the brokers have an authorizer and refuse whoever has no ACL
+    (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. It needs
+    the right to alter the cluster.
     """
+    from holonstream.ops import acls as rights
+
+    if dry_run:
+        wanted = [rights.described(acl) for acl in rights.rights(settings)] if acls else []
+        if as_json:
+            print_json({"acls": wanted})
+        for line in () if as_json else wanted:
+            say(line)
+        return
     done = initialise(settings)
+    if acls:
+        count = rights.make_acls(settings)
+        say(f"kafka: {count} ACLs", err=True)
+        done["kafka"]["acls"] = count
     if as_json:
         print_json(done)
 
@@ -37,7 +59,7 @@ def initialise(settings: Settings) -> dict[str, Any]:
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.topics import make_topics
-    from holonstream.producers.log.schema import apply_schema, repair_sequence
+    from holonstream.producers.log.schema import apply_schema, repair_sequence, store_topic_limit
 
     known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)
@@ -46,6 +68,8 @@ def initialise(settings: Settings) -> dict[str, Any]:
         say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
     topic = make_topics(settings)
     say(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
+    limit = store_topic_limit(settings.log_dsn, settings.topic, topic.record_bytes)
+    say(f"log: events of at most {limit:,} bytes are taken", err=True)
     asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
     say("graph: constraints and checkpoints", err=True)
     return {

@@ -30,6 +30,7 @@ from holonstream.schemas.statements import read_text
 
 FUNCTIONS = ("append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
+RECORD_OVERHEAD = 10_000  # bytes of a record beside its event's JSON text: the stream twice, fixed text, headers
 OLDEST_SERVER = 15
 
 
@@ -162,6 +163,21 @@ def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
 def _release(text: str) -> list[int]:
     """A release's number, comparable."""
     return [int(part) if part.isdigit() else 0 for part in text.split(".")]
+
+
+def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:
+    """Store how large a record of a topic may be; returns how large an event may be, in bytes of JSON text.
+
+    Appends refuse larger events from now on. Several topics may be fed from one log: the smallest limit counts.
+    Raises LogUnavailable, NotInitialised, NotPermitted.
+    """
+    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        connection.execute(
+            query("store_topic_limit"), {"topic": topic, "event_bytes": max(record_bytes - RECORD_OVERHEAD, 1)}
+        )
+        row = connection.execute(query("max_event_bytes")).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def repair_sequence(dsn: str) -> int | None:

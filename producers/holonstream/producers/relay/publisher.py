@@ -12,10 +12,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from holonstream.producers.kafka import CONNECTION, ErrorNotes, TopicIdWatch, describe, driver_errors, topic_id
+from holonstream.producers.errors import NotPermitted, RecordTooLarge
+from holonstream.producers.kafka import (
+    CONNECTION,
+    ErrorNotes,
+    TopicIdWatch,
+    describe,
+    driver_errors,
+    topic_config,
+    topic_id,
+)
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.relay.committer import PositionCommitter
 from holonstream.producers.relay.topic_tail import last_event
@@ -32,6 +41,11 @@ CALL_TIMEOUT = 10.0  # seconds
 ABORT_TIMEOUT = 2.0  # seconds
 SERVE_EVERY = 2_000  # records, between two rounds of the client's callbacks
 
+RECORD_BYTES = 1_000_000  # of a record and of a batch at most, also on a topic that takes more
+BATCH_BYTES = 1_000_000
+SMALLEST_LIMIT = 1_000  # that librdkafka takes
+FRAME = 512  # bytes that a batch of one record has beyond its key and value, and more
+
 PRODUCER = {
     "partitioner": "murmur2",  # librdkafka's own default disagrees with Java, aiokafka and schemas/partition.py
     "enable.idempotence": True,
@@ -41,7 +55,6 @@ PRODUCER = {
     "retry.backoff.ms": 5,  # what follows a commit at once is put off until its markers are written
     "retry.backoff.max.ms": 200,
     "linger.ms": 5,  # a commit flushes, so this only lets batches fill
-    "batch.size": 1_000_000,
     "batch.num.messages": 10_000,
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 65_536,
@@ -74,8 +87,19 @@ class Publisher:
     ) -> None:
         self._topic, self._witness, self._group = topic, witness, group
         common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
-        self._producer = Producer({**common, **PRODUCER, "transactional.id": group, "compression.type": compression})
         self._admin = AdminClient(common)
+        self._limit = _record_limit(self._admin, topic)
+        self._producer = Producer(
+            {
+                **common,
+                **PRODUCER,
+                "transactional.id": group,
+                "compression.type": compression,
+                # Of a record and of a batch, before compression, which may gain nothing.
+                "message.max.bytes": self._limit,
+                "batch.size": min(self._limit, BATCH_BYTES),
+            }
+        )
         self.topic_id = ""
         """of the topic, once `open` has returned"""
         self.consumer = Consumer(
@@ -128,17 +152,22 @@ class Publisher:
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
 
-        Raises KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only `last_event` of a new
-        one knows whether the batch was committed.
+        Raises RecordTooLarge, KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
+        `last_event` of a new one knows whether the batch was committed.
         """
         with driver_errors(f"publishing to {self._topic}"):
             producer, produce, topic = self._producer, self._producer.produce, self._topic
             producer.begin_transaction()
-            for start in range(0, len(batch.events), SERVE_EVERY):
-                for _, stream, value in batch.events[start : start + SERVE_EVERY]:
-                    # by position (partition, callback, on_delivery, timestamp): by keyword it takes a third longer
-                    produce(topic, value, stream, -1, None, None, 0, HEADERS)
-                producer.poll(0)
+            try:
+                for start in range(0, len(batch.events), SERVE_EVERY):
+                    for _, stream, value in batch.events[start : start + SERVE_EVERY]:
+                        # by position (partition, callback, on_delivery, timestamp): by keyword it takes a third longer
+                        produce(topic, value, stream, -1, None, None, 0, HEADERS)
+                    producer.poll(0)
+            except KafkaException as exception:
+                if exception.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise self._too_large(batch) from exception
+                raise
             self._commit()
         self._committer.reached(batch.position)
 
@@ -149,6 +178,14 @@ class Publisher:
     def commit_position(self) -> None:
         """Commit the position reached, if Kafka is there: the last step of a relay that ends. Raises NotPermitted."""
         self._committer.commit_last()
+
+    def _too_large(self, batch: EventBatch) -> RecordTooLarge:
+        """The error that names the first event of a batch that the topic does not take."""
+        for position, stream, value in batch.events:
+            size = len(stream) + len(value)
+            if size > self._limit:
+                return RecordTooLarge(self._topic, stream.decode(), position, size + FRAME, self._limit + FRAME)
+        return RecordTooLarge(self._topic, "?", batch.position, 0, self._limit + FRAME)
 
     def _commit(self) -> None:
         """Commit, and retry while the outcome is open: a commit may be repeated any number of times."""
@@ -174,3 +211,14 @@ class Publisher:
         self.consumer.close()
         self._producer.purge(blocking=False)
         del self._producer  # its own `close` would wait for a broker that may be down
+
+
+def _record_limit(admin: AdminClient, topic: str) -> int:
+    """Bytes that key and value of a record may have. Raises KafkaUnavailable, NotInitialised (no topic)."""
+    try:
+        with driver_errors(f"asking for the settings of {topic}"):
+            allowed = int(topic_config(admin, topic)["max.message.bytes"])
+    except NotPermitted as error:
+        log.warning("relay.topic.limit_unknown", topic=topic, assumed=RECORD_BYTES, **incident(error))
+        return RECORD_BYTES
+    return max(min(allowed - FRAME, RECORD_BYTES), SMALLEST_LIMIT)

@@ -260,3 +260,12 @@ FROM pg_stat_activity AS a
 WHERE a.datname = current_database() AND a.state LIKE 'idle in transaction%%'
   AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
 ORDER BY a.xact_start;
+
+-- store_topic_limit --
+-- Note how large an event may be so that its record fits a topic.
+INSERT INTO holonstream.topic_limits AS l (topic, event_bytes) VALUES (%(topic)s, %(event_bytes)s)
+ON CONFLICT (topic) DO UPDATE SET event_bytes = excluded.event_bytes WHERE l.event_bytes <> excluded.event_bytes;
+
+-- max_event_bytes --
+-- How large an event may be.
+SELECT holonstream.max_event_bytes();

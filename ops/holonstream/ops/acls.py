@@ -1,0 +1,91 @@
+"""The rights that each part of the pipeline needs on Kafka, as ACLs: `holonstream init --acls` makes them.
+
+Only the relay writes the topic of events. The brokers need an authorizer (KRaft's StandardAuthorizer). With
+``allow.everyone.if.no.acl.found`` these ACLs still keep all others from these topics and groups, and from the cluster's
+ACLs; without it whoever has no ACL may do nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.producers.kafka import TIMEOUT, driver_errors
+from holonstream.schemas import names
+
+TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
+CLUSTER, CLUSTER_NAME = ResourceType.BROKER, "kafka-cluster"
+READ, WRITE, DESCRIBE, CONFIG = (
+    AclOperation.READ,
+    AclOperation.WRITE,
+    AclOperation.DESCRIBE,
+    AclOperation.DESCRIBE_CONFIGS,
+)
+
+
+def rights(settings: Settings) -> Iterator[AclBinding]:
+    """What relay, workers, readers and operators need, and nothing else."""
+    events, letters = settings.topic, settings.dead_letter_topic
+    relay = names.consumer_group(settings.namespace, "relay")
+    graph, cache = (names.consumer_group(settings.namespace, name) for name in ("graph", "cache"))
+    # The relay reads the end of the topic when it starts, and commits its position for both topics.
+    yield from _allow(settings.relay_principal, TOPIC, events, WRITE, READ, DESCRIBE, CONFIG)
+    yield from _allow(settings.relay_principal, TOPIC, letters, READ, DESCRIBE)
+    yield from _allow(settings.relay_principal, GROUP, relay, READ, DESCRIBE)
+    yield from _allow(settings.relay_principal, TRANSACTION, relay, WRITE, DESCRIBE)
+    for principal, group in ((settings.graph_principal, graph), (settings.cache_principal, cache)):
+        yield from _allow(principal, TOPIC, events, READ, DESCRIBE)
+        # A replay beside the live pipeline is a group with a suffix.
+        yield from _allow(principal, GROUP, group, READ, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
+    yield from _allow(settings.graph_principal, TOPIC, letters, WRITE, DESCRIBE)
+    # status, exporter, verify cache
+    yield from _allow(settings.reader_principal, TOPIC, events, READ, DESCRIBE)
+    yield from _allow(settings.reader_principal, TOPIC, letters, READ, DESCRIBE)
+    for group in (relay, graph, cache):
+        yield from _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
+    # init, replay, and whatever else an operator does to topics and groups
+    for kind, name in ((TOPIC, events), (TOPIC, letters)):
+        yield from _allow(settings.operator_principal, kind, name, AclOperation.ALL)
+    for group in (relay, graph, cache):
+        yield from _allow(
+            settings.operator_principal, GROUP, group, AclOperation.ALL, pattern=ResourcePatternType.PREFIXED
+        )
+    yield from _allow(settings.operator_principal, CLUSTER, CLUSTER_NAME, AclOperation.ALL)
+
+
+def make_acls(settings: Settings) -> int:
+    """Make the ACLs that are missing; returns how many are wanted. Raises NotPermitted, KafkaUnavailable."""
+    admin = AdminClient(client(settings))
+    wanted = list(rights(settings))
+    with driver_errors(f"making the ACLs of {settings.topic}"):
+        for future in admin.create_acls(wanted, request_timeout=TIMEOUT).values():
+            future.result(TIMEOUT)
+    return len(wanted)
+
+
+def described(acl: AclBinding) -> str:
+    """An ACL as one line."""
+    pattern = "" if acl.resource_pattern_type == ResourcePatternType.LITERAL else "*"
+    kind, operation = acl.restype.name.lower(), acl.operation.name.lower()
+    return f"{acl.principal}: {operation} on {kind} {acl.name}{pattern}"
+
+
+def _allow(
+    principal: str,
+    kind: ResourceType,
+    name: str,
+    *operations: AclOperation,
+    pattern: ResourcePatternType = ResourcePatternType.LITERAL,
+) -> Iterator[AclBinding]:
+    for operation in operations:
+        yield AclBinding(kind, name, pattern, principal, "*", operation, AclPermissionType.ALLOW)
