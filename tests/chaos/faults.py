@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import psycopg
 import redis
 import structlog
-from confluent_kafka import Message, Producer
+from confluent_kafka import KafkaException, Message, Producer
 
 from holonstream.local import ports
 from holonstream.local.redis_server import RedisServer
+from holonstream.schemas.catalogue import Catalogue
 from tests.chaos.recovery import Recoveries
 from tests.chaos.schedule import Fault
 from tests.chaos.supervisor import Supervisor
 from tests.chaos.topic import GARBAGE
 from tests.chaos.workload import poison
-from tests.chaos.world import World
+from tests.chaos.world import PARTITIONS, World
 from tests.support.event_log import append
+from tests.support.hostile_records import RecordGenerator
 from tests.support.poison import Envelope
 from tests.support.proxy import LOOPBACK
 from tests.support.waiting import wait_until
@@ -32,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 2  # faults
 JUNK = "junk:"
+HOSTILE = 40  # records
 GARBAGE_VALUES = (b"\xff\xfe no text", b"{}", b'{"specversion":"1.0","sequence":"x"}', b"[1,2", None)
 
 
@@ -63,6 +67,7 @@ class Faults:
             "restore": self._restore,
             "poison": self._poison,
             "garbage": self._garbage,
+            "rogue": self._rogue,
         }
 
     def run(self, schedule: list[Fault]) -> None:
@@ -230,18 +235,48 @@ class Faults:
         return True
 
     def _garbage(self, fault: Fault) -> bool:
-        """Put undecodable records on the topic, as a foreign producer without transactions would."""
+        """Put records on the topic as a foreign producer without transactions would: some that cannot be decoded, and
+        hostile ones whose key is not their stream."""
+        hostile = RecordGenerator(self._dice.randrange(10**6), Catalogue.load())
+        values = [*GARBAGE_VALUES, *(hostile.record(number).value for number in range(HOSTILE))]
+        producer = self._producer()
+        for number, value in enumerate(values):
+            self._put(producer, number, value, self._dice.randrange(PARTITIONS))
+        producer.flush(30)
+        return True
 
+    def _rogue(self, fault: Fault) -> bool:
+        """Hold a transaction open on every partition for `hold` seconds: no reader gets past it."""
+        producer = self._producer({"transactional.id": "chaos-rogue"})
+        try:
+            producer.init_transactions(20)
+            producer.begin_transaction()
+            for partition in range(PARTITIONS):
+                producer.produce(self._world.settings.topic, b"rogue", GARBAGE + b"rogue", partition=partition)
+            producer.flush(20)
+            self._never.wait(fault.hold)
+            producer.abort_transaction(30)
+        except KafkaException:  # the brokers are down: its timeout ends what it has begun
+            return False
+        return True
+
+    def _producer(self, more: Mapping[str, Any] | None = None) -> Producer:
+        bootstrap = self._world.direct["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+        return Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "log_level": 0,
+                "message.timeout.ms": 10_000,
+                "transaction.timeout.ms": 10_000,
+                **(more or {}),
+            }
+        )
+
+    def _put(self, producer: Producer, number: int, value: bytes | None, partition: int) -> None:
         def delivered(error: object, message: Message) -> None:
             partition, offset = message.partition(), message.offset()
             if error is None and partition is not None and offset is not None:
                 self.garbage.add((partition, offset))
 
-        bootstrap = self._world.direct["HOLONSTREAM_KAFKA_BOOTSTRAP"]
-        producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "message.timeout.ms": 20_000})
-        for number, value in enumerate(GARBAGE_VALUES):
-            partition = self._dice.randrange(8)
-            key = GARBAGE + str(number).encode()
-            producer.produce(self._world.settings.topic, value, key, partition=partition, on_delivery=delivered)
-        producer.flush(30)
-        return True
+        key = GARBAGE + str(number).encode()
+        producer.produce(self._world.settings.topic, value, key, partition=partition, on_delivery=delivered)

@@ -26,6 +26,7 @@ HOLDS = {
     "fill": (3.0, 6.0),
     "fail-over": (0.5, 4.0),
     "restore": (0.5, 4.0),
+    "rogue": (1.0, 4.0),
 }
 
 
@@ -56,7 +57,7 @@ def deck() -> list[tuple[str, str]]:
     cards += [(kind, server) for kind in ("kill-server", "stop-server", "pause-server") for server in SERVERS]
     cards += [(kind, server) for kind in ("cut", "stall") for server in PROXIED]
     cards += [(kind, "redis") for kind in ("flush", "fill", "fail-over", "restore")]
-    cards += [("poison", "log"), ("garbage", "topic")]
+    cards += [("poison", "log"), ("garbage", "topic"), ("rogue", "topic")]
     return cards
 
 

@@ -122,7 +122,7 @@ def _flow(settings: Settings, made: Overview) -> None:
         if made.servers["postgresql"] is None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
-            ends = topic.ends()
+            ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
             groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
             made.problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
             made.groups = groups

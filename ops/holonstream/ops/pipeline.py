@@ -25,7 +25,7 @@ class PipelineStatus:
     groups: dict[str, GroupStatus]
     """by ``graph`` and ``cache``"""
     problems: list[str]
-    """why committed offsets cannot be true for the topic as it is"""
+    """why committed offsets cannot be true for the topic as it is, and what holds its readers up"""
 
     def document(self) -> dict[str, Any]:
         """As JSON values, in the form that `holonstream status --json` prints."""
@@ -48,7 +48,7 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
     # group would seem to have handled everything too early.
     relayed = topic.relayed(settings.group("relay"))
     log = log_status(settings.log_dsn, settings.namespace, relayed)
-    ends = topic.ends()
+    ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
     groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
     problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
     return PipelineStatus(relayed, log, groups, problems)

@@ -23,6 +23,8 @@ from holonstream.schemas.errors import InvalidEvent, TopicCut
 from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.wire import decode_position
 
+LONG_OPEN = 5.0  # seconds that a transaction may be open on the topic before it is reported
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
@@ -89,6 +91,19 @@ class GroupStatus:
         return max((p.lag_seconds for p in self.partitions), default=0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class TopicTransaction:
+    """A transaction that is open on a partition: whoever reads committed records sees nothing beyond its first one."""
+
+    partition: int
+    offset: int
+    """of its first record: the last stable offset"""
+    end: int
+    """the high-water mark"""
+    seconds: float
+    """age of its first record"""
+
+
 class TopicStatus:
     """Asks the brokers about one topic and its groups. Use as a context manager."""
 
@@ -133,6 +148,46 @@ class TopicStatus:
         with driver_errors(f"reading the end of topic {self._topic}"):
             return answer(partial(self._offsets, OffsetSpec.latest()))
 
+    def high_watermarks(self) -> dict[int, int]:
+        """The end of each partition, with what is not committed. Raises as `ends`."""
+        with driver_errors(f"reading the end of topic {self._topic}"):
+            return answer(partial(self._offsets, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED))
+
+    def open_transactions(self, group: str) -> list[TopicTransaction]:
+        """The transactions behind which readers wait; `group` is one whose offsets may be read.
+
+        The relay's own are among them, for the moments that they take. Raises as `ends`.
+        """
+        stable, high = self.ends(), self.high_watermarks()
+        held = {p: offset for p, offset in self.ends().items() if offset == stable[p] and offset < high[p]}
+        if not held:
+            return []
+        reader = Consumer(
+            {
+                **self._client,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",
+            }
+        )
+        try:
+            with driver_errors(f"reading an open transaction on topic {self._topic}"):
+                return [
+                    TopicTransaction(p, offset, high[p], self._age_of_record(reader, p, offset))
+                    for p, offset in held.items()
+                ]
+        finally:
+            reader.close()
+
+    def _age_of_record(self, reader: Consumer, partition: int, offset: int) -> float:
+        """Seconds since the first record at or after an offset was written; 0.0 when it cannot be read."""
+        reader.assign([TopicPartition(self._topic, partition, offset)])
+        message = reader.poll(TIMEOUT)
+        if message is None or message.error() is not None:
+            return 0.0
+        written: float = message.timestamp()[1] / 1000
+        return max(datetime.now(UTC).timestamp() - written, 0.0)
+
     def check_whole(self, group: str, log_begins: int | None) -> None:
         """Check that the topic has what a view needs that is built from offset zero.
 
@@ -151,7 +206,8 @@ class TopicStatus:
             )
 
     def problems(self, relay: str, witness: str, groups: Iterable[GroupStatus]) -> list[str]:
-        """Why committed offsets of the relay (its position) and of groups cannot be true for the topic as it is.
+        """Why committed offsets of the relay (its position) and of groups cannot be true for the topic as it is; and
+        which transactions of others hold its readers up.
 
         `witness` is the other topic for which the relay commits. Raises NotInitialised, KafkaUnavailable, NotPermitted.
         """
@@ -174,16 +230,25 @@ class TopicStatus:
                     elif lag.offset < firsts[lag.partition]:
                         last = firsts[lag.partition] - 1
                         found.append(f"{where}: offsets {lag.offset} to {last} were deleted unhandled (TopicCut)")
-        return list(dict.fromkeys(filter(None, found)))
+        opened = [self._describe(one) for one in self.open_transactions(relay) if one.seconds > LONG_OPEN]
+        return [*dict.fromkeys(filter(None, found)), *opened]
 
-    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
+    def _describe(self, opened: TopicTransaction) -> str:
+        """An open transaction, and how it is found and ended."""
+        tool = f"kafka-transactions.sh --bootstrap-server {self._client['bootstrap.servers']}"
+        place = f"--topic {self._topic} --partition {opened.partition}"
+        return (
+            f"{self._topic}[{opened.partition}]: a transaction is open for {opened.seconds:.0f} s, and readers wait at "
+            f"offset {opened.offset} of {opened.end} (OpenTransaction). Whose it is: `{tool} describe-producers "
+            f"{place}`; to end it: `{tool} abort {place} --start-offset {opened.offset}`"
+        )
+
+    def _offsets(self, spec: OffsetSpec, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[int, int]:
         found = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
         if found.error is not None:
             raise KafkaException(found.error)
         asked = {TopicPartition(self._topic, p): spec for p in sorted(found.partitions)}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
-        )
+        answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT)
         return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
 
     def relayed(self, group: str) -> int:

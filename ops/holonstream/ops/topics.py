@@ -83,8 +83,9 @@ def check_topics(settings: Settings) -> EventTopic:
         names = [settings.topic, settings.dead_letter_topic]
         asked = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT)
         described = [asked[name].result(TIMEOUT) for name in names]
-        _check(described[0], _config(admin, settings.topic), settings)
-    return EventTopic(str(described[0].topic_id), len(described[0].partitions))
+        config = topic_config(admin, settings.topic)
+        _check(described[0], config, settings)
+    return EventTopic(str(described[0].topic_id), len(described[0].partitions), int(config["max.message.bytes"]))
 
 
 def _in_sync(settings: Settings) -> int:

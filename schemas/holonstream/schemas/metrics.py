@@ -175,6 +175,12 @@ _ALL = (
         "Age of the oldest event not handled.",
         ("group",),
     ),
+    Metric(
+        "holonstream_topic_open_transaction_seconds",
+        "gauge",
+        ("exporter",),
+        "Age of the oldest transaction that is open on the topic: its readers wait for it. 0 without one.",
+    ),
     Metric("holonstream_consumer_group_members", "gauge", ("exporter",), "Workers in the group.", ("group",)),
     Metric(
         "holonstream_exporter_source_up",

@@ -27,7 +27,8 @@ def status(settings: Settings, as_json: bool, watch: bool, interval: float, time
     Lag in offsets includes transaction markers; 0 means that every event is handled. Lag in seconds is the age of the
     oldest event that is not handled. The frontier is the gap-free position of the log: a transaction that has appended
     and stays open holds it back, and is named. A problem is a committed offset that cannot be true for the topic as it
-    is: lags mean nothing then.
+    is, so that lags mean nothing, or a transaction of another program that is open on the topic, so that its readers
+    wait.
 
     A server that does not answer is named within 3 s, with its address and why, beside what is known of the others;
     the exit code is 3 then. With --watch --json each report is one line.

@@ -35,6 +35,8 @@ class Snapshot:
 
     log: LogStatus | LogAge | None
     groups: dict[str, GroupStatus] | None
+    open_seconds: float | None
+    """age of the oldest transaction that is open on the topic, 0.0 without one"""
 
 
 class Exporter(ObservedProcess):
@@ -61,7 +63,8 @@ class Exporter(ObservedProcess):
         relayed = self._ask("kafka", self._relayed)
         place = self._ask("log", lambda: self._log_age(relayed))
         groups = None if relayed is None else self._ask("kafka", self._group_status)
-        return Snapshot(place, groups)
+        opened = None if groups is None else self._ask("kafka", lambda: self.open_seconds(self._topic))
+        return Snapshot(place, groups, opened)
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
         """The answer, or None after an error; logs one line for each incident."""
@@ -85,8 +88,14 @@ class Exporter(ObservedProcess):
 
     def _group_status(self) -> dict[str, GroupStatus]:
         assert self._topic is not None
-        ends = self._topic.ends()
+        ends = self._topic.high_watermarks()
         return {name: self._topic.group(self._settings.group(name), ends) for name in GROUPS}
+
+    def open_seconds(self, topic: TopicStatus | None) -> float:
+        """Age of the oldest transaction that is open on the topic, 0.0 without one. Raises as `TopicStatus.ends`."""
+        assert topic is not None
+        opened = topic.open_transactions(self._settings.group("relay"))
+        return max((one.seconds for one in opened), default=0.0)
 
     def _log_age(self, relayed: int | None) -> LogStatus | LogAge:
         if relayed is None:
@@ -109,6 +118,8 @@ class Exporter(ObservedProcess):
         if isinstance(snapshot.log, LogStatus):
             yield "holonstream_relay_lag_events", snapshot.log.lag
             yield "holonstream_relay_lag_seconds", max(snapshot.log.lag_seconds, 0.0)
+        if snapshot.open_seconds is not None:
+            yield "holonstream_topic_open_transaction_seconds", snapshot.open_seconds
         if snapshot.groups is not None:
             groups = snapshot.groups.items()
             yield "holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups}

@@ -1,0 +1,66 @@
+"""A transaction of another program that is open on the topic: `status` and exporter say so, and what ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+from holonstream.ops.kafka import client
+from holonstream.ops.observe.exporter import Exporter
+from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
+from holonstream.ops.topics import make_topics
+from tests.support.waiting import wait_until
+
+AGE = 90  # seconds
+
+
+@pytest.fixture
+def settings(kafka_bootstrap: str, topic_prefix: str) -> Settings:
+    made = Settings(kafka_bootstrap=kafka_bootstrap, namespace=topic_prefix.rstrip("."), partitions=2)
+    make_topics(made)
+    return made
+
+
+@pytest.fixture
+def topic(settings: Settings) -> Iterator[TopicStatus]:
+    with TopicStatus(client(settings), settings.topic) as status:
+        yield status
+
+
+def test_an_open_transaction_is_lag_and_named_with_what_ends_it(settings: Settings, topic: TopicStatus) -> None:
+    relay, group = settings.group("relay"), settings.group("graph")
+    rogue = Producer({"bootstrap.servers": settings.kafka_bootstrap, "transactional.id": f"{settings.namespace}.rogue"})
+    rogue.init_transactions(60)
+    rogue.begin_transaction()
+    rogue.produce(settings.topic, b"before", b"k", partition=1)
+    rogue.commit_transaction(60)
+    wait_until(lambda: topic.ends()[1] == 2, "the first transaction is readable")
+    assert topic.open_transactions(relay) == []
+    rogue.begin_transaction()
+    began = int((time.time() - AGE) * 1000)
+    for _ in range(3):
+        rogue.produce(settings.topic, b"x", b"k", partition=1, timestamp=began)
+    rogue.flush(60)
+    (opened,) = topic.open_transactions(relay)
+    assert (opened.partition, opened.offset, opened.end) == (1, 2, 5)
+    assert AGE <= opened.seconds < AGE + 600
+    high = topic.high_watermarks()
+    assert topic.ends() == {0: 0, 1: 2}
+    assert high == {0: 0, 1: 5}
+    assert [p.lag for p in topic.group(group, high).partitions] == [0, 5]
+    (problem,) = topic.problems(relay, settings.dead_letter_topic, [topic.group(group, high)])
+    assert f"{settings.topic}[1]: a transaction is open for " in problem
+    exporter = Exporter(settings)
+    assert exporter.open_seconds(topic) >= AGE
+    place = f"--topic {settings.topic} --partition 1"
+    tool = f"kafka-transactions.sh --bootstrap-server {settings.kafka_bootstrap}"
+    for typed in (f"`{tool} describe-producers {place}`", f"`{tool} abort {place} --start-offset 2`"):
+        assert typed in problem
+    rogue.abort_transaction(60)
+    wait_until(lambda: topic.open_transactions(relay) == [], "it is aborted")
+    assert topic.problems(relay, settings.dead_letter_topic, [topic.group(group, topic.high_watermarks())]) == []
+    assert exporter.open_seconds(topic) == 0.0
