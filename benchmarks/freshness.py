@@ -107,7 +107,7 @@ async def _measure(bench: Bench, processes: Processes) -> list[Stretch]:
             graph = Neo4jGraphStore(connection, known, settings.topic)
             people = [_event("PersonCreated", f"p-{number}", {"name": f"Person {number}"}) for number in range(HOLONS)]
             first = [people[start : start + 1000] for start in range(0, HOLONS, 1000)]
-            await measure_latencies(settings, log, graph, first, 0.1, SAMPLE)
+            await measure_latencies(settings, log, graph, first, 0.1, 0.05)  # one of each batch
 
             def batches(rate: int, seconds: float) -> list[list[Event]]:
                 each = max(1, round(rate * INTERVAL))
