@@ -27,7 +27,7 @@ from holonstream.ops.settings import Settings
 @click.option("--page", type=click.Path(path_type=Path, exists=True), help="docs/benchmarks.md, to write them into.")
 def bench(name: str, as_json: bool, strict: bool, quick: bool, plot: Path | None, page: Path | None) -> None:
     """Measure one path against a rival or its bare client, on servers started for it: append, relay, consume, graph,
-    cache, freshness, metrics; show how each consumer group scales by itself: scaling; or all.
+    cache, freshness, api, metrics; show how each consumer group scales by itself: scaling; or all.
 
     Both sides are measured in the same run, in turns; the ratio is what counts, for it holds when the machine is slow.
     """
