@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -31,3 +32,11 @@ def logging_restored() -> Iterator[None]:
         structlog.configure(**kept)
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, also when the tests run in the background of a shell, which makes them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

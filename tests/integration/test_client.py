@@ -321,14 +321,6 @@ async def stuck(graph: Stuck) -> AsyncIterator[Client]:
     yield Client(graph, MemoryEventStore(CATALOGUE), CATALOGUE)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT interrupts, also when the tests run in the background of a shell, which makes them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_the_call_that_it_meets() -> None:
     graph, caller = Stuck(), threading.get_ident()

@@ -221,6 +221,7 @@ def test_a_question_is_asked_at_a_terminal_only(tmp_path: Path) -> None:
     assert "down after" in run("local", "--dir", str(data), "down", "--wipe", code=0, cwd=tmp_path).stderr
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_no_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "events"
     os.mkfifo(fifo)
