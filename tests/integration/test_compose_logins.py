@@ -93,4 +93,4 @@ def test_each_process_has_a_login_and_rights_of_its_own(server: ComposeKafka) ->
     with pytest.raises(KafkaException, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
         Producer(
             {**client(settings_of("graph-worker", server.port)), "transactional.id": operator.group("relay")}
-        ).init_transactions(30)
+        ).init_transactions(120)

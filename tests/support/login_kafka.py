@@ -92,7 +92,7 @@ class LoginKafka(KafkaServer):
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
             changed = [UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, 4096), password.encode())]
             for future in admin.alter_user_scram_credentials(changed).values():
-                future.result(30)
+                future.result(120)
 
 
 def token(user: str, life: float = 3_600) -> str:
@@ -132,5 +132,5 @@ def code_of_delivery(config: dict[str, Any], topic: str) -> str | None:
     found: list[str | None] = []
     producer = Producer(config)
     producer.produce(topic, b"x", b"k", on_delivery=lambda error, _: found.append(error and error.name()))
-    producer.flush(60)
+    producer.flush(240)
     return found[0]

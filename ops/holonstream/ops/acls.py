@@ -8,9 +8,12 @@ ACLs; without it whoever has no ACL may do nothing at all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Event
+from time import monotonic
 
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -20,7 +23,8 @@ from confluent_kafka.admin import (
 
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
-from holonstream.producers.kafka import TIMEOUT, driver_errors
+from holonstream.ops.topics import MAKING_TIMEOUT
+from holonstream.producers.kafka import driver_errors
 from holonstream.schemas import names
 
 TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
@@ -30,6 +34,9 @@ READ, WRITE, DESCRIBE, CONFIG = (
     AclOperation.WRITE,
     AclOperation.DESCRIBE,
     AclOperation.DESCRIBE_CONFIGS,
+)
+EVERY_ACL = AclBindingFilter(
+    ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
 )
 
 
@@ -68,9 +75,19 @@ def make_acls(settings: Settings) -> int:
     admin = AdminClient(client(settings))
     wanted = list(rights(settings))
     with driver_errors(f"making the ACLs of {settings.topic}"):
-        for future in admin.create_acls(wanted, request_timeout=TIMEOUT).values():
-            future.result(TIMEOUT)
+        for future in admin.create_acls(wanted, request_timeout=MAKING_TIMEOUT).values():
+            future.result(MAKING_TIMEOUT)
+        _wait_until_applied(admin, wanted)
     return len(wanted)
+
+
+def _wait_until_applied(admin: AdminClient, wanted: list[AclBinding]) -> None:
+    """Wait until a broker goes by the ACLs, which the controller has taken before. Raises TimeoutError."""
+    until, pause = monotonic() + MAKING_TIMEOUT, Event()
+    while not set(wanted) <= set(admin.describe_acls(EVERY_ACL, request_timeout=MAKING_TIMEOUT).result(MAKING_TIMEOUT)):
+        if monotonic() > until:
+            raise TimeoutError("the brokers do not show the ACLs that were made")
+        pause.wait(0.1)
 
 
 def described(acl: AclBinding) -> str:

@@ -14,7 +14,7 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
-from holonstream.ops.kafka import client
+from holonstream.ops.kafka import check_login, client
 from holonstream.ops.settings import Settings
 from holonstream.producers.kafka import TIMEOUT, driver_errors, topic_config
 from holonstream.schemas.errors import HolonstreamError
@@ -78,6 +78,7 @@ def make_topics(settings: Settings) -> EventTopic:
 
 def check_topics(settings: Settings) -> EventTopic:
     """Check the topics that `init` makes. Raises NotInitialised, UnsafeTopic, KafkaUnavailable, NotPermitted."""
+    check_login(settings)  # at once: brokers may take long to make topics
     admin = AdminClient(client(settings))
     with driver_errors(f"reading {settings.topic} and {settings.dead_letter_topic}"):
         names = [settings.topic, settings.dead_letter_topic]
