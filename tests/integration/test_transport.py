@@ -105,6 +105,14 @@ def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Wor
             reached = max(reached, end)
 
 
+def test_an_assignment_may_take_longer_than_one_answer_of_a_broker(log: Log, workers: Workers) -> None:
+    # Faust gives up a seek when its own limit is over, and goes on as if it were done: nothing would ever be written.
+    log.fill(transactions=2, size=200)
+    workers.order("slow-brokers")
+    workers.start()
+    workers.wait_for_all()
+
+
 def test_a_rebalance_with_fetches_read_ahead_stalls_no_worker(log: Log, workers: Workers) -> None:
     # Faust drops what it takes for read before: with many small fetches queued, a seek back must still be followed.
     workers.max_batch = 10

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
+from faust.types import TP
 
 from holonstream.ops import logs
 from holonstream.ops.observe.process import observed
@@ -36,6 +38,7 @@ from holonstream.sinks.base import Batch, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.streams import app as streams_app
 from holonstream.streams.app import GroupSettings, SinkApp
+from holonstream.streams.transport import Bounds, FetchThread
 
 
 class FileSink:
@@ -108,11 +111,24 @@ def break_sync(folder: Path) -> None:
     GroupCoordinator._send_req = asked
 
 
+def delay_seeks(folder: Path) -> None:
+    """With FOLDER/slow-brokers the offsets that a seek needs take longer than a broker has for one answer."""
+    ask = FetchThread._bounds
+
+    async def asked(self: FetchThread, tps: Sequence[TopicPartition]) -> dict[TP, Bounds]:
+        if (folder / "slow-brokers").exists():
+            await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=1.5 * self.app.request_timeout)
+        return await ask(self, tps)
+
+    FetchThread._bounds = asked  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     bootstrap, prefix, group, folder, max_batch = sys.argv[1:6]
     logs.configure("info", "console")
     configured = Settings.load()
     break_sync(Path(folder))
+    delay_seeks(Path(folder))
     if (Path(folder) / "poll-interval").exists():
         streams_app.MAX_POLL_INTERVAL = float((Path(folder) / "poll-interval").read_text())
     settings = GroupSettings(

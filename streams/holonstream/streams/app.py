@@ -30,6 +30,9 @@ from holonstream.streams.transport import SCHEME, FetchSchema, WorkerApp
 log = structlog.get_logger(__name__)
 
 MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group permanently when its store is down
+# Seconds. When this is over Faust gives up the seek that follows an assignment, and goes on as if it were done: no
+# partition would ever start. The limit of single requests is `WorkerApp.request_timeout`.
+ASSIGNMENT_TIMEOUT = 1e6
 STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 DEAD_LETTER_TEXT = (
@@ -132,7 +135,7 @@ class SinkApp(WorkerApp):
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.heartbeat_interval,
             broker_rebalance_timeout=60.0,
-            broker_request_timeout=settings.request_timeout,
+            broker_request_timeout=ASSIGNMENT_TIMEOUT,
             producer_request_timeout=settings.request_timeout,
             consumer_max_fetch_size=1 << 20,
             datadir=tempfile.gettempdir(),
@@ -145,6 +148,7 @@ class SinkApp(WorkerApp):
             web_enabled=False,
         )
         self.settings = settings
+        self.request_timeout = settings.request_timeout
         self._ask_topic_id = ask_topic_id
         self.sink = make_sink(self.publish_dead_letters)
         self.follower = self.rebalance_listener = Follower(

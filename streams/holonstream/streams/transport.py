@@ -111,6 +111,8 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     """A Faust app on this transport, without tables and files."""
 
     rebalance_listener: RebalanceListener
+    request_timeout: float
+    """seconds that a broker has for each answer"""
 
     @property
     def fetch_consumer(self) -> FetchConsumer | None:
@@ -167,10 +169,10 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=min(FETCH_MAX_WAIT, int(conf.broker_request_timeout * 500)),  # half of the limit below
+            fetch_max_wait_ms=min(FETCH_MAX_WAIT, int(self.app.request_timeout * 500)),  # half of the limit below
             # Of every request, JoinGroup too: a member that joins again is still the same one, and a coordinator that
             # has vanished meanwhile is noticed.
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            request_timeout_ms=int(self.app.request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
