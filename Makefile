@@ -13,7 +13,7 @@ BROKERS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-real test-languages test-console compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-real test-languages test-console compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,7 +39,10 @@ test: lint ## All that and the tests on real servers, which it starts and stops
 	@$(PYTEST) -m "not faults"
 
 test-faults: setup ## Tests in which brokers, stores and workers stop, freeze or change: a minute each
-	@$(PYTEST) -m faults
+	@$(PYTEST) -m faults --ignore tests/acceptance/test_vanished.py
+
+test-vanished: setup ## Brokers and stores that vanish without closing a connection, one after the other: five minutes
+	@$(PYTEST) tests/acceptance/test_vanished.py
 
 test-real: setup ## Acceptance tests on the congress files: DATA=folder
 	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }
