@@ -216,6 +216,20 @@ async def test_undecodable_records_are_counted_and_left_to_the_graph_sink(server
 
 
 @in_loop
+async def test_a_record_whose_key_is_not_its_stream_raises_nothing(server: RedisServer) -> None:
+    """The relay has not written it: at its position no event of ours need ever come."""
+    foreign = Record(5, b"other", record("holon/p-1", 10**6).value)
+    async with opened(server) as (sink, redis):
+        await sink.assign(TOPIC, 0, None)
+        written = await sink.write(batch_of(record("holon/p-1", 4), foreign))
+        assert (written.applied, written.skipped, written.position) == (1, 1, 4)
+        assert await get_entry(redis, key("p-1")) == entry_of(4)
+        await redis.flushall()
+        await sink.make_floors()
+        assert await floor_of(redis, 0) == 4
+
+
+@in_loop
 async def test_a_floor_is_made_at_assignment_where_the_group_stands(server: RedisServer) -> None:
     async with opened(server) as (sink, redis):
         assert await sink.assign(TOPIC, 0, None) is None

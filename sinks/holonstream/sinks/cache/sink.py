@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.incident import incident
-from holonstream.schemas.wire import decode_position
+from holonstream.schemas.wire import EventPosition, decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
@@ -252,8 +252,19 @@ def _last_position(records: Sequence[RawRecord]) -> int | None:
     """The position of the last record that has one."""
     for record in reversed(records):
         with suppress(InvalidEvent):
-            return decode_position(record.value).position
+            return _place(record).position
     return None
+
+
+def _place(record: RawRecord) -> EventPosition:
+    """Where an event is. Raises InvalidEvent for a record that does not say it, or whose key is not its stream.
+
+    The relay has not written such a record, so no floor may rise to its position.
+    """
+    where = decode_position(record.value)
+    if record.key is None or record.key != where.stream.encode(errors="replace"):
+        raise InvalidEvent(f"Record of another producer: its key is {(record.key or b'')[:80]!r}")
+    return where
 
 
 def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int, int]:
@@ -262,7 +273,7 @@ def _latest_positions(records: Sequence[RawRecord]) -> tuple[dict[str, int], int
     highest = undecodable = 0
     for record in records:
         try:
-            where = decode_position(record.value)
+            where = _place(record)
         except InvalidEvent:
             undecodable += 1
             continue

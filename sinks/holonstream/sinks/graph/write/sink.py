@@ -472,7 +472,9 @@ def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _last_position(batch: Batch) -> int | None:
     for record in reversed(batch.records):
         try:
-            return wire.decode_position(record.value).position
+            where = wire.decode_position(record.value)
         except BadData:
             continue
+        if record.key == where.stream.encode(errors="replace"):
+            return where.position
     return None
