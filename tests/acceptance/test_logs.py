@@ -72,7 +72,7 @@ def test_poison_is_reported_by_its_place_and_cause(
     place = {"subject": "holon/ghost", "sequence": "9", "streamversion": "1"}
     place["recordedtime"] = "2024-03-01T08:00:00.000Z"
     for value in (f"no JSON, {MARKER}".encode(), json.dumps({**place, "data": MARKER}).encode()):
-        garbage.produce(f"{pipeline.namespace}.events", value, partition=0)
+        garbage.produce(f"{pipeline.namespace}.events", value, b"holon/ghost", partition=0)
     garbage.flush(30)
     verbose.start("graph", "worker", "graph")
     verbose.start("cache", "worker", "cache")
