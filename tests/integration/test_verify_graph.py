@@ -724,7 +724,6 @@ def test_damaged_checkpoints_are_found_and_repaired(world: World) -> None:
     world.cypher(set_field, partition=2, name="epoch", value=None)
     report = world.verify("--no-wait", code=1)
     reasons = [finding["reason"] for finding in report["findings"]]
-    end = len(log)
     assert reasons[0] == "offset is 'x'"
     assert reasons[1].startswith("visible position 1000000000 is beyond the position")
     assert reasons[2] == "epoch is None"
@@ -734,6 +733,9 @@ def test_damaged_checkpoints_are_found_and_repaired(world: World) -> None:
     assert world.verify("--no-wait", "--repair", code=1)["repaired"] == 3
     assert [row[0] == 0 for row in checkpoints_of(world)] == [True, False, False]
     world.follow()  # the first partition once more
+
+    async def end() -> int:
+        return len(log)
 
     async def damage_all(connection: GraphConnection) -> None:
         for name in ("offset", "position", "visible", "epoch", "topicId", "known", "provesHoles"):

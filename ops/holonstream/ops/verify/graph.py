@@ -193,7 +193,9 @@ class GraphVerifier:
         return {stream: found.get(stream, 0) for stream in proven}
 
     async def _check_checkpoints(self, tally: GraphTally, limit: int) -> None:
-        log_end = (await asyncio.to_thread(self._log.frontier)).head
+        async def log_end() -> int:
+            return (await asyncio.to_thread(self._log.frontier)).head
+
         damaged = await damaged_checkpoints(self._connection, self._topic, log_end)
         if damaged and self._repairs:
             await repair_checkpoints(self._connection, self._topic, log_end)

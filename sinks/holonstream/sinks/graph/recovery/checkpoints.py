@@ -7,6 +7,7 @@ worker reads the partition once more: events that are in the graph are skipped b
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import time
 from typing import Any
@@ -19,6 +20,8 @@ from holonstream.sinks.graph.statements import text
 log = structlog.get_logger(__name__)
 
 Database = GraphConnection | Transaction
+LogEnd = Callable[[], Awaitable[int]]
+"""reads the last position that the log has drawn"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,13 @@ async def proving_partitions(connection: GraphConnection, topic: str) -> set[int
     return {partition for partition, p in found.items() if p.get("provesHoles") is True}
 
 
-async def damaged_checkpoints(database: Database, topic: str, log_end: int) -> list[DamagedCheckpoint]:
-    """The damaged checkpoints of a topic; no event is beyond the position `log_end`. Raises GraphUnavailable."""
+async def damaged_checkpoints(database: Database, topic: str, read_log_end: LogEnd) -> list[DamagedCheckpoint]:
+    """The damaged checkpoints of a topic. Raises GraphUnavailable.
+
+    The log's end is read after them: events come while a pipeline is verified, and no checkpoint is beyond those.
+    """
     found = await _properties(database, topic)
+    log_end = await read_log_end()
     return [
         DamagedCheckpoint(topic, partition, p, damage)
         for partition, p in sorted(found.items())
@@ -47,11 +54,13 @@ async def damaged_checkpoints(database: Database, topic: str, log_end: int) -> l
     ]
 
 
-async def repair_checkpoints(connection: GraphConnection, topic: str, log_end: int) -> None:
+async def repair_checkpoints(connection: GraphConnection, topic: str, read_log_end: LogEnd) -> None:
     """Repair the damaged checkpoints of a topic. Raises GraphUnavailable: nothing is changed then."""
     async with connection.transaction() as transaction:
         await transaction.execute(text("checkpoints_lock"), topic=topic)
-        for damaged in await damaged_checkpoints(transaction, topic, log_end):
+        damage = await damaged_checkpoints(transaction, topic, read_log_end)
+        log_end = await read_log_end()
+        for damaged in damage:
             repaired = {"topic": topic, "partition": damaged.partition, **_repaired(damaged.properties, log_end)}
             await transaction.execute(
                 text("repair_checkpoint"), topic=topic, partition=damaged.partition, properties=repaired
