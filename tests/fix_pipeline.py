@@ -86,7 +86,7 @@ class Pipeline:
             relayed = topic.relayed(settings.group("relay"))
             if log_status(settings.log_dsn, settings.namespace, relayed).lag:
                 return False
-            ends = topic.ends()
+            ends = topic.high_watermarks()  # as `holonstream.ops.waiting` does
             asked = (topic.group(f"{self.namespace}-{group}", ends, seconds=False) for group in groups)
             return all(group.lag == 0 for group in asked)
 

@@ -79,7 +79,8 @@ def _steps(
     last = log.last_position(position)
     while (relayed := topic.relayed(settings.group("relay"))) < last:
         yield f"the relay has published up to {relayed:,} of {last:,}"
-    ends = topic.ends()
+    # Not the last stable offsets: those of a transaction that has just been committed may still lie before its records.
+    ends = topic.high_watermarks()
     for view in views:
         while (group := topic.group(settings.group(view), ends, seconds=False)).lag:
             workers = f"{group.members} workers" if group.members else "it has no workers"
