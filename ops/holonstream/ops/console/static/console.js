@@ -67,10 +67,14 @@ function unfoldingGraph(box, filter) {
     graph.add({ data: { id, label } });
   }
 
+  let begun = 0;
+
   async function unfold(id) {
     if (graph.nodes().length >= MOST) return;
+    const beginning = begun;
     node(id);
     const [relationships, holons] = await Promise.all([read("relationships", id), read("neighbours", id)]);
+    if (beginning !== begun) return; // the filter was changed meanwhile
     for (const r of relationships) { node(r.source); node(r.target); }
     for (const holon of holons) if (graph.getElementById(holon.id).nonempty()) node(holon.id, holon);
     for (const r of relationships) {
@@ -86,7 +90,7 @@ function unfoldingGraph(box, filter) {
   }
 
   graph.on("tap", "node", (tap) => unfold(tap.target.id()));
-  const begin = () => { graph.elements().remove(); return unfold(decodeURIComponent(box.dataset.start)); };
+  const begin = () => { begun += 1; graph.elements().remove(); return unfold(decodeURIComponent(box.dataset.start)); };
   filter.addEventListener("change", begin);
   box.graph = graph;
   begin();
