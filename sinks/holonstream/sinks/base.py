@@ -24,6 +24,11 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None: ...
 
 
+def is_keyed_by(record: RawRecord, stream: str) -> bool:
+    """Whether a record's key is its stream. The relay writes no other: what it says of itself is not believed."""
+    return record.key == stream.encode(errors="replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Consecutive records of one partition. Reading continues at `next_offset`."""

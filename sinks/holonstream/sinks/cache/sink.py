@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import EventPosition, decode_position
-from holonstream.sinks.base import Batch, RawRecord, WriteResult
+from holonstream.sinks.base import Batch, RawRecord, WriteResult, is_keyed_by
 from holonstream.sinks.cache.counters import CacheCounters
 from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
 from holonstream.sinks.cache.entry import (
@@ -262,7 +262,7 @@ def _place(record: RawRecord) -> EventPosition:
     The relay has not written such a record, so no floor may rise to its position.
     """
     where = decode_position(record.value)
-    if record.key is None or record.key != where.stream.encode(errors="replace"):
+    if not is_keyed_by(record, where.stream):
         raise InvalidEvent(f"Record of another producer: its key is {(record.key or b'')[:80]!r}")
     return where
 

@@ -22,7 +22,7 @@ from holonstream.schemas.errors import BadData, CannotApply, InvalidEvent
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.projection import Report, apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
-from holonstream.sinks.base import Batch, DeadLetter, RawRecord
+from holonstream.sinks.base import Batch, DeadLetter, RawRecord, is_keyed_by
 from holonstream.sinks.graph.mapping import check_ids
 from holonstream.sinks.graph.parking import ParkedStream
 
@@ -106,7 +106,7 @@ def sort_out(
             event = _undecodable(batch, record, str(error), outcome)
             if event is None:
                 continue
-        if record.key is None or record.key != event.stream.encode(errors="replace"):
+        if not is_keyed_by(record, event.stream):
             reason = (
                 f"Record of another producer: its key is {(record.key or b'')[:80]!r}, its stream {event.stream[:80]!r}"
             )

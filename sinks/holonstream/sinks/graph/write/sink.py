@@ -51,7 +51,7 @@ from holonstream.schemas.errors import BadData, NotInitialised
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import State
-from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult
+from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult, is_keyed_by
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import checkpoint, schema
 from holonstream.sinks.graph.checkpoint import (
@@ -475,6 +475,6 @@ def _last_position(batch: Batch) -> int | None:
             where = wire.decode_position(record.value)
         except BadData:
             continue
-        if record.key == where.stream.encode(errors="replace"):
+        if is_keyed_by(record, where.stream):
             return where.position
     return None
