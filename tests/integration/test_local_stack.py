@@ -16,7 +16,7 @@ import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from holonstream.local import LocalStackError, Stack, process
+from holonstream.local import LocalStackError, Stack, jars, process
 from tests.support.waiting import wait_until
 
 
@@ -192,6 +192,12 @@ def test_down_leaves_no_process_and_up_brings_back_the_data(own_stack: Stack) ->
     assert own_stack.env() == env
     assert query(own_stack, "SELECT answer FROM kept") == [(42,)]
     assert cypher(own_stack, "MATCH (n:Kept) RETURN n.answer") == [[42]]
+    # From the second start on their classes come from the archives that the first ones wrote at their end.
+    pids = {row.name: row.pid for row in own_stack.status()}
+    for name in ("kafka", "neo4j"):
+        mapped = Path(f"/proc/{pids[name]}/maps").read_text()
+        assert f"{jars.folder(name)}-" in mapped
+        assert ".jsa" in mapped.partition(f"{jars.folder(name)}-")[2].splitlines()[0]
 
 
 def test_wipe_leaves_no_file(tmp_path: Path) -> None:

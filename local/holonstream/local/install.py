@@ -58,7 +58,7 @@ def pgbouncer_program() -> str | None:
 
 
 def _java_is_present() -> bool:
-    # javac, not just java: Neo4jServer.java is started from its source.
+    # javac, not just java: Neo4jServer.java is compiled here.
     if shutil.which("javac") is None or shutil.which("java") is None:
         return False
     done = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import uuid
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import ClassVar, Final
 
 from holonstream.local import jars
 from holonstream.local.errors import LocalStackError
-from holonstream.local.install import JAVA
+from holonstream.local.java_server import JavaServer
 from holonstream.local.ports import LOOPBACK
 from holonstream.local.process import Command
-from holonstream.local.server import Server
 
 _LOGGING = Path(__file__).with_name("kafka.log4j2.properties")
 
@@ -46,7 +46,7 @@ broker.heartbeat.interval.ms=500
 """
 
 
-class KafkaServer(Server):
+class KafkaServer(JavaServer):
     """Kafka, without authentication, on loopback. In a cluster of three this is the first broker.
 
     The ports that were chosen say how many brokers there are.
@@ -54,8 +54,7 @@ class KafkaServer(Server):
 
     name = "kafka"
     node: ClassVar[int] = 1
-    needs = (JAVA,)
-    jars = True
+    jar_set = "kafka"
 
     @classmethod
     def port_names(cls) -> tuple[str, ...]:
@@ -89,8 +88,10 @@ class KafkaServer(Server):
             return
         cluster_id = _cluster_id(",".join([str(self.home.parent), *voters]))
         arguments = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._config.resolve())]
+        tool = self.java("kafka.tools.StorageTool", *arguments, options=self._options("256m"), is_tool=True)
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", *arguments, heap="256m"),
+            tool.argv,
+            env={**os.environ, **tool.env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -102,7 +103,7 @@ class KafkaServer(Server):
     def command(self) -> Command:
         """The broker, with a heap of at most 1 GiB, or 512 MiB for each of three."""
         heap = "1g" if len(self._cluster) == 1 else "512m"
-        return Command(self._java("kafka.Kafka", str(self._config.resolve()), heap=heap), cwd=self.home)
+        return self.java("kafka.Kafka", str(self._config.resolve()), options=self._options(heap))
 
     def probe(self) -> str:
         """Fetch the cluster's metadata and see that the broker is in it."""
@@ -121,11 +122,8 @@ class KafkaServer(Server):
     def _config(self) -> Path:
         return self.home / "server.properties"
 
-    def _java(self, main: str, *arguments: str, heap: str) -> list[str]:
-        return [
-            *("java", f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={_LOGGING}"),
-            *("-cp", f"{jars.folder('kafka')}/*", main, *arguments),
-        ]
+    def _options(self, heap: str) -> tuple[str, ...]:
+        return f"-Xmx{heap}", f"-Dlog4j2.configurationFile={_LOGGING}"
 
 
 class SecondBroker(KafkaServer):
@@ -133,6 +131,7 @@ class SecondBroker(KafkaServer):
 
     name = "kafka-2"
     node = 2
+    makes_archive = False
 
 
 class ThirdBroker(KafkaServer):
@@ -140,6 +139,7 @@ class ThirdBroker(KafkaServer):
 
     name = "kafka-3"
     node = 3
+    makes_archive = False
 
 
 BROKERS: Final = (KafkaServer, SecondBroker, ThirdBroker)

@@ -1,16 +1,12 @@
-"""Neo4j Community as a server process, started from its jars by Neo4jServer.java."""
+"""Neo4j Community as a server process, started from its jars by the main class in Neo4jServer.java."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from holonstream.local import jars
-from holonstream.local.install import JAVA
+from holonstream.local.java_server import JavaServer
 from holonstream.local.ports import LOOPBACK
 from holonstream.local.process import Command
-from holonstream.local.server import Server
-
-_SOURCE = Path(__file__).with_name("Neo4jServer.java")
 
 # Keepalives tell the driver how soon it may take a silent server for gone: two of them, 10 s instead of 2 minutes.
 # Without the last setting bolt waits twice five seconds at shutdown in case a client still calls.
@@ -27,12 +23,11 @@ internal.dbms.bolt.netty_server_shutdown_quiet_period=0
 """
 
 
-class Neo4jServer(Server):
+class Neo4jServer(JavaServer):
     """Neo4j, without authentication, on loopback."""
 
     name = "neo4j"
-    needs = (JAVA,)
-    jars = True
+    jar_set = "neo4j"
 
     def env(self) -> dict[str, str]:
         """The bolt URI."""
@@ -44,10 +39,9 @@ class Neo4jServer(Server):
 
     def command(self) -> Command:
         """The server, with a heap of 1 GiB."""
-        opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "java.io", "sun.nio.ch")]
-        java = ["java", "-Xms1g", "-Xmx1g", "-XX:+ExitOnOutOfMemoryError", *opens]
-        arguments = [str(_SOURCE), str(self.home.resolve()), str(self._config.resolve())]
-        return Command([*java, "-cp", f"{jars.folder('neo4j')}/*", *arguments], cwd=self.home)
+        opens = (f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "java.io", "sun.nio.ch"))
+        arguments = (str(self.home.resolve()), str(self._config.resolve()))
+        return self.java("Neo4jServer", *arguments, options=("-Xms1g", "-Xmx1g", *opens))
 
     def probe(self) -> str:
         """Run a query in the default database."""

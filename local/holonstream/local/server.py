@@ -45,7 +45,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[tuple[Program, ...]]
-    jars: ClassVar[bool] = False  # whether the server is jars that Maven fetches
+    jar_set: ClassVar[str | None] = None  # the jars that it is made of, which Maven fetches
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     start_deadline: ClassVar[float] = 300.0  # seconds; a machine that does other things too needs minutes
     stop_deadline: ClassVar[float] = 30.0  # seconds
@@ -121,15 +121,16 @@ class Server(ABC):
         self.finish()
         progress(f"{self.name}: {version} ready after {time.monotonic() - began:.1f} s (pid {running.pid})")
 
-    def stop(self, progress: Callable[[str], None]) -> None:
-        """Stop the server in good order, or kill it after its deadline; nothing if it does not run."""
+    def stop(self, progress: Callable[[str], None]) -> bool:
+        """Stop the server in good order, or kill it after its deadline, which returns False; nothing if it is down."""
         if (running := self.running()) is None:
-            return
+            return True
         began = time.monotonic()
         clean = process.stop(running, self.stop_signal, self.stop_deadline)
         self._pid_file.unlink(missing_ok=True)
         how = "stopped" if clean else f"killed, it had not stopped in {self.stop_deadline:.0f} s,"
         progress(f"{self.name}: {how} after {time.monotonic() - began:.1f} s")
+        return clean
 
     def kill(self) -> None:
         """SIGKILL to the server and its children, as a crash would be; nothing if it does not run."""

@@ -17,6 +17,7 @@ from typing import Self
 
 from holonstream.local import install, jars, ports
 from holonstream.local.errors import LocalStackError
+from holonstream.local.java_server import JavaServer
 from holonstream.local.kafka_server import BROKERS
 from holonstream.local.neo4j_server import Neo4jServer
 from holonstream.local.postgres_server import PostgresServer
@@ -51,8 +52,9 @@ class Stack:
     services `kafka-2` and `kafka-3`: each can be stopped, killed and paused by itself.
 
     Ports are chosen at the first start and kept, so that addresses survive a restart; stacks in different folders do
-    not meet. Up of a running stack and down of a stopped one do nothing. `fsync` False makes PostgreSQL faster and
-    unsafe against a crash of the machine (not of the process); it is chosen at each start.
+    not meet. Up of a running stack and down of a stopped one do nothing. Chosen at each start: `fsync` False makes
+    PostgreSQL faster and unsafe against a crash of the machine (not of the process); `short_lived` makes Kafka and
+    Neo4j fast in their first minutes and slower afterwards.
 
     Used as a context manager, it is up inside and down, data kept, afterwards.
     """
@@ -64,6 +66,7 @@ class Stack:
         services: Sequence[str] = SERVICES,
         progress: Callable[[str], None] = lambda line: None,
         fsync: bool = True,
+        short_lived: bool = False,
         brokers: int | None = None,
     ) -> None:
         unknown = sorted(set(services) - set(SERVICES))
@@ -73,6 +76,7 @@ class Stack:
         self.services = tuple(services)
         self._progress = progress
         self._fsync = fsync
+        self._short_lived = short_lived
         self._brokers = brokers
 
     def up(self) -> None:
@@ -85,12 +89,9 @@ class Stack:
             kept = ports.load(self._state_file)
             classes = [_CLASSES[name] for name in self._with_brokers(self._brokers_wanted(kept))]
             programs = [program for one in classes for program in one.needs]
-            wanted_jars = [name for name in self.services if _CLASSES[name].jars]
-            if not all(jars.is_fetched(name) for name in wanted_jars):
+            if not all(jars.is_fetched(one.jar_set) for one in classes if one.jar_set is not None):
                 programs.append(install.MAVEN)
             install.require(programs, self._progress)
-            for name in wanted_jars:
-                jars.fetch(name, self._progress)
             names = [port for one in classes for port in one.port_names()]
             kept = ports.load_or_choose(self._state_file, names)
             self._start([self._make(one.name, kept) for one in classes])
@@ -191,13 +192,15 @@ class Stack:
     def _make(self, name: str, kept: dict[str, int]) -> Server:
         if name == "postgres":
             return PostgresServer(self.data_dir, kept, fsync=self._fsync)
-        return _CLASSES[name](self.data_dir, kept)
+        if issubclass(chosen := _CLASSES[name], JavaServer):
+            return chosen(self.data_dir, kept, short_lived=self._short_lived)
+        return chosen(self.data_dir, kept)
 
     def _start(self, servers: Sequence[Server]) -> None:
         ours = [server for server in servers if server.running() is None]
         cancelled = Event()
         with ThreadPoolExecutor(len(servers)) as pool:
-            starts = [pool.submit(server.start, self._progress, cancelled) for server in servers]
+            starts = [pool.submit(self._start_one, server, cancelled) for server in servers]
             try:
                 wait(starts, return_when=FIRST_EXCEPTION)
                 failures = [start.exception() for start in starts if start.done() and start.exception() is not None]
@@ -208,6 +211,11 @@ class Stack:
                 wait(starts)
                 self._stop(ours)
                 raise
+
+    def _start_one(self, server: Server, cancelled: Event) -> None:
+        if server.jar_set is not None:
+            jars.fetch(server.jar_set, self._progress, cancelled=cancelled)
+        server.start(self._progress, cancelled)
 
     def _stop(self, servers: Sequence[Server]) -> None:
         if servers:

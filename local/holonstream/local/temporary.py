@@ -25,9 +25,12 @@ def temporary_stack(
     services: Sequence[str] = SERVICES,
     progress: Callable[[str], None] = lambda line: None,
     brokers: int = 1,
+    short_lived: bool = False,
 ) -> Iterator[Stack]:
     """
     A stack in a temporary folder, up inside the block and deleted after it; PostgreSQL runs without fsync.
+
+    `short_lived` is for one that works for a minute or two.
 
     Raises LocalStackError if it cannot be started or not be taken down.
     """
@@ -41,7 +44,9 @@ def temporary_stack(
         start_new_session=True,  # Ctrl-C is for its owner
     )
     try:
-        stack = Stack(folder, services=services, progress=progress, fsync=False, brokers=brokers)
+        stack = Stack(
+            folder, services=services, progress=progress, fsync=False, brokers=brokers, short_lived=short_lived
+        )
         stack.up()
         yield stack
     finally:
