@@ -131,3 +131,22 @@ def test_nothing_else_in_the_commands_writes_to_a_terminal() -> None:
                         "sys.stdout.write",
                         "sys.stderr.write",
                     }, f"{file}:{node.lineno} calls {called}"
+
+
+def test_progress_is_a_line_each_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    for done in ("1 of 2", "2 of 2"):
+        output.say_progress(done, err=True)
+    output.say("done")
+    assert capsys.readouterr() == ("done\n", "1 of 2\n2 of 2\n")
+    assert output.progress_interval(5.0, err=True) == 5.0
+
+
+def test_progress_is_redrawn_at_a_terminal_and_the_last_line_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "20")
+    for done in ("1 of 2", "2 of 2 \x1b[2J and more than fits"):
+        output.say_progress(done)
+    output.say("done")
+    assert terminal.getvalue() == "\r1 of 2\x1b[K" + "\r2 of 2 \\x1b[2J and \x1b[K" + "\ndone\n"
+    assert output.progress_interval(5.0) < 1.0

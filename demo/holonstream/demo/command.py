@@ -57,7 +57,7 @@ def demo(data: Path | None, persons: int, seed: int, writers: int, batch: int) -
     began = monotonic()
     chosen = load(data, persons, seed)
     say("servers")
-    with temporary_stack(progress=lambda line: say(f"  {line}")) as stack:
+    with temporary_stack(progress=lambda line: say(f"  {line}"), short_lived=True) as stack:
         environment = stack.env()
         _run(Settings.of(environment), environment, chosen, stack.data_dir / "logs", writers, batch)
         say()

@@ -9,11 +9,11 @@ from time import monotonic
 
 from holonstream.demo.writers import Ledger
 from holonstream.ops.kafka import client
-from holonstream.ops.output import say
+from holonstream.ops.output import progress_interval, say_progress
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 
-INTERVAL = 1.0  # seconds between two lines, while the counts change
+INTERVAL = 1.0  # seconds between two lines in a file, while the counts change
 QUIET = 5.0  # and while they do not
 
 
@@ -58,6 +58,7 @@ class DemoProgress:
         with TopicStatus(client(self._settings), self._settings.topic) as topic:
             ends = topic.ends()
             printed, shown = float("-inf"), None
+            interval = progress_interval(INTERVAL)
             while True:
                 check()
                 counts = self._count(topic, ends)
@@ -66,7 +67,7 @@ class DemoProgress:
                     if count >= self._total:
                         self.finished.setdefault(name, now - self._began)
                 done = counts.complete(self._total)
-                if done or now - printed >= (QUIET if counts == shown else INTERVAL):
+                if done or now - printed >= (QUIET if counts == shown else interval):
                     printed, shown = now, counts
                     self._print(counts, now - self._began)
                 if done:
@@ -94,4 +95,4 @@ class DemoProgress:
     def _print(self, counts: Counts, seconds: float) -> None:
         parts = "   ".join(f"{part} {count:>7,}" for part, count in counts.by_part().items())
         lag = counts.appended - min(counts.graph, counts.cache)
-        say(f"  {seconds:6.1f} s   {parts}   lag {lag:>7,}")
+        say_progress(f"  {seconds:6.1f} s   {parts}   lag {lag:>7,}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +45,24 @@ def printable(text: object) -> str:
 def say(text: object = "", *, err: bool = False) -> None:
     """Print one line; on standard error with `err`."""
     _write(printable(text) + "\n", err=err)
+
+
+def say_progress(text: object, *, err: bool = False) -> None:
+    """Print a line of progress: on a terminal over the one before, elsewhere below it."""
+    global _unfinished
+    if not _is_terminal(err=err):
+        say(text, err=err)
+        return
+    if _unfinished != err:
+        _finish_line()
+    line = printable(text)[: shutil.get_terminal_size().columns - 1]
+    _unfinished = err
+    _echo(f"\r{line}\x1b[K", err=err)
+
+
+def progress_interval(elsewhere: float, *, err: bool = False) -> float:
+    """Seconds between two lines of progress: few on a terminal, where they take no room, `elsewhere` else."""
+    return 0.25 if _is_terminal(err=err) else elsewhere
 
 
 def print_text(text: str) -> None:
@@ -141,8 +160,9 @@ def _shown(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+def _is_terminal(*, err: bool = False) -> bool:
+    stream = sys.stderr if err else sys.stdout
+    return stream is not None and stream.isatty()
 
 
 def _json(document: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
@@ -154,7 +174,24 @@ def _json(document: Any, *, indent: int | None = None, sort_keys: bool = False) 
     return text
 
 
+_unfinished: bool | None = None
+"""where the last line of progress waits for the next one: True on standard error, None nowhere"""
+
+
+def _finish_line() -> None:
+    """Leave the last line of progress as it is, and go on below it."""
+    global _unfinished
+    if _unfinished is not None:
+        err, _unfinished = _unfinished, None
+        _echo("\n", err=err)
+
+
 def _write(text: str, *, err: bool = False) -> None:
+    _finish_line()
+    _echo(text, err=err)
+
+
+def _echo(text: str, *, err: bool) -> None:
     """The only place that writes. Raises OutputClosed, OutputFailed; errors of standard error are ignored."""
     try:
         click.echo(text, nl=False, err=err)

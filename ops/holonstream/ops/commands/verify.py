@@ -6,13 +6,14 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from holonstream.ops.command_line import CommandGroup, Duration, json_option, pass_settings
-from holonstream.ops.output import print_json, print_json_line, say
+from holonstream.ops.output import print_json, print_json_line, progress_interval, say, say_progress
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -199,7 +200,7 @@ async def _verifier(
     settings: Settings, deadline: float | None, repair: bool, found: Callable[[GraphFinding], None]
 ) -> AsyncIterator[GraphVerifier]:
     from holonstream.client import connections
-    from holonstream.ops.verify.graph import GraphVerifier
+    from holonstream.ops.verify.graph import PROGRESS, GraphVerifier
     from holonstream.ops.verify.log import EntityReader
     from holonstream.sinks.graph import schema
 
@@ -215,7 +216,9 @@ async def _verifier(
                 deadline=deadline,
                 repairs=repair,
                 found=found,
-                progress=_progress,
+                say=_say,
+                progress=partial(say_progress, err=True),
+                interval=progress_interval(PROGRESS, err=True),
             )
 
 
@@ -294,5 +297,5 @@ def _print(tally: GraphTally) -> None:
         say(f"{unlisted:,} findings are not listed (--limit)", err=True)
 
 
-def _progress(line: str) -> None:
+def _say(line: str) -> None:
     say(line, err=True)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from holonstream.client import connections
 from holonstream.client.settings import PREFIX
 from holonstream.ops.kafka import client
+from holonstream.ops.output import progress_interval, say_progress
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.replay.progress import ReplayEstimate
@@ -32,7 +33,7 @@ from holonstream.sinks.graph.schema import initialise
 
 FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago
 POLL = 0.5  # seconds between two polls of the group
-INTERVAL = 1.0  # seconds between two lines of progress
+INTERVAL = 1.0  # seconds between two lines of progress in a file
 
 Say = Callable[[str], None]
 Confirm = Callable[[str], None]
@@ -151,6 +152,7 @@ class GraphReplay:
     def _follow(self, check: Callable[[], None]) -> datetime:
         settings, pause = self.target, threading.Event()
         estimate, printed, silent = ReplayEstimate(monotonic()), float("-inf"), False
+        interval = progress_interval(INTERVAL, err=True)
         with TopicStatus(client(settings), settings.topic) as topic:
             ends, since, moment = topic.ends(), monotonic(), datetime.now(UTC)
             while True:
@@ -168,9 +170,9 @@ class GraphReplay:
                 else:
                     now, total = monotonic(), sum(ends.values())
                     progress = estimate.add(now, total - group.lag, total, group.members)
-                    if group.lag == 0 or now - printed >= INTERVAL:
+                    if group.lag == 0 or now - printed >= interval:
                         printed = now
-                        self.say(str(progress))
+                        say_progress(progress, err=True)
                     if group.lag == 0:
                         return moment
                 pause.wait(POLL)

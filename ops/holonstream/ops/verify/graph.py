@@ -49,7 +49,7 @@ from holonstream.sinks.graph.recovery.rows import canonical_text, of_state
 
 POLL = 0.1  # seconds between two reads of the checkpoints
 EXAMINED = 100  # suspects at once; the workers of their partitions wait while these are repaired
-PROGRESS = 5.0  # seconds between two lines of progress
+PROGRESS = 5.0  # seconds between two lines of progress in a file
 
 
 class CannotFold(HolonstreamError):
@@ -60,8 +60,9 @@ class GraphVerifier:
     """Compares a graph with the log; see the module's docstring.
 
     `deadline` is how many seconds to wait until the graph has reached the entities that are compared; None compares it
-    where it stands. `found` is called with each finding, `progress` with a line every few seconds. Methods raise
-    NotYetVisible when the deadline passes, LogUnavailable, GraphUnavailable, NotInitialised.
+    where it stands. `found` is called with each finding, `say` with a line to keep, `progress` every `interval` seconds
+    with one that the next may replace. Methods raise NotYetVisible when the deadline passes, LogUnavailable,
+    GraphUnavailable, NotInitialised.
     """
 
     def __init__(
@@ -74,11 +75,14 @@ class GraphVerifier:
         deadline: float | None,
         repairs: bool = False,
         found: Callable[[GraphFinding], None] = lambda finding: None,
+        say: Callable[[str], None] = lambda line: None,
         progress: Callable[[str], None] = lambda line: None,
+        interval: float = PROGRESS,
     ) -> None:
         self._log, self._connection, self._catalogue, self._topic = log, connection, catalogue, topic
         self._graph = GraphReader(connection, catalogue)
-        self._deadline, self._repairs, self._found, self._progress = deadline, repairs, found, progress
+        self._deadline, self._repairs, self._found, self._say = deadline, repairs, found, say
+        self._progress, self._interval = progress, interval
         self._reached: list[int] = []
         self._proving: set[int] = set()
         self._last_progress = monotonic()
@@ -87,7 +91,7 @@ class GraphVerifier:
         """Compare everything. At most `limit` findings are kept; all are counted."""
         began = monotonic()
         tally = GraphTally(position=(await asyncio.to_thread(self._log.frontier)).frontier)
-        self._progress(f"the log is gap-free up to position {tally.position:,}")
+        self._say(f"the log is gap-free up to position {tally.position:,}")
         self._proving = await proving_partitions(self._connection, self._topic)
         await self._check_checkpoints(tally, limit)
         estimate = ReplayEstimate(began)
@@ -97,7 +101,7 @@ class GraphVerifier:
                 now = estimate.add(monotonic(), tally.events, tally.position, 0)
                 pace = f"{now.rate:,.0f} events/s, about {now.left_text} left"
                 self._progress(f"log to graph: {tally.entities:,} entities, {tally.diverging:,} differ, {pace}")
-        self._progress(f"log to graph: done, {tally.entities:,} entities of {tally.events:,} events")
+        self._say(f"log to graph: done, {tally.entities:,} entities of {tally.events:,} events")
         for scan in (self._graph.nodes, self._graph.edges):
             async for elements in scan():
                 await self._search_log(elements, tally, limit)
@@ -265,7 +269,7 @@ class GraphVerifier:
             try:
                 await repair(self._connection, self._catalogue, self._topic, partition, streams, self._state_at)
             except CannotFold as error:
-                self._progress(f"{len(streams)} entities of partition {partition} are not repaired: {error}")
+                self._say(f"{len(streams)} entities of partition {partition} are not repaired: {error}")
 
     async def _state_at(self, stream: str, position: int, before: int | None, left_out: frozenset[int]) -> LoggedState:
         def folded() -> Entity:
@@ -281,9 +285,9 @@ class GraphVerifier:
             self._found(finding)
 
     def _is_due(self) -> bool:
-        """Whether a line of progress is due; if so, the next one is due PROGRESS seconds later."""
+        """Whether a line of progress is due; if so, the next one is due after the interval."""
         now = monotonic()
-        if now - self._last_progress < PROGRESS:
+        if now - self._last_progress < self._interval:
             return False
         self._last_progress = now
         return True
