@@ -162,13 +162,16 @@ def test_the_commands_show_what_they_would_do_and_do_it(command: Callable[..., s
     names = [step.name for step in schema_status(old).pending]
     before = dump(old)
     assert command("plan").split() == names
+    assert [step["name"] for step in json.loads(command("plan", "--json"))] == names
     sql = command("apply", "--dry-run")
+    assert all(step["sql"] in sql for step in json.loads(command("apply", "--dry-run", "--json")))
     assert all(f"-- {name}\n" in sql for name in names)
     assert "event_types_name_is_no_literal" in sql
     assert json.loads(command("status", "--json"))["applied"] == []
     assert dump(old) == before
-    command("apply")
+    assert json.loads(command("apply", "--json"))["changed"] is True
     assert command("plan") == ""
+    assert json.loads(command("plan", "--json")) == []
     found = json.loads(command("status", "--json"))
     assert found["pending"] == []
     assert sorted(step["name"] for step in found["applied"]) == sorted(names)

@@ -19,7 +19,7 @@ from holonstream.ops.verify.seals import verify_log
 from holonstream.producers.errors import AppendOnly, NotPermitted
 from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.producers.log.schema import apply_schema
-from holonstream.producers.log.seals import make_seals, read_seals
+from holonstream.producers.log.seals import make_seals, read_seals, unsealed_range
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
 from tests.support.event_log import append, envelope
@@ -64,8 +64,10 @@ def test_a_log_that_nobody_changed_is_as_sealed(dsn: str) -> None:
     verdict = verify_log(dsn)
     assert (verdict.findings, verdict.seals, verdict.events) == ([], 3, EVENTS)
     assert (verdict.until, verdict.frontier) == (35, 37)
+    assert unsealed_range(dsn) == (35, 37)
     assert [(seal.number, seal.after, seal.events) for seal in make_seals(dsn)] == [(4, 35, 2)]
     assert make_seals(dsn) == []
+    assert unsealed_range(dsn) == (37, 37)
     assert verify_log(dsn).findings == []
 
 

@@ -77,10 +77,59 @@ def test_an_interrupted_command_ends_without_a_word(
     assert capsys.readouterr().err.strip() == ""
 
 
+def _leaves(command: click.Command, path: str = "") -> dict[str, click.Command]:
+    """Every command that does something, by its words."""
+    if not isinstance(command, click.Group):
+        return {path: command}
+    return {
+        words: leaf
+        for name, child in command.commands.items()
+        for words, leaf in _leaves(child, f"{path} {name}".strip()).items()
+    }
+
+
+def _options(command: click.Command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+# they run until they are stopped and print log lines, which are JSON with HOLONSTREAM_LOG_FORMAT=json; a show for eyes
+NO_DOCUMENT = {"relay", "worker", "exporter", "console", "demo"}
+
+
+def test_every_command_that_prints_has_a_form_for_programs() -> None:
+    without = {name for name, command in _leaves(cli).items() if "--json" not in _options(command)}
+    assert without == NO_DOCUMENT
+
+
+def test_what_asks_before_it_acts_can_be_tried_without_effect() -> None:
+    asking = {name: command for name, command in _leaves(cli).items() if "--yes" in _options(command)}
+    assert {"dead-letters discard", "local down", "replay graph"} <= asking.keys()
+    for name, command in asking.items():
+        assert "--dry-run" in _options(command), name
+
+
+def test_one_option_has_one_meaning_everywhere() -> None:
+    """What is a flag in one command is none elsewhere, and every duration can be written as 30s."""
+    kinds: dict[str, set[bool]] = {}
+    for command in _leaves(cli).values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                for option in parameter.opts:
+                    kinds.setdefault(option, set()).add(parameter.is_flag)
+                if {"--interval", "--timeout"} & set(parameter.opts):
+                    assert parameter.type.name == "duration", command.name
+    assert all(len(flags) == 1 for flags in kinds.values()), kinds
+
+
 def test_names_that_are_misspelt_are_guessed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments, meant in [(("statu",), "status"), (("verify", "grph"), "graph"), (("replay", "cash"), "cache")]:
+    for arguments, meant in [
+        (("statu",), "status"),
+        (("verify", "grph"), "graph"),
+        (("replay", "cash"), "cache"),
+        (("local", "dwn"), "down"),
+    ]:
         assert ended(monkeypatch, *arguments) == 2
         assert f"Did you mean {meant}?" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,25 @@ def test_the_command_line_fails_with_one_line(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("Error: no local stack")
+
+
+def test_what_would_be_stopped_and_where_the_servers_are_is_printed_for_programs(tmp_path: Path) -> None:
+    names = ["postgres", "kafka", "kafka-controller", "neo4j", "redis"]
+    ports.load_or_choose(tmp_path / "stack.json", names)
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(local, ["--dir", str(tmp_path), *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert json.loads(run("env", "--json")) == Stack(tmp_path).env()
+    assert json.loads(run("down", "--wipe", "--dry-run", "--json")) == {
+        "folder": str(tmp_path),
+        "stop": [],
+        "delete": True,
+    }
+    assert run("down", "--wipe", "--dry-run") == f"would stop nothing, and delete {tmp_path}\n"
+    assert (tmp_path / "stack.json").exists()
 
 
 def test_the_data_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,18 @@ def test_docs(tmp_path: Path) -> None:
     assert (result.exit_code, result.output.count("not current")) == (1, 1)
 
 
+def test_what_is_written_is_one_document_with_json(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    pages = [str(folder / name) for name in ("catalogue.md", "asyncapi.yaml")]
+    assert json.loads(run("docs", "--folder", folder, "--check", "--json").stdout) == {"stale": pages, "written": False}
+    assert json.loads(run("docs", "--folder", folder, "--json").stdout) == {"stale": pages, "written": True}
+    module = tmp_path / "events.py"
+    made = json.loads(run("types", "--out", module, "--json").stdout)
+    assert (made["event_types"], made["file"], made["module"]) == (59, str(module), module.read_text())
+    made = json.loads(run("new", "HangarOpened", "--folder", folder, "--json").stdout)
+    assert made == {"file": f"{folder}/HangarOpened.v1.json", "event_type": "HangarOpened", "schema_version": 1}
+
+
 def test_new(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     assert run("new", "HangarOpened", "--folder", folder).exit_code == 0

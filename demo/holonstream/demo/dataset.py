@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holonstream.demo.datasets import PERSONS
-from holonstream.ops.command_line import CommandGroup
+from holonstream.ops.command_line import CommandGroup, json_always_option
 from holonstream.ops.output import print_text
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def dataset() -> None:
 
 @dataset.command("congress")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_always_option
 def print_congress(folder: Path) -> None:
     """Print the United States Congress as events.
 
@@ -42,6 +43,7 @@ def print_congress(folder: Path) -> None:
     help="About how many persons serve at a time.",
 )
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same events.")
+@json_always_option
 def print_organisation(persons: int, seed: int) -> None:
     """Print the made-up Coastal Rescue Service as events.
 

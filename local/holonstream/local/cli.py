@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -15,9 +16,21 @@ import click
 from holonstream.local.errors import LocalStackError
 from holonstream.local.stack import SERVICES, Stack, default_data_dir
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+
 
 class _Group(click.Group):
-    """Turns LocalStackError into one line on stderr and exit code 1."""
+    """Turns LocalStackError into one line on stderr and exit code 1; suggests a name for one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if not isinstance(error, click.NoSuchOption) and (close := get_close_matches(args[0], self.commands, 2)):
+                error.message += f" Did you mean {' or '.join(close)}?"
+            raise
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -50,31 +63,51 @@ def local(context: click.Context, data_dir: Path | None) -> None:
     type=click.Choice(["1", "3"]),
     help="Brokers of Kafka; three replicate, so that one may be lost. Chosen at the first start.  [default: 1]",
 )
+@json_option
 @click.pass_obj
-def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | None) -> None:
+def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | None, as_json: bool) -> None:
     """Install what is missing, and start the servers."""
     began = time.monotonic()
     number = int(brokers) if brokers else None
     stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync, brokers=number)
     stack.up()
+    if as_json:
+        document = {"folder": str(stack.data_dir), "servers": list(map(asdict, stack.status()))}
+        click.echo(json.dumps(document, indent=2))
     click.echo(f"up after {time.monotonic() - began:.1f} s in {stack.data_dir}", err=True)
 
 
 @local.command()
 @click.option("--wipe", is_flag=True, help="Also delete the data folder; asks first at a terminal.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@json_option
 @click.pass_obj
-def down(data_dir: Path, wipe: bool, yes: bool) -> None:
+def down(data_dir: Path, wipe: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Stop the servers."""
+    stack = Stack(data_dir, progress=_progress())
+    if dry_run:
+        _plan_down(stack, wipe, as_json)
+        return
     if wipe and not yes and click.get_text_stream("stdin").isatty():
         click.confirm(f"Delete {data_dir} with all data in it?", abort=True, err=True)
     began = time.monotonic()
-    Stack(data_dir, progress=_progress()).down(wipe=wipe)
+    stack.down(wipe=wipe)
+    if as_json:
+        click.echo(json.dumps({"folder": str(stack.data_dir), "deleted": wipe}, indent=2))
     click.echo(f"down after {time.monotonic() - began:.1f} s", err=True)
 
 
+def _plan_down(stack: Stack, wipe: bool, as_json: bool) -> None:
+    running = [row.name for row in stack.status() if row.state != "stopped"]
+    if as_json:
+        click.echo(json.dumps({"folder": str(stack.data_dir), "stop": running, "delete": wipe}, indent=2))
+        return
+    click.echo(f"would stop {', '.join(running) or 'nothing'}{f', and delete {stack.data_dir}' if wipe else ''}")
+
+
 @local.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@json_option
 @click.pass_obj
 def status(data_dir: Path, as_json: bool) -> None:
     """Show each server's state, pid, port and version."""
@@ -89,9 +122,13 @@ def status(data_dir: Path, as_json: bool) -> None:
 
 @local.command()
 @click.option("--export", is_flag=True, help="Lines for eval in a shell.")
+@json_option
 @click.pass_obj
-def env(data_dir: Path, export: bool) -> None:
+def env(data_dir: Path, export: bool, as_json: bool) -> None:
     """Print the settings with which to find the servers."""
+    if as_json:
+        click.echo(json.dumps(Stack(data_dir).env(), indent=2))
+        return
     click.echo(env_text(Stack(data_dir).env(), export=export))
 
 

@@ -40,6 +40,9 @@ class Duration(click.ParamType):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+json_always_option = click.option(
+    "--json", "as_json", is_flag=True, hidden=True, expose_value=False, help="As without it: the output is JSON."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 timeout_option = click.option(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, ask, dry_run_option, json_option, pass_settings, yes_option
+from holonstream.ops.command_line import (
+    CommandGroup,
+    ask,
+    dry_run_option,
+    json_always_option,
+    json_option,
+    pass_settings,
+    yes_option,
+)
 from holonstream.ops.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -50,9 +58,9 @@ def list_command(settings: Settings, as_json: bool) -> None:
 
 @dead_letters.command("show")
 @click.argument("stream")
-@click.option("--json", "as_json", is_flag=True, help="As without it.", hidden=True)
+@json_always_option
 @pass_settings
-def show_command(settings: Settings, stream: str, as_json: bool) -> None:
+def show_command(settings: Settings, stream: str) -> None:
     """Print why STREAM is parked, with the event and the state.
 
     As JSON: the reason, the event that cannot be applied, and the state of the entity before it.

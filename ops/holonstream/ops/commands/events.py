@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, Duration, json_option, pass_settings
+from holonstream.ops.command_line import CommandGroup, Duration, json_always_option, json_option, pass_settings
 from holonstream.ops.output import print_json, print_json_line, say
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def list_command(settings: Settings, filters: EventFilters, after: int | None, l
 
 @events.command("show")
 @click.argument("event")
-@click.option("--json", "as_json", is_flag=True, help="As without it.", hidden=True)
+@json_always_option
 @pass_settings
-def show_command(settings: Settings, event: str, as_json: bool) -> None:
+def show_command(settings: Settings, event: str) -> None:
     """Print one event whole, as JSON.
 
     EVENT is its id or its position.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import pass_settings
+from holonstream.ops.command_line import json_always_option, pass_settings
 from holonstream.ops.output import print_graph, say
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
 @click.option("--at", metavar="INSTANT", help="Fold as of an instant: events that occurred later have no effect.")
+@json_always_option
 @pass_settings
 def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> None:
     """Print the entities that the events of FILE make; no servers.

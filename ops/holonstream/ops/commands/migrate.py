@@ -45,30 +45,41 @@ def status(settings: Settings, as_json: bool) -> None:
 
 
 @migrate.command("plan")
+@json_option
 @pass_settings
-def plan(settings: Settings) -> None:
+def plan(settings: Settings, as_json: bool) -> None:
     """Print what `apply` would apply, in order.
 
     Nothing is printed when the schema is current.
     """
     from holonstream.producers.log.schema import schema_status
 
-    for step in schema_status(settings.log_dsn).pending:
+    pending = schema_status(settings.log_dsn).pending
+    if as_json:
+        print_json([{"number": step.number, "name": step.name} for step in pending])
+        return
+    for step in pending:
         say(step.name)
 
 
 @migrate.command("apply")
+@json_option
 @click.option("--dry-run", is_flag=True, help="Print the SQL, and change nothing.")
 @pass_settings
-def apply(settings: Settings, dry_run: bool) -> None:
+def apply(settings: Settings, as_json: bool, dry_run: bool) -> None:
     """Apply what is pending, and load the catalogue's event types."""
     from holonstream.client import connections
     from holonstream.producers.log.schema import apply_schema, schema_status
 
     if dry_run:
-        for step in schema_status(settings.log_dsn).pending:
+        pending = schema_status(settings.log_dsn).pending
+        if as_json:
+            print_json([{"number": step.number, "name": step.name, "sql": step.sql} for step in pending])
+        for step in () if as_json else pending:
             print_text(f"-- {step.name}\n{step.sql}\n")
         return
     known = connections.catalogue(settings)
     changed = apply_schema(settings.log_dsn, known)
+    if as_json:
+        print_json({"changed": changed, "event_types": len(known.types)})
     say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)

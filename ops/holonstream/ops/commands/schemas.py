@@ -148,8 +148,9 @@ def _vocabulary(file: Path) -> dict[str, object] | None:
     show_default=True,
     help="Folder of the pages.",
 )
+@json_option
 @pass_settings
-def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
+def docs_command(settings: Settings, only_check: bool, folder: Path, as_json: bool) -> None:
     """Write catalogue.md and asyncapi.yaml from the schemas."""
     from holonstream.client.connections import catalogue
     from holonstream.schemas.tooling.asyncapi import asyncapi_page
@@ -166,7 +167,9 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
         if not only_check:
             folder.mkdir(parents=True, exist_ok=True)
             page.write_text(text, encoding="utf-8")
-    for page in stale:
+    if as_json:
+        print_json({"stale": list(map(str, stale)), "written": not only_check})
+    for page in () if as_json else stale:
         say(f"{page}: {'not current: run `holonstream schemas docs`' if only_check else 'written'}")
     if only_check and stale:
         raise click.exceptions.Exit(1)
@@ -174,8 +177,9 @@ def docs_command(settings: Settings, only_check: bool, folder: Path) -> None:
 
 @schemas.command("types")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; by default, print it.")
+@json_option
 @pass_settings
-def types_command(settings: Settings, out: Path | None) -> None:
+def types_command(settings: Settings, out: Path | None, as_json: bool) -> None:
     """Make a Python module with a class for each event type.
 
     With it an editor completes the fields of payloads and a type checker checks them. `append` takes its events. For
@@ -186,10 +190,13 @@ def types_command(settings: Settings, out: Path | None) -> None:
 
     known = catalogue(settings)
     text = typed_events_module(known)
-    if out is None:
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"event_types": len(known.types), "file": None if out is None else str(out), "module": text})
+    elif out is None:
         print_text(text)
     else:
-        out.write_text(text, encoding="utf-8")
         say(f"{out}: {len(known.types)} event types written")
 
 
@@ -208,8 +215,11 @@ def types_command(settings: Settings, out: Path | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write to; by default HOLONSTREAM_SCHEMAS, else the working folder.",
 )
+@json_option
 @pass_settings
-def new_command(settings: Settings, name: str, stream: str, creates: str | None, folder: Path | None) -> None:
+def new_command(
+    settings: Settings, name: str, stream: str, creates: str | None, folder: Path | None, as_json: bool
+) -> None:
     """Write a schema file to start from, for event type NAME.
 
     A new event type, or the next version of the type that has this name. For a domain of your own, write its
@@ -233,5 +243,8 @@ def new_command(settings: Settings, name: str, stream: str, creates: str | None,
         raise BadData(f"{file} exists already")
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(file), "event_type": name, "schema_version": version})
+        return
     checked = f" {folder}" if folder != settings.schemas else ""
     say(f"{file}: written; edit it, then run `holonstream schemas check{checked}` and `holonstream schemas docs`")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, pass_settings
-from holonstream.ops.output import print_text, say
+from holonstream.ops.command_line import CommandGroup, dry_run_option, json_always_option, json_option, pass_settings
+from holonstream.ops.output import print_json, print_text, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -27,13 +27,27 @@ def seal() -> None:
 @click.option(
     "--events", default=100_000, show_default=True, type=click.IntRange(1, 1_000_000), help="Most events of one seal."
 )
+@json_option
+@dry_run_option
 @pass_settings
-def make(settings: Settings, events: int) -> None:
-    """Seal what lies beyond the last seal, up to the gap-free position."""
-    from holonstream.producers.log.seals import make_seals
+def make(settings: Settings, events: int, as_json: bool, dry_run: bool) -> None:
+    """Seal what lies beyond the last seal, up to the gap-free position.
 
+    A seal is never taken back.
+    """
+    from holonstream.producers.log.seals import make_seals, unsealed_range
+
+    if dry_run:
+        after, until = unsealed_range(settings.log_dsn)
+        if as_json:
+            print_json({"after": after, "until": until})
+        else:
+            say(f"positions beyond {after:,} and up to {until:,} would be sealed", err=True)
+        return
     made = make_seals(settings.log_dsn, events)
     sealed = sum(one.events for one in made)
+    if as_json:
+        print_json({"seals": [one.document() for one in made], "events": sealed})
     say(f"log: {len(made)} seals made over {sealed:,} events", err=True)
 
 
@@ -45,6 +59,7 @@ def make(settings: Settings, events: int) -> None:
     help="Ed25519 private key (PEM) that signs them: openssl genpkey -algorithm ed25519.",
 )
 @click.option("--after", default=0, type=click.IntRange(0), help="Leave out seals up to this number.")
+@json_always_option
 @pass_settings
 def export(settings: Settings, key: Path, after: int) -> None:
     """Print the seals, one signed JSON document a line."""

@@ -132,6 +132,16 @@ def make_seals(dsn: str, events: int = SEAL_EVENTS) -> list[Seal]:
             made.append(seal)
 
 
+def unsealed_range(dsn: str) -> tuple[int, int]:
+    """The position of the last seal's end, and the gap-free position: what `make_seals` would seal lies between them.
+
+    Raises LogUnavailable, NotInitialised.
+    """
+    with connect(dsn, "holonstream-seals", options=READER_OPTIONS) as connection, driver_errors():
+        last = connection.execute(query("last_seal")).fetchone()
+        return (0 if last is None else Seal(*last).until), read_frontier(connection).frontier
+
+
 def _next_seal(connection: psycopg.Connection[Any], frontier: int, events: int) -> Seal | None:
     row = connection.execute(query("last_seal")).fetchone()
     last = None if row is None else Seal(*row)
