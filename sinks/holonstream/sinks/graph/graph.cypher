@@ -233,3 +233,11 @@ COUNT { ()-[__RELATIONSHIP_TYPE__]->() }
 MATCH (a)-[r__RELATIONSHIP_TYPE__ {_id: id}]->(b)
 USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
 RETURN a, r, b
+
+// relationship_page //
+// One type of a statement that pages through relationships of any type (__PAGES__): its first ones, by their index.
+MATCH (a)-[r__RELATIONSHIP_TYPE__]->(b)
+USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
+WHERE r._id >= $after
+WITH a, r, b ORDER BY r._id LIMIT $limit
+RETURN a, r, b

@@ -16,6 +16,8 @@ from holonstream.schemas.statements import parse_statements, read_text
 from holonstream.sinks.store import Direction
 
 FILES = ("graph.cypher", "write/write.cypher", "read/read.cypher", "recovery/recovery.cypher")
+UNIONS = {"BRANCHES": "relationship_branch", "PAGES": "relationship_page"}
+"""the part that such a place has for each type"""
 
 _PLACE = re.compile(r"__([A-Z]+(?:_[A-Z]+)*)__")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -56,8 +58,8 @@ def statement(
 
     ``__HOLON_TYPE__`` becomes ``:`Person` `` (``:Holon`` for any), ``__RELATIONSHIP_TYPE__`` becomes ``:`A`|`B` ``,
     ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__BRANCHES__`` a union over the types,
-    each found by its own index, ``__NAME__`` the name of a constraint or index. `variables` are Cypher variables for
-    ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
+    each found by its own index, ``__PAGES__`` a union over a page of each, ``__NAME__`` the name of a constraint or
+    index. `variables` are Cypher variables for ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
     """
     template = text(name)
     holon = _checked([holon_type] if holon_type else [], catalogue.holon_types)
@@ -73,11 +75,10 @@ def statement(
         if variable and not _NAME.fullmatch(variable):
             raise UnknownType(f"Not a variable: {variable!r} may not become part of a Cypher statement")
         places[place] = variable
-    if "__BRANCHES__" in template:
-        branches = [
-            statement("relationship_branch", catalogue, relationship_types=[n]) for n in sorted(relationship_types)
-        ]
-        places["BRANCHES"] = "\nUNION ALL\n".join(branches)
+    for place, part in UNIONS.items():
+        if f"__{place}__" in template:
+            parts = [statement(part, catalogue, relationship_types=[name]) for name in sorted(relationship_types)]
+            places[place] = "\nUNION ALL\n".join(parts)
     return _PLACE.sub(lambda place: places[place[1]], template)
 
 

@@ -85,6 +85,17 @@ RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiv
   _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
   _lastModified: toStringOrNull(r._lastModified)}
 
+// relationships_all //
+// A page of relationships of any type: the first ones of each type (__PAGES__ is relationship_page for each), by its own
+// index, since all together have none; and of these the first ones.
+CALL () {
+__PAGES__
+}
+WITH a, r, b ORDER BY r._id LIMIT $limit
+RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiveStart),
+  _effectiveEnd: coalesce(toStringOrNull(r._effectiveEnd), r._effectiveEnd),
+  _lastModified: toStringOrNull(r._lastModified)}
+
 // relationships_of //
 // A page of the relationships of one node.
 MATCH (n:Holon {_id: $id})__ARROW__()
