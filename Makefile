@@ -13,7 +13,7 @@ BROKERS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-vanished test-real test-languages test-console compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-real test-languages test-console docs test-docs compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -22,9 +22,9 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@echo "setup: Python environment in $(VENV), once; a minute or two"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holonstream needs Python 3.11 or later")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all]" --group dev 2>/dev/null \
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all,docs]" --group dev 2>/dev/null \
 	  || { $(BIN)/pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1" \
-	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all]" --group dev; }
+	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all,docs]" --group dev; }
 	@touch $@
 
 setup: $(BIN)/.ready ## Make the Python environment
@@ -50,6 +50,12 @@ test-real: setup ## Acceptance tests on the congress files: DATA=folder
 
 test-languages: setup ## Tests with programs in Node, Go and Java, which it installs where they are missing
 	@$(PYTEST) tests/languages
+
+docs: setup ## Build the documentation as a site in site/; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict && echo "site/index.html"
+
+test-docs: setup ## Tests of that site: links, search, no other hosts, the same on a forge; half a minute
+	@$(PYTEST) tests/site
 
 compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker engine, and the ports of docker-compose.yml
 	@$(PYTEST) -s tests/compose
@@ -92,4 +98,4 @@ down: setup ## Stop the local servers, keep their data
 
 clean: ## Delete the environment and the local servers' data
 	@test ! -x $(BIN)/holonstream || $(BIN)/holonstream local down --wipe
-	@rm -rf $(VENV) .checkov .terraform-schema
+	@rm -rf $(VENV) site .checkov .terraform-schema

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from holonstream import local
 from holonstream.client import Appended, Event, SyncClient
 from holonstream.local import ports
-from holonstream.local.install import Program, require
 from holonstream.ops.commands.init import initialise
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
@@ -26,10 +23,10 @@ from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.testing.databases import temporary_database
 from tests.fix_pipeline import Pipeline
 from tests.fix_stack import unlink_keys
+from tests.support.chromium import chromium
 from tests.support.poison import POISON
 from tests.support.waiting import wait_until
 
-CHROMIUM = Program("Chromium", lambda: shutil.which("chromium") is not None, lambda: "chromium")
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe'
 
 
@@ -115,9 +112,5 @@ async def _empty(uri: str) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
-    require([CHROMIUM], print)
-    sandbox = [] if os.getuid() else ["--no-sandbox"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=sandbox)
+    with chromium() as opened:
         yield opened
-        opened.close()

@@ -15,8 +15,9 @@ def as_of(at: str) -> RelationshipFilter:
 
     Raises InvalidEvent when `at` is no instant.
 
-    >>> as_of("2001-06-01").effective_at
-    '2001-06-01T00:00:00.000Z'
+    Examples:
+        >>> as_of("2001-06-01").effective_at
+        '2001-06-01T00:00:00.000Z'
     """
     return RelationshipFilter(effective_at=instant.canonical(at), include_ended=True)
 
@@ -26,8 +27,9 @@ def merge_tokens(*tokens: Token | str | Appended) -> Token:
 
     Raises InvalidToken when a text is no token.
 
-    >>> merged = merge_tokens(Token({"holon/a": 7}), Token({"holon/a": 4, "holon/b": 9}))
-    >>> merged == Token({"holon/a": 7, "holon/b": 9})
-    True
+    Examples:
+        >>> merged = merge_tokens(Token({"holon/a": 7}), Token({"holon/a": 4, "holon/b": 9}))
+        >>> merged == Token({"holon/a": 7, "holon/b": 9})
+        True
     """
     return Token().merge(*(token.token if isinstance(token, Appended) else Token.of(token) for token in tokens))

@@ -34,19 +34,21 @@ class Client(SemanticGraphStore):
 
     Besides the errors of `SemanticGraphStore`, reads of the present raise NotInitialised, GraphRefused, MissingExtra.
 
-    >>> import asyncio
-    >>> async def hire_and_promote() -> None:
-    ...     async with Client.from_settings() as client:
-    ...         fact = {"actor": "hr", "subjects": ("ada",), "source_system": "hr"}
-    ...         (hired, promoted) = await client.append([
-    ...             Event(type="PersonCreated", occurred_at="2024-03-01", payload={"rank": "O-3"}, **fact),
-    ...             Event(type="PersonModified", occurred_at="2025-03-01", payload={"diff": {"rank": "O-4"}}, **fact),
-    ...         ])
-    ...         now = await client.get_holon("ada", at_least=promoted.token)  # waits until it shows the write
-    ...         then = await client.get_holon("ada", at="2024-12-31")
-    ...         print(now.properties, then.properties, now.last_modified)
-    >>> asyncio.run(hire_and_promote())
-    {'rank': 'O-4'} {'rank': 'O-3'} 2025-03-01T00:00:00.000Z
+    Examples:
+        >>> import asyncio
+        >>> async def hire_and_promote() -> None:
+        ...     async with Client.from_settings() as client:
+        ...         fact = {"actor": "hr", "subjects": ("ada",), "source_system": "hr"}
+        ...         (hired, promoted) = await client.append([
+        ...             Event(type="PersonCreated", occurred_at="2024-03-01", payload={"rank": "O-3"}, **fact),
+        ...             Event(type="PersonModified", occurred_at="2025-03-01", payload={"diff": {"rank": "O-4"}},
+        ...                   **fact),
+        ...         ])
+        ...         now = await client.get_holon("ada", at_least=promoted.token)  # waits until it shows the write
+        ...         then = await client.get_holon("ada", at="2024-12-31")
+        ...         print(now.properties, then.properties, now.last_modified)
+        >>> asyncio.run(hire_and_promote())
+        {'rank': 'O-4'} {'rank': 'O-3'} 2025-03-01T00:00:00.000Z
     """
 
     def __init__(

@@ -60,19 +60,21 @@ class SyncClient:
 
     A method used outside of the ``with`` raises ClientClosed. An interrupt (Ctrl-C) cancels the call under way.
 
-    >>> with SyncClient.from_settings() as client:
-    ...     appended = client.append([
-    ...         Event(type="OrganizationCreated", occurred_at="2024-01-01", actor="hr", subjects=("wing",),
-    ...               payload={"name": "Wing"}, source_system="hr"),
-    ...         Event(type="AssignmentStarted", occurred_at="2024-02-01", actor="hr", subjects=("grace", "wing"),
-    ...               payload={"relationshipId": "grace-wing", "relationshipType": "MEMBER_OF"}, source_system="hr"),
-    ...     ])
-    ...     token = merge_tokens(*appended)
-    ...     for relationship in client.traverse_relationships("wing", "MEMBER_OF", "incoming", at_least=token):
-    ...         print(relationship.source, "since", relationship.effective_start)
-    ...     print([event.type for event in client.get_events(subjects=["wing"])])
-    grace since 2024-02-01T00:00:00.000Z
-    ['OrganizationCreated', 'AssignmentStarted']
+    Examples:
+        >>> with SyncClient.from_settings() as client:
+        ...     appended = client.append([
+        ...         Event(type="OrganizationCreated", occurred_at="2024-01-01", actor="hr", subjects=("wing",),
+        ...               payload={"name": "Wing"}, source_system="hr"),
+        ...         Event(type="AssignmentStarted", occurred_at="2024-02-01", actor="hr", subjects=("grace", "wing"),
+        ...               payload={"relationshipId": "grace-wing", "relationshipType": "MEMBER_OF"},
+        ...               source_system="hr"),
+        ...     ])
+        ...     token = merge_tokens(*appended)
+        ...     for relationship in client.traverse_relationships("wing", "MEMBER_OF", "incoming", at_least=token):
+        ...         print(relationship.source, "since", relationship.effective_start)
+        ...     print([event.type for event in client.get_events(subjects=["wing"])])
+        grace since 2024-02-01T00:00:00.000Z
+        ['OrganizationCreated', 'AssignmentStarted']
     """
 
     def __init__(self, client: Client, loop: LoopThread) -> None:
