@@ -29,7 +29,7 @@ from holonstream.sinks.graph.mapping import holon_row, relationship_row
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.sink import GraphSink
-from tests.support.records import Record, records_of
+from holonstream.testing.records import Record, records_of
 
 TOPIC = "bench.events"
 BATCH = 5_000  # events

@@ -39,7 +39,7 @@ from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.streams.app import GroupSettings, SinkApp
-from tests.support.records import Record, records_of
+from holonstream.testing.records import Record, records_of
 
 WRITE = 2_500  # events of a write
 PAIRS = {"graph": 100, "cache": 600}  # of slices; one of the cache takes 10 ms

@@ -13,8 +13,8 @@ from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import Record, batches_of, records_of
 from tests.conformance.graph_store import CATALOGUE, log_of
-from tests.support.records import Record, batches_of, records_of
 
 TOPIC = "graph-test.events"
 PARTITIONS = 3

@@ -16,9 +16,9 @@ from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Tra
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.bisect import canary, halves
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import records_of
 from tests.conformance.graph_store import CATALOGUE, ended, event, in_loop, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, Letters, feed, graph, partitioned, ready, sink
-from tests.support.records import records_of
 
 UNIQUE = "CREATE CONSTRAINT test_somebodys FOR (p:Person) REQUIRE p.email IS UNIQUE"
 INDEX = "CREATE INDEX test_somebodys FOR (p:Person) ON (p.email)"

@@ -13,9 +13,9 @@ from holonstream.sinks.graph.empty_streams import LastSeen, empty_streams
 from holonstream.sinks.graph.schema import DuplicateIds, initialise
 from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import records_of
 from tests.conformance.graph_store import CATALOGUE, ended, event, in_loop, log_of, person, started, states_of
 from tests.integration.graph_kit import TOPIC, Letters, graph, ready, sink
-from tests.support.records import records_of
 
 
 def changed(name: str) -> RecordedEvent:

@@ -18,6 +18,7 @@ from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotYetVi
 from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.testing.records import Record, batches_of, records_of
 from tests.conformance.graph_store import (
     CATALOGUE,
     EXAMPLES,
@@ -30,7 +31,6 @@ from tests.conformance.graph_store import (
     states_of,
 )
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, bare, feed, graph, partitioned, ready, sink
-from tests.support.records import Record, batches_of, records_of
 
 
 def example(name: str) -> list[RecordedEvent]:

@@ -19,9 +19,9 @@ from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.read.whole import DamagedEntity
 from holonstream.sinks.requests import pattern
+from holonstream.testing.records import batches_of, records_of
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, log_of, person, started
 from tests.integration.graph_kit import TOPIC, feed, ready, sink
-from tests.support.records import batches_of, records_of
 
 VERSIONS = 400
 NAMES = [f"k{i}" for i in range(12)]

@@ -20,10 +20,10 @@ from holonstream.sinks.cache.entry import position_of
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import Record, records_of, wire_value
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, log_of, person, states_of
 from tests.integration.graph_kit import TOPIC, Letters, graph, ready, sink
 from tests.support.hostile_records import RecordGenerator
-from tests.support.records import Record, records_of, wire_value
 
 RECORDS = 400
 FAR = 10**15  # beyond every position of the generator

@@ -35,9 +35,9 @@ from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver, Redriv
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import Record, batches_of, records_of
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink
-from tests.support.records import Record, batches_of, records_of
 
 NEWER = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -40,10 +40,10 @@ from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.write.changes import changes
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.testing.records import batches_of
 from tests.conformance.graph_store import CATALOGUE, ended, event, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, partitioned
 from tests.support.event_log import append
-from tests.support.records import batches_of
 
 T = TypeVar("T")
 

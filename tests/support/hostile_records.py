@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
-from tests.support.records import Record
+from holonstream.testing.records import Record
 
 NUMBERS: tuple[Any, ...] = (
     *(0, -1, -5, 1, 2, 7, 10**30, 2**63 - 1, 2**63, 2**64, 1.0, 1.5, True, None, [], {}),

@@ -27,7 +27,7 @@ from holonstream.producers.relay.progress import RelayMonitor
 from holonstream.schemas import instant
 from holonstream.schemas.metrics import BUILD_INFO, METRICS, Histogram
 from holonstream.schemas.prometheus import SourceCollector, family
-from tests.support.records import Record
+from holonstream.testing.records import Record
 from tests.support.scraping import Target, scrape
 from tests.support.waiting import wait_until
 

@@ -10,6 +10,7 @@ from holonstream import client, testing
 from holonstream.ops.console.server import make_app
 from holonstream.ops.settings import Settings
 from holonstream.schemas import names, wire
+from holonstream.sinks import own
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -30,7 +31,7 @@ def test_every_function_and_role_that_a_login_may_use_is_on_the_page_of_sql() ->
 def test_every_exported_name_is_on_the_page_of_python() -> None:
     shown = re.findall(r"^::: holonstream\.(?:\w+\.)*(\w+)$", (DOCS / "python-api.md").read_text(), re.MULTILINE)
     assert len(shown) == len(set(shown))
-    assert set(shown) == {*client.__all__, *testing.__all__}
+    assert set(shown) == {*client.__all__, *testing.__all__, *own.__all__}
 
 
 def test_the_record_on_the_page_of_topics_is_an_event_and_has_every_attribute() -> None:

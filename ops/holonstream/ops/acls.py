@@ -54,16 +54,20 @@ def rights(settings: Settings) -> Iterator[AclBinding]:
         yield from _allow(principal, TOPIC, events, READ, DESCRIBE)
         # A replay beside the live pipeline is a group with a suffix.
         yield from _allow(principal, GROUP, group, READ, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
-    yield from _allow(settings.graph_principal, TOPIC, letters, WRITE, DESCRIBE)
+    own = names.consumer_group(settings.namespace, names.sink_view(""))
+    yield from _allow(settings.sink_principal, TOPIC, events, READ, DESCRIBE)
+    yield from _allow(settings.sink_principal, GROUP, own, READ, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
+    for principal in (settings.graph_principal, settings.sink_principal):
+        yield from _allow(principal, TOPIC, letters, WRITE, DESCRIBE)
     # status, exporter, verify cache
     yield from _allow(settings.reader_principal, TOPIC, events, READ, DESCRIBE)
     yield from _allow(settings.reader_principal, TOPIC, letters, READ, DESCRIBE)
-    for group in (relay, graph, cache):
+    for group in (relay, graph, cache, own):
         yield from _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
     # init, replay, and whatever else an operator does to topics and groups
     for kind, name in ((TOPIC, events), (TOPIC, letters)):
         yield from _allow(settings.operator_principal, kind, name, AclOperation.ALL)
-    for group in (relay, graph, cache):
+    for group in (relay, graph, cache, own):
         yield from _allow(
             settings.operator_principal, GROUP, group, AclOperation.ALL, pattern=ResourcePatternType.PREFIXED
         )

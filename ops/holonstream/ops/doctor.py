@@ -163,10 +163,10 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from confluent_kafka.admin import AdminClient
 
     from holonstream.ops.kafka import client
-    from holonstream.ops.pipeline import GROUPS
     from holonstream.ops.status import TopicStatus
     from holonstream.ops.topics import check_topics
     from holonstream.producers.kafka import TIMEOUT, driver_errors
+    from holonstream.schemas import names
 
     admin = AdminClient(client(settings))
 
@@ -183,8 +183,12 @@ def _kafka(settings: Settings, findings: Findings) -> None:
         return
     with TopicStatus(client(settings), settings.topic) as topic:
         ends = topic.ends()
-        groups = [topic.group(settings.group(name), ends, seconds=False) for name in GROUPS]
-        problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups)
+        groups = {name: topic.group(settings.group(name), ends, seconds=False) for name in topic.views(settings)}
+        problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+    for name, group in groups.items():
+        wrong: State | None = None if group.members else "warning"
+        remedy = f"start `holonstream worker {name if name in names.VIEWS else 'MODULE:FACTORY'}`"
+        findings.add("workers", f"{name} has {group.members}, {group.lag:,} records wait", wrong=wrong, remedy=remedy)
     for problem in problems:
         findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md, TopicCut")
     if not problems:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holonstream.ops.pipeline import GROUPS, PipelineStatus, group_document
+from holonstream.ops.pipeline import PipelineStatus, group_document
 from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -123,7 +123,7 @@ def _flow(settings: Settings, made: Overview) -> None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
             ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
-            groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
+            groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}
             made.problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
             made.groups = groups
         except HolonstreamError as error:

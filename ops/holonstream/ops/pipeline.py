@@ -10,8 +10,8 @@ from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
 from holonstream.producers.relay.status import LogStatus, RelayLeader, log_status
+from holonstream.schemas import names
 
-GROUPS = ("graph", "cache")
 LONG_OPEN = 5.0  # seconds that an append's transaction may stay open before it counts as trouble
 
 
@@ -23,7 +23,7 @@ class PipelineStatus:
     """log position that the relay has committed"""
     log: LogStatus
     groups: dict[str, GroupStatus]
-    """by ``graph`` and ``cache``"""
+    """by view: ``graph``, ``cache``, and those of sinks of one's own"""
     problems: list[str]
     """why committed offsets cannot be true for the topic as it is, and what holds its readers up"""
 
@@ -49,7 +49,7 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
     relayed = topic.relayed(settings.group("relay"))
     log = log_status(settings.log_dsn, settings.namespace, relayed)
     ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
-    groups = {name: topic.group(settings.group(name), ends) for name in GROUPS}
+    groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}
     problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
     return PipelineStatus(relayed, log, groups, problems)
 
@@ -59,7 +59,7 @@ class Trouble:
     """Something that holds the pipeline up, and what to do about it."""
 
     where: str
-    """log, relay, graph or cache"""
+    """log, relay, topic, or a view"""
     what: str
     remedy: str
 
@@ -82,7 +82,8 @@ def troubles(status: PipelineStatus) -> Iterator[Trouble]:
         yield Trouble("topic", problem, "docs/runbook.md")
     for name, group in status.groups.items():
         if not group.members:
-            yield Trouble(name, f"no worker, {group.lag:,} records wait", f"start `holonstream worker {name}`")
+            named = name if name in names.VIEWS else "MODULE:FACTORY"
+            yield Trouble(name, f"no worker, {group.lag:,} records wait", f"start `holonstream worker {named}`")
 
 
 def describe_holder(held: FrontierHolder) -> str:

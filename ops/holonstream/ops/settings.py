@@ -61,6 +61,9 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
     cache_principal: Annotated[str, Meta(pattern=_PRINCIPAL, description="The same of the cache's workers.")] = (
         "User:holonstream-cache"
     )
+    sink_principal: Annotated[
+        str, Meta(pattern=_PRINCIPAL, description="The same of the workers of sinks of your own (docs/own-sink.md).")
+    ] = "User:holonstream-sink"
     reader_principal: Annotated[
         str, Meta(pattern=_PRINCIPAL, description="The same of `status`, `exporter` and `verify`, which only read.")
     ] = "User:holonstream-reader"
@@ -181,5 +184,5 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
         return names.dead_letter_topic(self.namespace)
 
     def group(self, name: str) -> str:
-        """The consumer group of ``graph``, ``cache`` or ``relay``."""
+        """The consumer group of a view (``graph``, ``cache``, ``sink-NAME``), or of ``relay``."""
         return names.consumer_group(self.namespace, name) + (self.group_suffix if name != "relay" else "")

@@ -16,13 +16,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
+from holonstream.ops.settings import Settings
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
 from holonstream.producers.relay.topic_tail import first_event
-from holonstream.schemas import instant
+from holonstream.schemas import instant, names
 from holonstream.schemas.errors import InvalidEvent, TopicCut
 from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.wire import decode_position
 
+LISTING_TIMEOUT = 1.0  # seconds that each broker has to list its groups; those of one that is down have moved
 LONG_OPEN = 5.0  # seconds that a transaction may be open on the topic before it is reported
 
 
@@ -274,6 +276,19 @@ class TopicStatus:
         if seconds:
             lags = self._with_ages(self._member(name), lags)
         return GroupStatus(name, state.lower(), members_of(described), lags)
+
+    def views(self, settings: Settings) -> list[str]:
+        """Every view that a group of the namespace follows the log for: graph, cache, and the sinks of one's own that
+        the brokers know a group of.
+
+        Raises KafkaUnavailable. The brokers list only groups that the login may describe.
+        """
+        with driver_errors("listing the consumer groups"):
+            listed = self._admin.list_consumer_groups(request_timeout=LISTING_TIMEOUT).result(TIMEOUT)
+            if listed.errors and not listed.valid:
+                raise listed.errors[0]
+        groups = [group.group_id for group in listed.valid]
+        return [*names.VIEWS, *names.own_sinks(settings.namespace, groups, settings.group_suffix)]
 
     def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
         committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)

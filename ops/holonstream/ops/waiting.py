@@ -10,6 +10,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.producers.log.reader import LogReader
+from holonstream.schemas import names
 from holonstream.schemas.errors import BadData, HolonstreamError, Unavailable
 from holonstream.schemas.token import PREFIX, Token
 
@@ -35,14 +36,18 @@ def position_of(target: str | None, head: int) -> int:
     return position
 
 
-def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeout: float) -> int:
-    """Return the position when each of the views (``graph``, ``cache``) has every event up to it.
+def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeout: float) -> tuple[int, list[str]]:
+    """Return position and views when each of the views has every event up to it; without any, all views that there are.
 
     The steps are those of an event: the log is gap-free up to the position, the relay has published its events, each
     group has handled what the topic then held. An outage meanwhile is waited for.
 
     Raises NotReached after `timeout` seconds, naming the step that is missing; the outage, when it lasts; BadData.
     """
+    for view in views:
+        if not names.is_view(view):
+            raise BadData(f"No view: {view!r}: there are {', '.join(names.VIEWS)}, and {names.sink_view('NAME')}")
+    asked = list(dict.fromkeys(views))
     until = monotonic() + timeout
     pause = threading.Event()
     steps: Iterator[str] | None = None
@@ -56,13 +61,13 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
                 TopicStatus(client(settings), settings.topic) as topic,
             ):
                 position = position_of(target, log.frontier().head) if position is None else position
-                steps = _steps(settings, log, topic, position, views)
+                steps = _steps(settings, log, topic, position, asked)
                 for missing in steps:
                     outage = None
                     if monotonic() >= until:
                         raise NotReached(f"Not within {timeout:g} s: {missing}")
                     pause.wait(POLL)
-                return position
+                return position, asked
         except Unavailable as error:
             outage = error
         if monotonic() >= until:
@@ -70,10 +75,8 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
         pause.wait(POLL)
 
 
-def _steps(
-    settings: Settings, log: LogReader, topic: TopicStatus, position: int, views: Sequence[str]
-) -> Iterator[str]:
-    """What is missing, again and again, until nothing is."""
+def _steps(settings: Settings, log: LogReader, topic: TopicStatus, position: int, asked: list[str]) -> Iterator[str]:
+    """What is missing, again and again, until nothing is. Without any view in `asked`, all are put there."""
     while (reached := log.frontier().frontier) < position:
         yield f"the log is gap-free up to {reached:,} of {position:,} (holonstream status names who holds it)"
     last = log.last_position(position)
@@ -81,7 +84,10 @@ def _steps(
         yield f"the relay has published up to {relayed:,} of {last:,}"
     # Not the last stable offsets: those of a transaction that has just been committed may still lie before its records.
     ends = topic.high_watermarks()
-    for view in views:
+    while not set(asked) <= set(known := topic.views(settings)):
+        yield f"no group follows the log for {' and '.join(set(asked) - set(known))} yet"
+    asked += [] if asked else known
+    for view in asked:
         while (group := topic.group(settings.group(view), ends, seconds=False)).lag:
             workers = f"{group.members} workers" if group.members else "it has no workers"
             yield f"{view} has {group.lag:,} records to handle, {workers}"

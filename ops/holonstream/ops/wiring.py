@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holonstream.client.connections import catalogue, graph_connection, redis_client
 from holonstream.ops.settings import Settings
+from holonstream.schemas import names
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
 from holonstream.schemas.event import Event, parse_events
@@ -15,6 +17,7 @@ from holonstream.schemas.state import State
 if TYPE_CHECKING:
     from holonstream.producers.relay.relay import Relay
     from holonstream.sinks.base import PublishDeadLetters, Sink
+    from holonstream.sinks.own import EventSink
     from holonstream.streams.app import GroupSettings, SinkApp
 
 TOPIC_ID_TIMEOUT = 4.0  # seconds that a worker waits for the topic's id
@@ -69,7 +72,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
 
 
 def group_settings(settings: Settings, name: str) -> GroupSettings:
-    """Where and as whom a worker of the group ``graph`` or ``cache`` reads."""
+    """Where and as whom a worker of a view (``graph``, ``cache``, ``sink-NAME``) reads."""
     from holonstream.ops.kafka import token_source
     from holonstream.streams.app import GroupSettings
 
@@ -96,13 +99,6 @@ def group_settings(settings: Settings, name: str) -> GroupSettings:
 
 def worker(settings: Settings, name: str) -> SinkApp:
     """A worker of the group ``graph`` or ``cache``. Raises NotPermitted when the brokers refuse its login."""
-    from confluent_kafka.admin import AdminClient
-
-    from holonstream.ops.kafka import check_login, client
-    from holonstream.producers.kafka import topic_id
-    from holonstream.streams.app import SinkApp
-
-    check_login(settings)
 
     # Each kind of worker imports its own store alone.
     def graph_sink(publish: PublishDeadLetters) -> Sink:
@@ -118,9 +114,23 @@ def worker(settings: Settings, name: str) -> SinkApp:
             redis, settings.namespace, value_ttl=settings.value_ttl, tombstone_ttl=settings.tombstone_ttl
         )
 
+    return _worker_app(settings, name, {"graph": graph_sink, "cache": cache_sink}[name])
+
+
+def own_worker(settings: Settings, sink: EventSink) -> SinkApp:
+    """A worker of a sink of one's own. Raises NotPermitted when the brokers refuse its login."""
+    from holonstream.sinks.own_worker import EventSinkWriter
+
+    return _worker_app(settings, names.sink_view(sink.name), lambda publish: EventSinkWriter(sink, publish))
+
+
+def _worker_app(settings: Settings, view: str, make_sink: Callable[[PublishDeadLetters], Sink]) -> SinkApp:
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import check_login, client
+    from holonstream.producers.kafka import topic_id
+    from holonstream.streams.app import SinkApp
+
+    check_login(settings)
     admin = AdminClient(client(settings))
-    return SinkApp(
-        group_settings(settings, name),
-        {"graph": graph_sink, "cache": cache_sink}[name],
-        lambda: topic_id(admin, settings.topic, TOPIC_ID_TIMEOUT),
-    )
+    return SinkApp(group_settings(settings, view), make_sink, lambda: topic_id(admin, settings.topic, TOPIC_ID_TIMEOUT))

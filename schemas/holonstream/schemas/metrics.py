@@ -16,8 +16,8 @@ FRESHNESS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 EVENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
 
 BUILD_INFO = "holonstream_build_info"
-EVERY = ("relay", "graph", "cache", "exporter", "client")
-WORKERS = ("graph", "cache")
+EVERY = ("relay", "graph", "cache", "sink", "exporter", "client")
+WORKERS = ("graph", "cache", "sink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ _ALL = (
         ("group",),
         FRESHNESS,
     ),
-    Metric("holonstream_parked_streams", "gauge", ("graph",), "Parked streams of this worker's partitions."),
+    Metric("holonstream_parked_streams", "gauge", ("graph", "sink"), "Parked streams of this worker's partitions."),
     Metric(
         "holonstream_records_out_of_order_total",
         "counter",

@@ -229,7 +229,7 @@ class SinkApp(WorkerApp):
             sent = [
                 await self._dead_letters.send(
                     key=(letter.stream or "")[:DEAD_LETTER_TEXT].encode(),
-                    value=_dead_letter_text(letter),
+                    value=_dead_letter_text(letter, self.settings.group),
                 )
                 for letter in letters
             ]
@@ -241,10 +241,11 @@ class SinkApp(WorkerApp):
             raise Unavailable(f"Kafka does not take dead letters: {error!r}") from error
 
 
-def _dead_letter_text(letter: DeadLetter) -> bytes:
+def _dead_letter_text(letter: DeadLetter, group: str) -> bytes:
     value = letter.value or b""
     return jsontext.encode(
         {
+            "group": group,
             "topic": letter.topic,
             "partition": letter.partition,
             "offset": letter.offset,

@@ -13,12 +13,15 @@ from holonstream.ops.output import print_json, say
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
 
-VIEWS = ("graph", "cache")
-
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--view", "views", multiple=True, type=click.Choice(VIEWS), help="Only this one; repeatable.")
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    help="Only this one (graph, cache, sink-NAME of a sink of your own); repeatable.",
+)
 @click.option("--timeout", default="60s", show_default=True, type=Duration(), help="How long to wait at most.")
 @json_option
 @pass_settings
@@ -34,12 +37,9 @@ def wait(settings: Settings, target: str | None, views: tuple[str, ...], timeout
     from holonstream.ops.waiting import wait_for
 
     began = monotonic()
-    position = wait_for(settings, target, views or VIEWS, timeout)
+    position, asked = wait_for(settings, target, views, timeout)
     seconds = monotonic() - began
     if as_json:
-        print_json({"position": position, "views": list(views or VIEWS), "seconds": round(seconds, 3)})
+        print_json({"position": position, "views": asked, "seconds": round(seconds, 3)})
     else:
-        say(
-            f"{' and '.join(views or VIEWS)} have everything up to position {position:,}, after {seconds:.1f} s",
-            err=True,
-        )
+        say(f"{' and '.join(asked)} have everything up to position {position:,}, after {seconds:.1f} s", err=True)

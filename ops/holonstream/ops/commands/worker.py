@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["graph", "cache"]))
+@click.argument("sink", metavar="graph|cache|MODULE:FACTORY")
 @pass_settings
-def worker(settings: Settings, name: str) -> None:
-    """Apply events to Neo4j (graph) or Redis (cache).
+def worker(settings: Settings, sink: str) -> None:
+    """Apply events to Neo4j (graph), Redis (cache) or a store of your own.
+
+    MODULE:FACTORY names a function that makes a sink of your own (docs/own-sink.md). The module is looked for in the
+    present folder, too. Its group is <namespace>-sink-<name of the sink>.
 
     Runs until SIGTERM. Start more of the same to scale, up to the number of partitions: the group divides these among
     its workers. A worker that met a bug, or found no brokers when it started, exits with a non-zero code. Start it
@@ -27,9 +30,15 @@ def worker(settings: Settings, name: str) -> None:
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed
     from holonstream.ops.observe.worker import ObservedWorker
+    from holonstream.ops.own_sink import load_sink
     from holonstream.ops.stopping import end_soon, run_until_signal
+    from holonstream.schemas import names
 
-    app = wiring.worker(settings, name)
-    with observed(settings, lambda: ObservedWorker(app, name, stall=settings.ready_stall)):
+    if sink in names.VIEWS:
+        view, app = sink, wiring.worker(settings, sink)
+    else:
+        own = load_sink(sink)
+        view, app = names.sink_view(own.name), wiring.own_worker(settings, own)
+    with observed(settings, lambda: ObservedWorker(app, view, stall=settings.ready_stall)):
         code = run_until_signal(partial(app.run, on_failure=partial(end_soon, 1)))
     sys.exit(code)

@@ -11,8 +11,9 @@ from typing import Any
 from holonstream.ops.console.freshness import FreshnessHour, quantile, share_within
 from holonstream.ops.console.rendering import render
 from holonstream.ops.console.watch import Observation, Watch
-from holonstream.ops.pipeline import GROUPS, Trouble, troubles
+from holonstream.ops.pipeline import Trouble, troubles
 from holonstream.ops.settings import Settings
+from holonstream.schemas import names
 
 RATES = 10.0  # seconds over which a rate is taken
 SHOWN = 5  # minutes of the figures beside the chart
@@ -95,7 +96,7 @@ class LivePage:
                 "tenth": share_within(counts, 0.1),
                 "second": share_within(counts, 1.0),
             }
-            for name in GROUPS
+            for name in names.VIEWS
             for counts in [hour.last(name, SHOWN, now)]
         }
         shown: dict[str, Any] = {
@@ -126,7 +127,7 @@ def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:
     """Lines of the median and the 99th percentile of each group over the last hour."""
     first = int(now // 60) - 59
     lines: dict[str, list[tuple[float, float]]] = {}
-    for name in GROUPS:
+    for name in names.VIEWS:
         for label, share in (("p50", 0.5), ("p99", 0.99)):
             points: list[tuple[float, float]] = [
                 (minute - first, age)
@@ -140,7 +141,7 @@ def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:
 def lag_chart(watch: Watch) -> dict[str, Any]:
     """Lines of the age of the oldest event that is not handled, where nothing better is known."""
     now = time()
-    return _drawn({name: [(59 - (now - at) / 60, lags[name]) for at, lags in watch.lags] for name in GROUPS})
+    return _drawn({name: [(59 - (now - at) / 60, lags[name]) for at, lags in watch.lags] for name in names.VIEWS})
 
 
 def _drawn(lines: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:

@@ -25,7 +25,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-GROUPS = ("graph", "cache")
 HANGS = 120.0  # seconds; longer than the time limits of one poll together
 
 
@@ -89,7 +88,7 @@ class Exporter(ObservedProcess):
     def _group_status(self) -> dict[str, GroupStatus]:
         assert self._topic is not None
         ends = self._topic.high_watermarks()
-        return {name: self._topic.group(self._settings.group(name), ends) for name in GROUPS}
+        return {name: self._topic.group(self._settings.group(name), ends) for name in self._topic.views(self._settings)}
 
     def open_seconds(self, topic: TopicStatus | None) -> float:
         """Age of the oldest transaction that is open on the topic, 0.0 without one. Raises as `TopicStatus.ends`."""

@@ -13,12 +13,14 @@ from datetime import datetime
 from time import monotonic
 
 from holonstream.ops.observe.health import ObservedProcess, first, stale
+from holonstream.schemas import names
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.metrics import Histogram, Sample, histogram
 from holonstream.schemas.wire import decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult
 from holonstream.sinks.cache.sink import InvalidationSink
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.sinks.own_worker import EventSinkWriter
 from holonstream.streams.app import SinkApp
 
 SAMPLES = 5  # events of a batch whose age is read
@@ -35,8 +37,9 @@ class ObservedWorker(ObservedProcess):
     """
 
     def __init__(self, app: SinkApp, name: str, *, stall: float) -> None:
-        """`name` is ``graph`` or ``cache``."""
-        self.process = name
+        """`name` is the view: ``graph``, ``cache``, or that of a sink of one's own."""
+        self.process = name if name in names.VIEWS else "sink"
+        self._view = name
         self._app, self._stall = app, stall
         self._batch_events = histogram("holonstream_batch_events")
         self._fold = histogram("holonstream_fold_seconds")
@@ -65,12 +68,12 @@ class ObservedWorker(ObservedProcess):
 
     def _fold_seconds(self) -> float:
         sink = self._app.sink
-        return sink.counters.fold_seconds if isinstance(sink, GraphSink | InvalidationSink) else 0.0
+        return sink.counters.fold_seconds if isinstance(sink, GraphSink | InvalidationSink | EventSinkWriter) else 0.0
 
     # --- when it is scraped or asked ----------------------------------------------------------------------------------
 
     def samples(self) -> Iterator[Sample]:
-        app, group = self._app, self.process
+        app, group = self._app, self._view
         lag = app.health.lag()
         one = (group,)
         yield "holonstream_group_lag_events", {(group, str(tp.partition)): n for tp, n in lag.items()}
@@ -87,6 +90,8 @@ class ObservedWorker(ObservedProcess):
             case GraphSink() as graph:
                 yield "holonstream_parked_streams", graph.parked_streams
                 yield "holonstream_records_out_of_order_total", graph.counters.out_of_order
+            case EventSinkWriter() as own:
+                yield "holonstream_parked_streams", own.parked_streams
             case InvalidationSink() as cache:
                 yield "holonstream_cache_tombstones_total", cache.counters.tombstones
                 yield "holonstream_cache_floors_total", cache.counters.floors

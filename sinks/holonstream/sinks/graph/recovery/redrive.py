@@ -71,9 +71,10 @@ from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transactio
 from holonstream.sinks.graph.empty_streams import LastSeen, write_empty_streams
 from holonstream.sinks.graph.parking import DiscardedEvent, ParkedStream
 from holonstream.sinks.graph.read.load import Loader
-from holonstream.sinks.graph.write.batch import HoleInStream, Item, Outcome, UnreadableEvent, fold_stream
+from holonstream.sinks.graph.write.batch import Outcome, fold_stream
 from holonstream.sinks.graph.write.bisect import REFUSALS, isolate, reason_of
 from holonstream.sinks.graph.write.changes import changes, perform
+from holonstream.sinks.records import HoleInStream, Item, UnreadableEvent
 
 log = structlog.get_logger(__name__)
 

@@ -1,12 +1,4 @@
-"""A batch's records, sorted by stream and folded: pure.
-
-A record of ours that cannot be decoded as an event still has a readable position (`schemas.wire.decode_position`); its
-stream is then parked like that of an event that does not apply. One without is dead-lettered alone; so is a record
-whose key is not its stream: the relay has not written it.
-
-Versions are dense in a stream, and versions and positions rise together. What breaks that was written by somebody else,
-or shows that somebody else's record was applied before: it parks the stream, and a redrive reads it from the log.
-"""
+"""A batch's records, sorted by stream and folded: pure. What is said of single records: `sinks.records`."""
 
 from __future__ import annotations
 
@@ -14,44 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
-from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, CannotApply, InvalidEvent
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.projection import Report, apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
-from holonstream.sinks.base import Batch, DeadLetter, RawRecord, is_keyed_by
+from holonstream.sinks.base import Batch, DeadLetter
 from holonstream.sinks.graph.mapping import check_ids
 from holonstream.sinks.graph.parking import ParkedStream
+from holonstream.sinks.records import HoleInStream, Item, UnreadableEvent, dead_letter, read_record, was_applied
 
 _KINDS = (HOLON, RELATIONSHIP)
-
-
-class HoleInStream(BadData):
-    """An event's version does not follow its stream's: events are missing before it."""
-
-
-class Contradiction(BadData):
-    """An event's version and position cannot both be true after what was applied before: one of them is forged."""
-
-
-class UnreadableEvent(msgspec.Struct, frozen=True):
-    """The place of a record of ours whose rest cannot be read, and why not."""
-
-    stream: str
-    version: int
-    position: int
-    error: str
-    traceparent: str | None
-
-
-class Item(msgspec.Struct, frozen=True, gc=False):
-    """A record and what it says."""
-
-    record: RawRecord
-    event: RecordedEvent | UnreadableEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +64,9 @@ def sort_out(
         if record.offset < checkpoint:
             outcome.skipped += 1
             continue
-        event: RecordedEvent | UnreadableEvent | None
-        try:
-            event = wire.decode(record.value)
-        except BadData as error:
-            event = _undecodable(batch, record, str(error), outcome)
-            if event is None:
-                continue
-        if not is_keyed_by(record, event.stream):
-            reason = (
-                f"Record of another producer: its key is {(record.key or b'')[:80]!r}, its stream {event.stream[:80]!r}"
-            )
-            outcome.letters.append(_letter(batch, record, None, reason))
+        event = read_record(record)
+        if isinstance(event, str):
+            outcome.letters.append(dead_letter(batch, record, None, event))
             continue
         found = True
         if event.position > highest:
@@ -140,10 +96,12 @@ def fold_stream(
     for item in items:
         event = item.event
         if parked is not None:
-            outcome.letters.append(_letter(batch, item.record, event, f"Parked since version {parked[0]}: {parked[1]}"))
+            outcome.letters.append(
+                dead_letter(batch, item.record, event, f"Parked since version {parked[0]}: {parked[1]}")
+            )
             continue
         try:
-            if last is not None and _was_applied(event, *last):
+            if last is not None and was_applied(event, *last):
                 outcome.skipped += 1
                 continue
             state = _apply(catalogue, kind, state, event, outcome.reports.append)
@@ -161,31 +119,9 @@ def fold_stream(
     return state
 
 
-def _was_applied(event: RecordedEvent | UnreadableEvent, version: int, position: int) -> bool:
-    """Whether an event is among those up to a version, whose position is known; False when it is the next one.
-
-    Raises HoleInStream and Contradiction.
-    """
-    if event.version == version + 1 and event.position > position:
-        return False
-    if (event.version, event.position) == (version, position):
-        return True
-    if event.version < version and event.position < position:
-        return True
-    if event.version > version + 1 and event.position > position:
-        raise HoleInStream(
-            f"Hole in {event.stream}: after version {version} comes {event.version} (position {event.position}): "
-            "events are missing, and a redrive reads them from the log"
-        )
-    raise Contradiction(
-        f"Contradiction in {event.stream}: version {event.version} at position {event.position} comes after version "
-        f"{version} at position {position}: one of them is not of the log, and a redrive reads the stream from there"
-    )
-
-
 def leave_out(batch: Batch, items: Sequence[Item], reason: str, outcome: Outcome) -> None:
     """Dead-letter records of a readable place without parking their stream: the relay has not written them."""
-    outcome.letters += [_letter(batch, item.record, item.event, reason) for item in items]
+    outcome.letters += [dead_letter(batch, item.record, item.event, reason) for item in items]
 
 
 def park_refused(batch: Batch, streams: Mapping[str, list[Item]], reason: str, outcome: Outcome) -> None:
@@ -202,7 +138,7 @@ def _park(
     version, position = place or (event.version, event.position)
     parked = ParkedStream(event.stream, version, position, batch.topic, batch.partition, item.record.offset, reason)
     outcome.parked.append(Parking(parked, cause, event.traceparent))
-    outcome.letters.append(_letter(batch, item.record, event, reason))
+    outcome.letters.append(dead_letter(batch, item.record, event, reason))
 
 
 def _apply(
@@ -222,26 +158,3 @@ def _apply(
                 f"{event.type} (event {event.id}) changes {after.id[:80]!r}, but its stream is {event.stream[:80]!r}"
             )
     return after
-
-
-def _undecodable(batch: Batch, record: RawRecord, reason: str, outcome: Outcome) -> UnreadableEvent | None:
-    try:
-        at = wire.decode_position(record.value)
-        return UnreadableEvent(at.stream, at.version, at.position, reason, wire.decode_traceparent(record.value))
-    except BadData:
-        outcome.letters.append(_letter(batch, record, None, reason))
-        return None
-
-
-def _letter(batch: Batch, record: RawRecord, event: RecordedEvent | UnreadableEvent | None, reason: str) -> DeadLetter:
-    return DeadLetter(
-        topic=batch.topic,
-        partition=batch.partition,
-        offset=record.offset,
-        stream=event.stream if event else None,
-        version=event.version if event else None,
-        position=event.position if event else None,
-        reason=reason,
-        value=record.value,
-        traceparent=event.traceparent if event else None,
-    )

@@ -69,7 +69,6 @@ from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.background import Background, collection_paused
 from holonstream.sinks.graph.write.batch import (
-    Item,
     Outcome,
     fold_stream,
     leave_out,
@@ -79,6 +78,7 @@ from holonstream.sinks.graph.write.batch import (
 from holonstream.sinks.graph.write.bisect import REFUSALS, canary, reason_of, write_in_halves
 from holonstream.sinks.graph.write.changes import Changes, changes, perform
 from holonstream.sinks.graph.write.partition import HeldPartition, StateCache
+from holonstream.sinks.records import Item
 
 log = structlog.get_logger(__name__)
 

@@ -45,6 +45,8 @@ def wire_value(event: RecordedEvent) -> bytes:
         document["sourcedocument"] = event.source_document
     if event.validity_window is not None:
         document["validitywindow"] = _text(event.validity_window)
+    if event.traceparent is not None:
+        document["traceparent"] = event.traceparent
     return jsontext.encode(document)
 
 
