@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from holonstream.schemas.errors import NotInitialised
+from holonstream.schemas.errors import NotInitialised, PartitionsAdded
 from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
-from holonstream.sinks.errors import GraphRefused, NotYetVisible, PartitionsAdded
+from holonstream.sinks.errors import GraphRefused, NotYetVisible
 from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -16,7 +17,7 @@ from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay.relay import Relay
 from holonstream.producers.relay.status import log_status
 from holonstream.schemas.catalogue import Catalogue
-from tests.support.event_log import person
+from tests.support.event_log import append, envelope, person
 from tests.support.standby import standby_of
 
 CATALOGUE = Catalogue.load()
@@ -46,6 +47,26 @@ def test_a_promoted_replica_without_the_last_commits_is_refused(
             assert again[0].position > lost[-1].position
             assert [event.position for event in store.get_events()][-1] == again[0].position
         with pytest.raises(LogBehind):
+            Relay(promoted, kafka_bootstrap, namespace=namespace).run(threading.Event())
+
+
+def test_a_promoted_replica_without_a_commit_below_its_last_event_is_refused(
+    postgres_dsn: str, kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    """The last event on the topic is there, and one with a lower position, which was committed after it, is not."""
+    namespace = topic_prefix.rstrip(".")
+    make_topics(Settings.of({"HOLONSTREAM_KAFKA_BOOTSTRAP": kafka_bootstrap, "HOLONSTREAM_NAMESPACE": namespace}))
+    apply_schema(postgres_dsn, CATALOGUE)
+    with standby_of(postgres_dsn) as standby, psycopg.connect(postgres_dsn) as late:
+        lost = append(late, [envelope("late")])[0][3]
+        with PostgresEventStore(postgres_dsn, CATALOGUE) as store:
+            last = store.append([person(f"p-{n}") for n in range(1000)])[-1].position
+        standby.wait_until_caught_up()
+        standby.cut_off()
+        late.commit()
+        publish(Relay(postgres_dsn, kafka_bootstrap, namespace=namespace), last)
+        promoted = standby.promote(str(conninfo_to_dict(postgres_dsn)["dbname"]))
+        with pytest.raises(LogBehind, match=rf"at position {lost}, where the log has no event"):
             Relay(promoted, kafka_bootstrap, namespace=namespace).run(threading.Event())
 
 

@@ -13,11 +13,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from msgspec.structs import replace
 
 from holonstream.ops.status import TopicStatus
 from holonstream.producers import kafka
@@ -32,10 +34,11 @@ from holonstream.producers.relay.publisher import Publisher
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import NotInitialised, TopicCut, TopicReplaced
+from holonstream.schemas.errors import NotInitialised, PartitionsAdded, TopicCut, TopicReplaced
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from tests.support.event_log import insert_unreadable, person
+from tests.support.records import wire_value
 from tests.support.waiting import wait_until
 
 PARTITIONS = 6
@@ -526,9 +529,8 @@ def test_a_relay_starts_again_behind_an_event_that_nobody_can_read(place: Place,
     assert relay_all(place).progress.now.relayed == 31
     assert relay_all(place, trust_topic=True).progress.now.relayed == 0
     publisher = place.publisher()
-    last = publisher.last_event()
+    last = publisher.tail_events()[-1]
     publisher.close()
-    assert last is not None
     assert (last.stream, last.version, last.position) == ("holon/poison", 1, position)
     place.append(1)
     assert relay_all(place).progress.now.relayed == 1
@@ -599,13 +601,29 @@ def test_a_position_without_a_topics_id_takes_the_one_that_is_there(place: Place
     relay_all(place)
     set_committed(place, 30)
     publisher = place.publisher()
-    assert publisher.committed() == (30, None)
+    assert publisher.committed() == (30, None, None)
     publisher.close()
     place.append(1)
     assert relay_all(place).progress.now.relayed == 1
     publisher = place.publisher()
-    assert publisher.committed() == (31, publisher.topic_id)
+    assert publisher.committed() == (31, *publisher.identity)
     publisher.close()
+
+
+def test_partitions_that_are_added_to_the_topic_end_a_relay_and_are_refused(place: Place) -> None:
+    place.append(30)
+    grown = threading.Event()
+
+    def grow(now: RelayProgress) -> None:
+        if now.position == 30 and not grown.is_set():
+            grown.set()
+            place.admin.create_partitions([NewPartitions(place.topic, PARTITIONS + 2)])[place.topic].result(30)
+
+    with pytest.raises(PartitionsAdded, match=rf"it had {PARTITIONS}, and has {PARTITIONS + 2}"):
+        place.relay(on_progress=grow).run(threading.Event())
+    for trust in (False, True):
+        with pytest.raises(PartitionsAdded, match=r"Grow partitions"):
+            relay_all(place, trust_topic=trust)
 
 
 def test_a_log_behind_the_topic_is_refused(place: Place) -> None:
@@ -618,6 +636,34 @@ def test_a_log_behind_the_topic_is_refused(place: Place) -> None:
         relay_all(place)
     place.append(40)
     with pytest.raises(LogBehind, match="where the log has event"):
+        relay_all(place)
+
+
+def test_an_event_that_the_log_lacks_below_the_topics_last_one_is_refused(place: Place) -> None:
+    place.append(2000)
+    relay_all(place)
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE holonstream.events DISABLE TRIGGER append_only")
+        connection.execute("DELETE FROM holonstream.events WHERE position = 3")  # far from any partition's end
+    with pytest.raises(LogBehind, match=r"holds event \S+ at position 3, where the log has no event"):
+        relay_all(place)
+
+
+def test_forged_records_at_positions_of_the_log_are_not_taken_for_its_events(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    true = max((event for events in place.published().values() for event in events), key=lambda e: e.position)
+    forger = Producer({"bootstrap.servers": place.bootstrap, "partitioner": "murmur2"})
+    for event_id, key in ((str(uuid4()), true.stream), ("no id", true.stream), (str(uuid4()), "another key")):
+        forger.produce(place.topic, wire_value(replace(true, id=event_id, position=true.position)), key)
+    beyond = replace(true, id=str(uuid4()), position=10**6)
+    forger.produce(place.topic, wire_value(beyond), "another key")
+    assert forger.flush(30) == 0
+    place.append(5)
+    assert relay_all(place).progress.now.relayed == 5
+    forger.produce(place.topic, wire_value(beyond), true.stream)
+    assert forger.flush(30) == 0
+    with pytest.raises(LogBehind, match=rf"holds event {beyond.id} at position 1000000, where the log has no event"):
         relay_all(place)
 
 
@@ -650,10 +696,8 @@ def test_the_end_of_the_topic_is_found_behind_aborted_records(place: Place) -> N
         noise.flush(30)
         noise.abort_transaction(30)
     publisher = place.publisher()
-    last = publisher.last_event()
+    assert publisher.tail_events()[-1].position == 30
     publisher.close()
-    assert last is not None
-    assert last.position == 30
 
 
 def test_the_end_of_the_topic_is_found_behind_what_is_no_event(place: Place) -> None:

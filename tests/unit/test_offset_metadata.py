@@ -11,8 +11,9 @@ ID = "DtMNUgp2QyCHcirxGTQukA"
 
 @pytest.mark.parametrize("position", [None, 0, 123, 2**63 - 1])
 @pytest.mark.parametrize("topic_id", [None, ID, "+/" * 11, "_-" * 11])
-def test_what_is_written_is_read(position: int | None, topic_id: str | None) -> None:
-    metadata = OffsetMetadata(position, topic_id)
+@pytest.mark.parametrize("partitions", [None, 1, 12, 999_999_999])
+def test_what_is_written_is_read(position: int | None, topic_id: str | None, partitions: int | None) -> None:
+    metadata = OffsetMetadata(position, topic_id, partitions if topic_id else None)
     assert OffsetMetadata.parse(metadata.text()) == metadata
     assert OffsetMetadata.parse(metadata.text() + "\0") == metadata
 
@@ -25,6 +26,8 @@ def test_what_is_written_is_read(position: int | None, topic_id: str | None) -> 
         (None, None, None),
         ("somebody's", None, None),
         (f"7 {ID}garbage", 7, ID),
+        (f"7 {ID} 12", 7, ID),
+        (f"7 {ID} {10**9};", 7, ID),
         (str(2**63 - 1), 2**63 - 1, None),
         (str(2**63), None, None),
         ("1" * 30, None, None),
@@ -34,4 +37,4 @@ def test_what_is_written_is_read(position: int | None, topic_id: str | None) -> 
 def test_what_earlier_versions_and_others_wrote_is_read(
     text: str | None, position: int | None, topic_id: str | None
 ) -> None:
-    assert OffsetMetadata.parse(text) == (position, topic_id)
+    assert OffsetMetadata.parse(text) == (position, topic_id, None)

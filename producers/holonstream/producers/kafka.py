@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ConsumerGroupDescription
+from confluent_kafka.admin import AdminClient, ConfigResource, ConsumerGroupDescription, TopicDescription
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted, ProducerFenced
-from holonstream.schemas.errors import NotInitialised, TopicReplaced
+from holonstream.schemas.errors import NotInitialised, PartitionsAdded, TopicReplaced
 
 log = structlog.get_logger(__name__)
 
@@ -127,9 +127,37 @@ def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
 
 def topic_id(admin: AdminClient, topic: str, timeout: float = 10.0) -> str:
     """The id that Kafka gave to a topic when it made it. Raises NotInitialised when there is none, KafkaUnavailable."""
+    return topic_identity(admin, topic, timeout).id
+
+
+class TopicIdentity(NamedTuple):
+    """By what a topic is known again."""
+
+    id: str
+    """given by Kafka when it made the topic"""
+    partitions: int
+
+
+def topic_identity(admin: AdminClient, topic: str, timeout: float = 10.0) -> TopicIdentity:
+    """A topic's id and number of partitions. Raises NotInitialised when there is no such topic, KafkaUnavailable."""
     with driver_errors(f"asking for the id of {topic}"):
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
-        return str(asked[topic].result(timeout).topic_id)
+        return _identity(asked[topic].result(timeout))
+
+
+def _identity(described: TopicDescription) -> TopicIdentity:
+    return TopicIdentity(str(described.topic_id), len(described.partitions))
+
+
+def partitions_added(topic: str, known: int, found: int) -> PartitionsAdded:
+    """The error for a topic that had another number of partitions."""
+    return PartitionsAdded(
+        f"Topic {topic} was given more partitions (it had {known}, and has {found}): a stream's newer events would not "
+        "be where the older ones are, and nothing orders the two. Kafka takes none away: set up a pipeline under "
+        "another HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions), or stop relay and workers, "
+        "delete the topic, type `holonstream init`, start `holonstream relay --trust-topic`, then type `holonstream "
+        "replay graph --in-place`"
+    )
 
 
 def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
@@ -139,10 +167,11 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: str(entry.value) for name, entry in asked.items()}
 
 
-class TopicIdWatch:
-    """Notices that a topic was deleted and made again, by asking now and then; nobody waits for the answer."""
+class TopicWatch:
+    """Notices that a topic was deleted and made again, or given more partitions, by asking now and then; nobody waits
+    for the answer."""
 
-    def __init__(self, admin: AdminClient, topic: str, known: str) -> None:
+    def __init__(self, admin: AdminClient, topic: str, known: TopicIdentity) -> None:
         self._admin, self._topic, self._known = admin, topic, known
         self._asked: Future[Any] | None = None
         self._answered = monotonic()
@@ -151,8 +180,8 @@ class TopicIdWatch:
     def check(self) -> None:
         """Ask, if it is time, or evaluate the answer, if it is there.
 
-        Raises TopicReplaced, NotInitialised (no such topic), KafkaUnavailable (no answer for a while: one question is
-        often lost with the broker that it was sent to).
+        Raises TopicReplaced, PartitionsAdded, NotInitialised (no such topic), KafkaUnavailable (no answer for a while:
+        one question is often lost with the broker that it was sent to).
         """
         if self._asked is None and monotonic() >= self._next:
             self._asked = self._admin.describe_topics(TopicCollection([self._topic]))[self._topic]
@@ -161,17 +190,19 @@ class TopicIdWatch:
         asked, self._asked, self._next = self._asked, None, monotonic() + TOPIC_ID_INTERVAL
         try:
             with driver_errors(f"asking for the id of {self._topic}"):
-                found = str(asked.result().topic_id)
+                found = _identity(asked.result())
         except KafkaUnavailable:
             if monotonic() - self._answered < TIMEOUT:
                 return
             raise
         self._answered = monotonic()
-        if found != self._known:
+        if found.id != self._known.id:
             raise TopicReplaced(
-                f"Topic {self._topic} was deleted and made again (its id was {self._known}, and is {found}): it lacks "
-                "what was published before. Start `holonstream relay` again: it says what to type"
+                f"Topic {self._topic} was deleted and made again (its id was {self._known.id}, and is {found.id}): it "
+                "lacks what was published before. Start `holonstream relay` again: it says what to type"
             )
+        if found.partitions > self._known.partitions:  # a broker that has just started may not know all
+            raise partitions_added(self._topic, self._known.partitions, found.partitions)
 
 
 class ErrorNotes:

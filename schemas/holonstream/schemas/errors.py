@@ -10,6 +10,7 @@
     ├── NotInitialised       a server lacks what `holonstream init` makes
     ├── TopicCut             the topic lacks records that a stored offset relies on
     ├── TopicReplaced        the topic was deleted and made again under a stored offset
+    ├── PartitionsAdded      the topic was given more partitions
     ├── MissingExtra         a package of an extra of holonstream is not installed
     └── Unavailable          a server is down or busy: retry with backoff for as long as it takes
 
@@ -79,6 +80,10 @@ class TopicCut(HolonstreamError):
 
 class TopicReplaced(HolonstreamError):
     """The topic was deleted and made again: offsets in the old one mean nothing in the new one."""
+
+
+class PartitionsAdded(HolonstreamError):
+    """The topic was given more partitions: a stream's newer events would not be where the older ones are."""
 
 
 class MissingExtra(HolonstreamError):

@@ -1,7 +1,7 @@
-"""The metadata of a group's committed offset: the log position reached before it, and the id of the topic.
+"""The metadata of a group's committed offset: the log position reached before it, and which topic it is in.
 
 Kafka gives a topic an id when it makes it. Offsets in a topic that was deleted mean nothing in the one that was made
-in its place, though both have one name.
+in its place, though both have one name. The relay also notes how many partitions the topic has.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from holonstream.schemas.wire import MAX_POSITION
+from holonstream.schemas.token import MAX_POSITION
 
-_FORM = re.compile(r"([0-9]{1,19}|-)(?![0-9])(?: ([A-Za-z0-9+/_-]{22}))?")
+_FORM = re.compile(r"([0-9]{1,19}|-)(?![0-9])(?: ([A-Za-z0-9+/_-]{22})(?: ([0-9]{1,9});)?)?")
 NONE = "-"
 
 
@@ -20,13 +20,14 @@ class OffsetMetadata(NamedTuple):
 
     position: int | None = None
     topic_id: str | None = None
+    partitions: int | None = None
 
     def text(self) -> str:
         """As it is committed."""
         position = NONE if self.position is None else str(self.position)
         if self.topic_id is None:
             return "" if self.position is None else position
-        return f"{position} {self.topic_id}"
+        return f"{position} {self.topic_id}" + (f" {self.partitions};" if self.partitions else "")
 
     @classmethod
     def parse(cls, text: str | None) -> OffsetMetadata:
@@ -34,6 +35,8 @@ class OffsetMetadata(NamedTuple):
         found = _FORM.match(text or "")
         if found is None:
             return cls()
-        text, topic_id = found.groups()
+        text, topic_id, partitions = found.groups()
         position = None if text == NONE else int(text)
-        return cls() if position is not None and position > MAX_POSITION else cls(position, topic_id)
+        if position is not None and position > MAX_POSITION:
+            return cls()
+        return cls(position, topic_id, int(partitions) if partitions else None)

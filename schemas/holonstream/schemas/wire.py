@@ -20,10 +20,10 @@ import msgspec
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, InvalidEvent
 from holonstream.schemas.event import RecordedEvent, ValidityWindow
+from holonstream.schemas.token import MAX_POSITION
 
 CONTENT_TYPE = "application/cloudevents+json"
 DATASCHEMA_PREFIX = "urn:holonstream:event:"
-MAX_POSITION = 2**63 - 1  # a bigint of the log, as is a version
 
 
 def dataschema(event_type: str, version: int) -> str:
@@ -146,6 +146,11 @@ def decode_position(value: bytes | None) -> EventPosition:
         return EventPosition(c.subject, _number(c.streamversion), _number(c.sequence), c.recordedtime, c.id)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Undecodable record {(value or b'')[:80]!r}: {error}") from error
+
+
+def is_key(key: bytes | None, stream: str) -> bool:
+    """Whether a record's key is its stream. The relay writes no other: what a record says of itself is not believed."""
+    return key == stream.encode(errors="replace")
 
 
 def decode_traceparent(value: bytes | None) -> str | None:

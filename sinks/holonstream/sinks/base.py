@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from holonstream.schemas.wire import is_key
+
 
 class RawRecord(Protocol):
     """A record as Kafka's consumer gives it."""
@@ -25,8 +27,8 @@ class RawRecord(Protocol):
 
 
 def is_keyed_by(record: RawRecord, stream: str) -> bool:
-    """Whether a record's key is its stream. The relay writes no other: what it says of itself is not believed."""
-    return record.key == stream.encode(errors="replace")
+    """Whether a record's key is its stream (`schemas.wire.is_key`)."""
+    return is_key(record.key, stream)
 
 
 @dataclass(frozen=True, slots=True)

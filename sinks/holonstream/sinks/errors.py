@@ -25,10 +25,6 @@ class CacheUnavailable(Unavailable):
     """Redis cannot be reached, or is busy: a retry can help."""
 
 
-class PartitionsAdded(HolonstreamError):
-    """A topic that a graph follows was given more partitions."""
-
-
 class CheckpointMoved(HolonstreamError):
     """Another worker has written the partition: this one no longer owns it."""
 

@@ -257,7 +257,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             if tp not in committed or committed[tp].offset < 0:
                 start = GroupOffset(0, None)
             else:
-                start = GroupOffset(committed[tp].offset, *OffsetMetadata.parse(committed[tp].metadata))
+                start = GroupOffset(committed[tp].offset, *OffsetMetadata.parse(committed[tp].metadata)[:2])
             if tp in consumer.assignment():  # a rebalance may have come in between
                 offsets[TP(*tp)] = start
                 # Whether the group's offset counts, and is there, the follower finds out.

@@ -21,7 +21,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from holonstream.producers.errors import KafkaUnavailable
-from holonstream.producers.kafka import driver_errors
+from holonstream.producers.kafka import TopicIdentity, driver_errors
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.incident import incident
 from holonstream.schemas.offset_metadata import OffsetMetadata
@@ -36,9 +36,9 @@ LAST_TIMEOUT = 2.0  # seconds for the last one of a relay that ends
 class PositionCommitter:
     """Commits the position that `reached` was given last, whenever `commit_if_due` finds that it is time."""
 
-    def __init__(self, admin: AdminClient, group: str, topic: str, witness: str, topic_id: str) -> None:
+    def __init__(self, admin: AdminClient, group: str, topic: str, witness: str, identity: TopicIdentity) -> None:
         self._admin, self._group, self._topics = admin, group, (topic, witness)
-        self._metadata = OffsetMetadata(None, topic_id).text()
+        self._metadata = OffsetMetadata(None, *identity).text()
         self._position: int | None = None
         self._asked: Future[Any] | None = None
         self._asking = 0

@@ -19,15 +19,16 @@ from holonstream.producers.errors import NotPermitted, RecordTooLarge
 from holonstream.producers.kafka import (
     CONNECTION,
     ErrorNotes,
-    TopicIdWatch,
+    TopicIdentity,
+    TopicWatch,
     describe,
     driver_errors,
     topic_config,
-    topic_id,
+    topic_identity,
 )
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.relay.committer import PositionCommitter
-from holonstream.producers.relay.topic_tail import last_event
+from holonstream.producers.relay.topic_tail import tail_events
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.offset_metadata import OffsetMetadata
@@ -67,6 +68,8 @@ class Committed(NamedTuple):
     position: int
     topic_id: str | None
     """of the topic that it was published to; None when an earlier version has committed it"""
+    partitions: int | None
+    """that this topic had; None when an earlier version has committed it"""
 
 
 class Publisher:
@@ -100,7 +103,7 @@ class Publisher:
                 "batch.size": min(self._limit, BATCH_BYTES),
             }
         )
-        self.topic_id = ""
+        self.identity = TopicIdentity("", 0)
         """of the topic, once `open` has returned"""
         self.consumer = Consumer(
             {
@@ -118,25 +121,25 @@ class Publisher:
         """Fence the publisher before and finish what it left. Raises KafkaUnavailable, NotInitialised (no topic)."""
         with driver_errors(f"initialising the transactions of {self._group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
-        self.topic_id = topic_id(self._admin, self._topic, CALL_TIMEOUT)
-        self._watch = TopicIdWatch(self._admin, self._topic, self.topic_id)
-        self._committer = PositionCommitter(self._admin, self._group, self._topic, self._witness, self.topic_id)
+        self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
+        self._watch = TopicWatch(self._admin, self._topic, self.identity)
+        self._committer = PositionCommitter(self._admin, self._group, self._topic, self._witness, self.identity)
 
     def keep_up(self) -> None:
         """Check the topic and commit the position, each when it is due; it waits for no answer.
 
-        Raises TopicReplaced (not the topic that `open` found), NotInitialised (no topic), NotPermitted,
-        KafkaUnavailable.
+        Raises TopicReplaced (not the topic that `open` found), PartitionsAdded, NotInitialised (no topic),
+        NotPermitted, KafkaUnavailable.
         """
         self._watch.check()
         self._committer.commit_if_due()
 
-    def last_event(self) -> EventPosition | None:
-        """Where the last event on the topic is in the log, None without one. Call it after `open`.
+    def tail_events(self) -> list[EventPosition]:
+        """Where the last events on the topic are in the log (`producers.relay.topic_tail`). Call it after `open`.
 
         Raises KafkaUnavailable, NotInitialised (no such topic).
         """
-        return last_event(self.consumer, self._admin, self._topic)
+        return tail_events(self.consumer, self._admin, self._topic)
 
     def committed(self) -> Committed | None:
         """The position that the group has committed, None when it has none. Raises KafkaUnavailable."""
@@ -147,13 +150,13 @@ class Publisher:
                 if partition.error is not None:
                     raise KafkaException(partition.error)
         known = (tp for tp in found if tp.offset != OFFSET_INVALID)
-        return next((Committed(int(tp.offset), OffsetMetadata.parse(tp.metadata).topic_id) for tp in known), None)
+        return next((Committed(int(tp.offset), *OffsetMetadata.parse(tp.metadata)[1:]) for tp in known), None)
 
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
 
         Raises RecordTooLarge, KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
-        `last_event` of a new one knows whether the batch was committed.
+        `tail_events` of a new one know whether the batch was committed.
         """
         with driver_errors(f"publishing to {self._topic}"):
             producer, produce, topic = self._producer, self._producer.produce, self._topic

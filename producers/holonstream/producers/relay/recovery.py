@@ -1,26 +1,31 @@
 """Where a relay goes on: from the committed position, checked against the topic and the log.
 
-committed   topic's last event   log             go on from    (committed: by the topic, else by the witness)
-none        none                                 0
-any         T, not before it     has T's event   T
-P           none, or T < P                       refused: TopicBehind, unless `trust_topic`, then T or 0
-            T                    lacks it        refused: LogBehind
+committed   topic's last event   log                  go on from    (committed: by the topic, else by the witness)
+none        none                                      0
+any         T, not before it     has what is recent   T
+P           none, or T < P                            refused: TopicBehind, unless `trust_topic`, then T or 0
+            T                    lacks any of it      refused: LogBehind
 
 T decides: a transaction is on the topic as a whole or not at all, so that everything up to T is there. The committed
-position follows T (`producers.relay.committer`); one beyond it says that the topic has lost what it held.
+position follows T (`producers.relay.committer`); one beyond it says that the topic has lost what it held. The log must
+have not only T but all that was published since T was recorded (`producers.relay.topic_tail`): a promoted replica may
+have T and lack an event with a lower position, whose transaction committed after that of T.
 
 A position that was committed for a topic with another id is refused (TopicReplaced): the topic was deleted and made
 again. With `trust_topic` the relay goes on from T (or 0), if the topic is empty or begins with the log's first event.
+A topic that had fewer partitions then is refused too (PartitionsAdded).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 import structlog
 
 from holonstream.producers.errors import LogBehind, TopicBehind
+from holonstream.producers.kafka import partitions_added
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.producers.relay.publisher import Committed, Publisher
@@ -30,6 +35,8 @@ from holonstream.schemas.wire import EventPosition
 
 log = structlog.get_logger(__name__)
 
+COMPARED = 20_000  # events of the topic that one statement looks for in the log
+
 
 def find_position(
     connection: psycopg.Connection[Any], publisher: Publisher, topic: str, *, trust_topic: bool = False
@@ -37,22 +44,23 @@ def find_position(
     """The position up to which everything is on the topic; the publisher must be open.
 
     `trust_topic` starts from the topic's end although it holds less than was committed: for a topic made again on
-    purpose. Raises TopicBehind, TopicReplaced, LogBehind, NotInitialised, LogUnavailable, KafkaUnavailable.
+    purpose. Raises TopicBehind, TopicReplaced, PartitionsAdded, LogBehind, NotInitialised, LogUnavailable,
+    KafkaUnavailable.
     """
     committed = publisher.committed()
-    last = publisher.last_event()
-    reached = 0 if last is None else last.position
-    if last is not None:
-        _check_log_has(connection, last, topic)
-    if committed is not None and committed.topic_id not in (None, publisher.topic_id):
+    tail = publisher.tail_events()
+    reached = _last_of_log(connection, tail, topic)
+    if committed is not None and committed.topic_id not in (None, publisher.identity.id):
         _check_replaced(connection, publisher, topic, committed, trust_topic=trust_topic)
+    elif committed is not None and 0 < (committed.partitions or 0) < publisher.identity.partitions:
+        raise partitions_added(topic, committed.partitions or 0, publisher.identity.partitions)
     elif committed is not None and reached < committed.position and not trust_topic:
         raise TopicBehind(
             f"Topic {topic} ends at position {reached}, but {committed.position} was published: the topic was emptied "
             "or made again. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and "
             "rebuild the views with `holonstream replay`: their offsets in the old topic mean nothing in this one"
         )
-    if reached < (committed.position if committed else 0) or (committed is None and last is not None):
+    if reached < (committed.position if committed else 0) or (committed is None and tail):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
     return reached
 
@@ -74,7 +82,7 @@ def _check_replaced(
         row = connection.execute(query("first_position")).fetchone()
     assert row is not None
     replaced = (
-        f"Topic {topic} was deleted and made again (its id was {committed.topic_id}, and is {publisher.topic_id})"
+        f"Topic {topic} was deleted and made again (its id was {committed.topic_id}, and is {publisher.identity.id})"
     )
     then = (
         "Start once with `holonstream relay --trust-topic`, to publish the log again; then stop the graph's workers, "
@@ -89,14 +97,31 @@ def _check_replaced(
         raise TopicReplaced(f"{replaced}. {then}")
 
 
-def _check_log_has(connection: psycopg.Connection[Any], last: EventPosition, topic: str) -> None:
+def _last_of_log(connection: psycopg.Connection[Any], tail: Sequence[EventPosition], topic: str) -> int:
+    """The highest position of the events at the topic's end, of which the log must have each; 0 without any.
+
+    Where the log's own event is on the topic too, the other one is a record of another program, and does not count.
+    Raises LogBehind.
+    """
+    others: dict[tuple[int, str], str | None] = {}
     with driver_errors():
-        row = connection.execute(query("event_id_at"), {"position": last.position}).fetchone()
-    if row is None or row[0] != last.event_id:
-        found = "no event" if row is None else f"event {row[0]}"
+        for start in range(0, len(tail), COMPARED):
+            part = tail[start : start + COMPARED]
+            arguments = {"positions": [e.position for e in part], "ids": [e.event_id for e in part]}
+            for position, on_topic, in_log in connection.execute(query("other_events_at"), arguments):
+                others[position, on_topic] = in_log
+    published = {event.event_id for event in tail}
+    lost = {place: in_log for place, in_log in others.items() if in_log not in published}
+    if lost:
+        (position, on_topic), in_log = max(lost.items(), key=lambda item: item[0])
+        found = "no event" if in_log is None else f"event {in_log}"
+        more = f" (and {len(lost) - 1} more events from position {min(lost)[0]} on)" if len(lost) > 1 else ""
         raise LogBehind(
-            f"Topic {topic} ends with event {last.event_id} at position {last.position}, where the log has {found} "
-            f"(its head: {read_frontier(connection).head}): the database was restored from a backup or is another one. "
-            "Delete the topic, make it again with `holonstream init`, rebuild the views with `holonstream replay`, and "
-            "start once with `holonstream relay --trust-topic`"
+            f"Topic {topic} holds event {on_topic}{more} at position {position}, where the log has {found} "
+            f"(its head: {read_frontier(connection).head}): the database was restored from a backup, is a replica that "
+            "lacked the last commits, or is another one. Delete the topic, make it again with `holonstream init`, "
+            "rebuild the views with `holonstream replay`, and start once with `holonstream relay --trust-topic`"
         )
+    if others:
+        log.warning("relay.topic.foreign", topic=topic, count=len(others), position=max(others)[0])
+    return max((event.position for event in tail if (event.position, event.event_id) not in others), default=0)

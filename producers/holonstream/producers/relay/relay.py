@@ -25,8 +25,8 @@ it about to commit, then either it commits before the next leader's `init_transa
 is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
-what somebody must put right (NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, LogBehind,
-RecordTooLarge) and bugs end the relay.
+what somebody must put right (NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced,
+PartitionsAdded, LogBehind, RecordTooLarge) and bugs end the relay.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
-        Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, LogBehind, RecordTooLarge:
-        what a retry cannot help.
+        Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, PartitionsAdded, LogBehind,
+        RecordTooLarge: what a retry cannot help.
         """
         delays = backoff()
         logged: type[Exception] | None = None

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from time import monotonic
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import driver_errors
-from holonstream.schemas import wire
+from holonstream.schemas import instant, wire
 from holonstream.schemas.errors import InvalidEvent, NotInitialised
 from holonstream.schemas.wire import EventPosition
 
 TIMEOUT = 10.0  # seconds
 FIRST_STEP = 32  # offsets: a record, the marker of its transaction, and what others may have put behind it
 STEP_FACTOR = 16
+CLOCKS = 5.0  # seconds by which the clocks of PostgreSQL and of the relays may differ
+MOST_RECENT = 200_000  # offsets of all partitions that are read because they are recent
+_EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(slots=True)
@@ -27,13 +30,18 @@ class _Tail:
     low: int
     high: int
     start: int
-    event: EventPosition | None = None
+    events: dict[int, EventPosition] = field(default_factory=dict)
+    """by offset"""
 
 
-def last_event(consumer: Consumer, admin: AdminClient, topic: str) -> EventPosition | None:
-    """Where the event with the highest position on the topic is in the log, None when it has no committed record.
+def tail_events(consumer: Consumer, admin: AdminClient, topic: str) -> list[EventPosition]:
+    """Where the last events on the topic are in the log, by position; none when it has no committed record.
 
-    Nothing else of it is decoded, for its payload may be unreadable. `consumer` reads committed.
+    The last of each partition are among them, and what was published since the event with the highest position was
+    recorded. If the log has that event and lacks another one, then that other one was committed later and published
+    later still: a replica or a backup holds what was committed up to some moment.
+
+    Nothing else of an event is decoded, for its payload may be unreadable. `consumer` reads committed.
     An end may hold nothing but transaction markers, aborted records and records of others that are no events, so the
     search steps back until it finds an event or the partition's beginning. What was replicated when it began is read
     to its end: a transaction of somebody else hides what lies behind it, and is waited for.
@@ -41,21 +49,38 @@ def last_event(consumer: Consumer, admin: AdminClient, topic: str) -> EventPosit
     """
     with driver_errors(f"reading the end of {topic}"):
         step = FIRST_STEP
-        open_tails = {p: tail for p, tail in _tails(consumer, admin, topic).items() if tail.high > tail.low}
-        last: EventPosition | None = None
+        tails = {p: tail for p, tail in _tails(consumer, admin, topic).items() if tail.high > tail.low}
+        open_tails = dict(tails)
         while open_tails:
             for tail in open_tails.values():
                 tail.start = max(tail.low, tail.high - step)
-            _read_to_end(consumer, topic, open_tails)
-            last = _later(last, *(tail.event for tail in open_tails.values()))
-            open_tails = {p: tail for p, tail in open_tails.items() if tail.event is None and tail.start > tail.low}
+            _read(consumer, topic, open_tails, {p: tail.high for p, tail in open_tails.items()})
+            open_tails = {p: tail for p, tail in open_tails.items() if not tail.events and tail.start > tail.low}
             step *= STEP_FACTOR
-        return last
+        _read_recent(consumer, topic, tails)
+        return sorted((e for tail in tails.values() for e in tail.events.values()), key=lambda event: event.position)
 
 
-def _later(*events: EventPosition | None) -> EventPosition | None:
-    """The event with the highest position."""
-    return max((event for event in events if event is not None), key=lambda event: event.position, default=None)
+def _read_recent(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
+    """Read what was published since the event with the highest position was recorded, and is not read yet."""
+    last = max((e for tail in tails.values() for e in tail.events.values()), key=lambda e: e.position, default=None)
+    try:
+        since = None if last is None else instant.parse(last.recorded_at).timestamp() - CLOCKS
+    except InvalidEvent:  # somebody else's
+        since = None
+    if since is None:
+        return
+    asked = [TopicPartition(topic, p, max(int(since * 1000), 0)) for p in tails]
+    unread: dict[int, int] = {}
+    for tp in consumer.offsets_for_times(asked, TIMEOUT):
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+        tail = tails[tp.partition]
+        first = max(tail.low, tail.high - MOST_RECENT // len(tails), tp.offset)
+        if tp.offset >= 0 and first < tail.start:
+            unread[tp.partition], tail.start = tail.start, first
+    if unread:
+        _read(consumer, topic, {p: tails[p] for p in unread}, unread)
 
 
 def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
@@ -83,10 +108,9 @@ def _next_event(consumer: Consumer, topic: str, unread: dict[int, int]) -> tuple
                 raise KafkaUnavailable(f"Kafka unavailable: the beginning of {topic} {sorted(unread)} cannot be read")
             error = message.error()
             if error is None:
-                with suppress(InvalidEvent):  # somebody else's
-                    event = wire.decode_position(message.value())
-                    if event.event_id is not None:
-                        return message.partition(), event
+                event = _event_in(message)
+                if event is not None:
+                    return message.partition(), event
             elif error.code() == KafkaError._PARTITION_EOF:
                 return message.partition(), None
             elif not error.retriable():
@@ -113,8 +137,18 @@ def _tails(consumer: Consumer, admin: AdminClient, topic: str) -> dict[int, _Tai
     return {p: _Tail(low, highs[p], highs[p]) for p, low in lows.items()}
 
 
-def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
-    """Read each partition from `start` to `high`, keeping the event with the highest position."""
+def _event_in(message: Message) -> EventPosition | None:
+    """The event that a record holds; None for what the relay has not written, over which no relay is to stumble."""
+    try:
+        event = wire.decode_position(message.value())
+    except InvalidEvent:
+        return None
+    written = _EVENT_ID.fullmatch(event.event_id or "") and wire.is_key(message.key(), event.stream)
+    return event if written else None
+
+
+def _read(consumer: Consumer, topic: str, tails: dict[int, _Tail], ends: dict[int, int]) -> None:
+    """Read each partition from `start` to its end, and keep the events."""
     consumer.assign([TopicPartition(topic, p, tail.start) for p, tail in tails.items()])
     try:
         unread = set(tails)
@@ -128,18 +162,17 @@ def _read_to_end(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> Non
                 )
             partition, error, reached = message.partition(), message.error(), message.offset()
             if error is None:
-                tail, reached = tails[partition], message.offset() + 1
+                reached = message.offset() + 1
                 if partition in unread:
                     until = monotonic() + TIMEOUT
-                with suppress(InvalidEvent):  # somebody else's, which no relay is to stumble over
-                    event = wire.decode_position(message.value())
-                    if event.event_id is not None:
-                        tail.event = _later(tail.event, event)
+                event = _event_in(message)
+                if event is not None:
+                    tails[partition].events[message.offset()] = event
             elif error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
                     raise KafkaException(error)
                 continue
-            if reached >= tails[partition].high:
+            if reached >= ends[partition]:
                 unread.discard(partition)
     finally:
         consumer.unassign()

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import NotInitialised
-from holonstream.sinks.errors import GraphRefused, GraphUnavailable, PartitionsAdded
+from holonstream.schemas.errors import NotInitialised, PartitionsAdded
+from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 from holonstream.sinks.graph import checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.statements import statement, text

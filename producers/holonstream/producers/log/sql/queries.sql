@@ -115,9 +115,12 @@ WHERE e.position > %(after)s AND e.position <= %(frontier)s
 ORDER BY e.position
 LIMIT %(limit)s;
 
--- event_id_at --
--- The id of the event at a position.
-SELECT id::text FROM holonstream.events WHERE position = %(position)s;
+-- other_events_at --
+-- Those of some events that the log does not have at their positions, and the id of the one that it has there.
+SELECT t.position, t.id, e.id::text
+FROM unnest(%(positions)s::bigint[], %(ids)s::text[]) AS t (position, id)
+LEFT JOIN holonstream.events AS e ON e.position = t.position
+WHERE e.id IS DISTINCT FROM t.id::uuid;
 
 -- first_position --
 -- The position of the log's first event; null without one.
