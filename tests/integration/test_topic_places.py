@@ -164,3 +164,16 @@ def test_an_offset_in_a_topic_of_the_past_does_not_count(log: Log, workers: Work
     written = workers.written()
     assert {p: written[p] - before[p] for p in written} == log.expected
     assert workers.lines("assigned")[-1][2] == "12"
+
+
+def test_an_offset_that_another_program_has_set_does_not_count(log: Log, workers: Workers) -> None:
+    """As kafka-consumer-groups.sh --reset-offsets sets it: without metadata."""
+    log.fill(transactions=1, size=40)
+    consumer = Consumer({"bootstrap.servers": log.bootstrap, "group.id": log.prefix + "group"})
+    places = [TopicPartition(log.prefix + "events", p, 7) for p in range(PARTITIONS)]
+    consumer.commit(offsets=places, asynchronous=False)
+    consumer.close()
+    workers.start()
+    workers.wait_for_all()
+    assert workers.written() == log.expected
+    assert "partition.offset_set_by_hand" in workers.log_text()

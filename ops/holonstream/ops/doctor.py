@@ -163,6 +163,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from confluent_kafka.admin import AdminClient
 
     from holonstream.ops.kafka import client
+    from holonstream.ops.pipeline import group_statuses
     from holonstream.ops.status import TopicStatus
     from holonstream.ops.topics import check_topics
     from holonstream.producers.kafka import TIMEOUT, driver_errors
@@ -182,9 +183,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     if not findings.attempt("topics", topics):
         return
     with TopicStatus(client(settings), settings.topic) as topic:
-        ends = topic.ends()
-        groups = {name: topic.group(settings.group(name), ends, seconds=False) for name in topic.views(settings)}
-        problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+        groups, problems = group_statuses(settings, topic)
     for name, group in groups.items():
         wrong: State | None = None if group.members else "warning"
         remedy = f"start `holonstream worker {name if name in names.VIEWS else 'MODULE:FACTORY'}`"
@@ -198,6 +197,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
 async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> None:
     from holonstream.client.connections import graph_connection
     from holonstream.sinks.graph import inspection, parking, schema
+    from holonstream.sinks.graph.recovery import rebuild
 
     async with graph_connection(settings) as connection:
         server = await inspection.server_facts(connection)
@@ -209,6 +209,10 @@ async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> No
             findings.add("constraints", reason(error), wrong="fault")
             return
         findings.add("constraints", f"all are there, and checkpoints of {partitions} partitions")
+        try:
+            await rebuild.content(connection, settings.topic)
+        except rebuild.SharedGraph as error:
+            findings.add("pipeline", reason(error), wrong="warning")
         for found in await inspection.open_transactions(connection, int(IDLE)):
             findings.add(
                 "transactions",

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holonstream.ops.pipeline import PipelineStatus, group_document
+from holonstream.ops.pipeline import PipelineStatus, group_document, group_statuses
 from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -122,10 +122,7 @@ def _flow(settings: Settings, made: Overview) -> None:
         if made.servers["postgresql"] is None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
-            ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
-            groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}
-            made.problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
-            made.groups = groups
+            made.groups, made.problems = group_statuses(settings, topic)
         except HolonstreamError as error:
             made.servers["kafka"] = error
 

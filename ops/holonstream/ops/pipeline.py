@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,9 @@ from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
 from holonstream.producers.relay.status import LogStatus, RelayLeader, log_status
 from holonstream.schemas import names
+from holonstream.schemas.errors import HolonstreamError
 
+GRAPH_TIMEOUT = 3.0  # seconds for the graph's checkpoints
 LONG_OPEN = 5.0  # seconds that an append's transaction may stay open before it counts as trouble
 
 
@@ -48,10 +51,43 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
     # group would seem to have handled everything too early.
     relayed = topic.relayed(settings.group("relay"))
     log = log_status(settings.log_dsn, settings.namespace, relayed)
+    groups, problems = group_statuses(settings, topic)
+    return PipelineStatus(relayed, log, groups, problems)
+
+
+def group_statuses(settings: Settings, topic: TopicStatus) -> tuple[dict[str, GroupStatus], list[str]]:
+    """Each consumer group, and why what is committed cannot be true.
+
+    Raises KafkaUnavailable, NotInitialised, NotPermitted; a graph that does not answer is not compared.
+    """
+    groups, behind = compared_groups(settings, topic)
+    return groups, behind + topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+
+
+def compared_groups(settings: Settings, topic: TopicStatus) -> tuple[dict[str, GroupStatus], list[str]]:
+    """Each consumer group, the graph's as its checkpoints say, and what is wrong when the graph has less.
+
+    Raises as `group_statuses`.
+    """
     ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
     groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}
-    problems = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
-    return PipelineStatus(relayed, log, groups, problems)
+    groups["graph"], behind = topic.compared(groups["graph"], graph_offsets(settings, groups["graph"]))
+    return groups, behind
+
+
+def graph_offsets(settings: Settings, group: GroupStatus) -> dict[int, int]:
+    """The offsets of the graph's checkpoints; those of its group where the graph does not answer."""
+    from holonstream.client.connections import graph_connection
+    from holonstream.sinks.graph.checkpoint import read_all
+
+    async def ask() -> dict[int, int]:
+        async with asyncio.timeout(GRAPH_TIMEOUT), graph_connection(settings) as connection:
+            return {place.partition: place.offset for place in await read_all(connection, settings.topic)}
+
+    try:
+        return asyncio.run(ask())
+    except (HolonstreamError, TimeoutError):
+        return {lag.partition: lag.offset for lag in group.partitions}
 
 
 @dataclass(frozen=True, slots=True)

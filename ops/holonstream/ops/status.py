@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from confluent_kafka import (
     Consumer,
     IsolationLevel,
+    KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
@@ -34,7 +36,7 @@ class PartitionLag:
 
     partition: int
     offset: int
-    """next offset that the group reads; 0 when it has committed none"""
+    """next offset that the group reads; 0 when it has committed none, or another program has set one"""
     end: int
     lag: int
     """offsets to go, transaction markers counted; 0 means that every event is handled"""
@@ -141,6 +143,7 @@ class TopicStatus:
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 10,  # a question that is in the way of the next one
                 }
             )
         return self._members[group]
@@ -223,6 +226,11 @@ class TopicStatus:
                 committed = answer(partial(self._committed, group.name, places))
                 ends = answer(partial(self._offsets, OffsetSpec.latest()))  # after them: both move
                 found += [_of_another(group.name, tp, now) for tp in committed]
+                if by_hand := [tp.partition for tp in committed if _is_set_by_hand(tp)]:
+                    found.append(
+                        f"{group.name}: another program set the offsets of {self._topic} {by_hand}, so they count as "
+                        "none: a graph worker goes by its checkpoints, a cache worker reads all again"
+                    )
                 for tp, lag in zip(committed, group.partitions, strict=True):
                     where = f"{group.name}: {self._topic}[{lag.partition}]"
                     if tp.offset > ends[tp.partition]:
@@ -255,7 +263,10 @@ class TopicStatus:
 
     def relayed(self, group: str) -> int:
         """The log position that the relay's group has committed. Raises KafkaUnavailable, NotPermitted."""
-        return self.group(group, {0: 0}, seconds=False).partitions[0].offset
+        with driver_errors(f"reading the position that group {group} committed on {self._topic}"):
+            describe(self._admin, group)
+            (place,) = answer(lambda: self._committed(group, [TopicPartition(self._topic, 0)]))
+        return max(int(place.offset), 0)
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's offsets on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.
@@ -269,7 +280,7 @@ class TopicStatus:
             state = described.state.name if described else "UNKNOWN"
         lags = []
         for tp in committed:
-            offset, end = max(tp.offset, 0), ends[tp.partition]
+            offset, end = 0 if _is_set_by_hand(tp) else max(tp.offset, 0), ends[tp.partition]
             lag = max(end - offset, 0)
             position = OffsetMetadata.parse(tp.metadata).position
             lags.append(PartitionLag(tp.partition, offset, end, lag, position, 0.0))
@@ -290,6 +301,54 @@ class TopicStatus:
         groups = [group.group_id for group in listed.valid]
         return [*names.VIEWS, *names.own_sinks(settings.namespace, groups, settings.group_suffix)]
 
+    def compared(self, group: GroupStatus, checkpoints: Mapping[int, int]) -> tuple[GroupStatus, list[str]]:
+        """The graph's group as the graph's checkpoints say, and what is wrong when the graph lacks what it committed.
+
+        A graph that was restored or emptied, or another one, has less than its group has committed. `checkpoints` are
+        offsets, read after those of the group: a worker moves the checkpoint first. Raises KafkaUnavailable.
+        """
+        places = {lag.partition: checkpoints.get(lag.partition, 0) for lag in group.partitions}
+        committed = {lag.partition: lag.offset for lag in group.partitions}
+        before = {partition: place for partition, place in places.items() if place < committed[partition]}
+        with driver_errors(f"comparing the graph's checkpoints with {self._topic}"):
+            firsts = answer(partial(self._offsets, OffsetSpec.earliest())) if before else {}
+            starts = {partition: max(place, firsts[partition]) for partition, place in before.items()}
+            records = self._first_records(self._member(group.name), starts)
+        lags, behind = [], []
+        for lag in group.partitions:
+            record, place = records.get(lag.partition), places[lag.partition]
+            offset = None if record is None else record.offset()
+            if offset is None or offset >= lag.offset:  # else only markers of transactions lie between
+                lags.append(lag)
+                continue
+            age = _age(record)
+            lags.append(replace(lag, offset=place, lag=max(lag.end - place, 0), position=None, lag_seconds=age))
+            behind.append(lag.partition)
+        problem = (
+            f"{group.name}: the graph lacks what the group has committed in {self._topic} {behind}: it was restored "
+            "from a backup, emptied, or is another one (GraphBehind). A worker reads that again"
+        )
+        return replace(group, partitions=lags), [problem] if behind else []
+
+    def _first_records(self, consumer: Consumer, offsets: Mapping[int, int]) -> dict[int, Message]:
+        """The first committed record at or after an offset of each partition, where there is one."""
+        found: dict[int, Message] = {}
+        unread = set(offsets)
+        consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in offsets.items()])
+        try:
+            while unread and (message := consumer.poll(TIMEOUT)) is not None:
+                partition, error = message.partition(), message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if partition in unread:
+                    unread.discard(partition)
+                    consumer.pause([TopicPartition(self._topic, partition)])
+                    if error is None:
+                        found[partition] = message
+        finally:
+            consumer.unassign()
+        return found
+
     def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
         committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)
         for tp in committed:
@@ -298,29 +357,29 @@ class TopicStatus:
         return committed
 
     def _with_ages(self, consumer: Consumer, lags: Iterable[PartitionLag]) -> list[PartitionLag]:
-        now = datetime.now(UTC)
-        aged = []
-        for lag in lags:
-            recorded = self._recorded_at(consumer, lag.partition, lag.offset) if lag.lag else None
-            if recorded is None:
-                # only transaction markers lie ahead, or nothing
-                aged.append(lag)
-                continue
-            age = max((now - recorded).total_seconds(), 0.0)
-            aged.append(PartitionLag(lag.partition, lag.offset, lag.end, lag.lag, lag.position, age))
-        consumer.unassign()  # else it keeps fetching
-        return aged
+        lags = list(lags)
+        # Where only markers of transactions lie ahead there is no record, and nothing is late.
+        records = self._first_records(consumer, {lag.partition: lag.offset for lag in lags if lag.lag})
+        return [replace(lag, lag_seconds=_age(records.get(lag.partition))) for lag in lags]
 
-    def _recorded_at(self, consumer: Consumer, partition: int, offset: int) -> datetime | None:
-        """When the first event at or after an offset was recorded."""
-        consumer.assign([TopicPartition(self._topic, partition, offset)])
-        message = consumer.poll(TIMEOUT)
-        if message is None or message.error() is not None:
-            return None
-        try:
-            return instant.parse(decode_position(message.value()).recorded_at)
-        except InvalidEvent:
-            return None
+
+def _recorded(message: Message) -> datetime | None:
+    """When the event in a record was recorded; None for a record of another program."""
+    try:
+        return instant.parse(decode_position(message.value()).recorded_at)
+    except InvalidEvent:
+        return None
+
+
+def _age(message: Message | None) -> float:
+    """Seconds since the event in a record was recorded."""
+    recorded = None if message is None else _recorded(message)
+    return 0.0 if recorded is None else max((datetime.now(UTC) - recorded).total_seconds(), 0.0)
+
+
+def _is_set_by_hand(committed: TopicPartition) -> bool:
+    """Whether an offset says neither position nor topic, as every one of ours does: it proves nothing."""
+    return committed.offset > 0 and OffsetMetadata.parse(committed.metadata) == OffsetMetadata()
 
 
 def _of_another(group: str, committed: TopicPartition, topic: str) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
 from holonstream.ops.kafka import client
+from holonstream.ops.pipeline import graph_offsets
 from holonstream.ops.settings import Settings
-from holonstream.ops.status import TopicStatus
+from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.reader import LogReader
 from holonstream.schemas import names
 from holonstream.schemas.errors import BadData, HolonstreamError, Unavailable
@@ -88,6 +89,14 @@ def _steps(settings: Settings, log: LogReader, topic: TopicStatus, position: int
         yield f"no group follows the log for {' and '.join(set(asked) - set(known))} yet"
     asked += [] if asked else known
     for view in asked:
-        while (group := topic.group(settings.group(view), ends, seconds=False)).lag:
+        while (group := _group(settings, topic, view, ends)).lag:
             workers = f"{group.members} workers" if group.members else "it has no workers"
             yield f"{view} has {group.lag:,} records to handle, {workers}"
+
+
+def _group(settings: Settings, topic: TopicStatus, view: str, ends: Mapping[int, int]) -> GroupStatus:
+    """A group; that of the graph as the graph's checkpoints say."""
+    group = topic.group(settings.group(view), ends, seconds=False)
+    if view != "graph" or group.lag:
+        return group
+    return topic.compared(group, graph_offsets(settings, group))[0]

@@ -199,6 +199,10 @@ class Follower:
         if committed.topic_id not in (None, topic_id):
             log.warning("partition.topic_replaced", partition=tp.partition, was=committed.topic_id, now=topic_id)
             offset = 0
+        elif offset > 0 and committed.topic_id is None and position is None:
+            reason = "another program set the group's offset, which says nothing of what was handled: reading from 0"
+            log.warning("partition.offset_set_by_hand", partition=tp.partition, committed=offset, reason=reason)
+            offset = 0
         checkpoint = await self._sink.assign(tp.topic, tp.partition, position, topic_id)
         if checkpoint is not None and checkpoint != offset:
             if checkpoint < offset:

@@ -14,6 +14,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.observe.health import ObservedProcess, stale
 from holonstream.ops.observe.relay import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
+from holonstream.ops.pipeline import compared_groups
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.relay.status import LogAge, LogStatus, log_age, log_status
@@ -87,8 +88,7 @@ class Exporter(ObservedProcess):
 
     def _group_status(self) -> dict[str, GroupStatus]:
         assert self._topic is not None
-        ends = self._topic.high_watermarks()
-        return {name: self._topic.group(self._settings.group(name), ends) for name in self._topic.views(self._settings)}
+        return compared_groups(self._settings, self._topic)[0]
 
     def open_seconds(self, topic: TopicStatus | None) -> float:
         """Age of the oldest transaction that is open on the topic, 0.0 without one. Raises as `TopicStatus.ends`."""

@@ -9,7 +9,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from holonstream.ops.status import Member, members_of
-from holonstream.producers.kafka import answer, describe, driver_errors
+from holonstream.producers.kafka import answer, describe, driver_errors, topic_id
+from holonstream.schemas.offset_metadata import OffsetMetadata
 
 
 def members(client: Mapping[str, Any], group: str) -> list[Member]:
@@ -32,7 +33,8 @@ def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapp
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
     try:
         with driver_errors(f"setting the offsets of group {group} on {topic}"):
-            wanted = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
+            metadata = OffsetMetadata(None, topic_id(admin, topic)).text()
+            wanted = [TopicPartition(topic, p, offset, metadata=metadata) for p, offset in sorted(offsets.items())]
             describe(admin, group)
             answer(lambda: _commit(consumer, wanted))
     finally:
