@@ -126,6 +126,29 @@ async def test_a_redriven_stream_reaches_its_partition_and_continues(neo4j_uri: 
 
 
 @in_loop
+async def test_marks_that_another_program_has_changed_end_nobody_and_can_be_redriven(neo4j_uri: str, log: Log) -> None:
+    names = ("version", "position", "offset", "reason", "stream", "since")
+    damages = [(name, value) for name in names for value in ("x", -1, 1.5, None, [1, 2], True)]
+    people = [f"p-{n}" for n in range(len(damages))]
+    first = log.append(*(made for name in people for made in (person(name), changed(name, 2, n=1))))
+    everything = log.append(*(changed(name, 1, k=2) for name in people))
+    damage = "UNWIND $rows AS row MATCH (p:HolonstreamParked {key: row[0]}) SET p[row[1]] = row[2]"
+    async with ready(neo4j_uri, 1) as connection:
+        await feed(sink(connection), first, partitions=1)
+        rows = [[f"holon/{person}", *one] for person, one in zip(people, damages, strict=True)]
+        await connection.execute(damage, rows=rows)
+        after = sink(connection)
+        await after.assign(TOPIC, 0, None)
+        await after.write(Batch(TOPIC, 0, records_of(everything[len(first) :], len(first)), len(everything)))
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        assert {holon.version for name in people if (holon := await store.get_holon(name))} == {1}
+        assert {mark.stream for mark in await log.redriver(connection).parked()} == {f"holon/{name}" for name in people}
+        assert all(done.parked is None for done in await all_of(log.redriver(connection)))
+        assert await log.redriver(connection).parked() == []
+        assert await graph(connection) == fold(log.newer, everything)
+
+
+@in_loop
 async def test_what_still_does_not_apply_stays_parked_with_the_new_reason(neo4j_uri: str, log: Log) -> None:
     async with ready(neo4j_uri, 1) as connection:
         events = log.append(person("a"), changed("a", 2, n=1), changed("a", 1, m=1), person("b"), changed("b", 2, n=1))

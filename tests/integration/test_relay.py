@@ -37,8 +37,8 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded, TopicCut, TopicReplaced
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
+from holonstream.testing.records import wire_value
 from tests.support.event_log import insert_unreadable, person
-from tests.support.records import wire_value
 from tests.support.waiting import wait_until
 
 PARTITIONS = 6

@@ -36,6 +36,7 @@ from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.read.whole import DamagedEntity
 from holonstream.sinks.graph.recovery.checkpoints import damaged_checkpoints, repair_checkpoints
+from holonstream.sinks.graph.recovery.rebuild import SharedGraph
 from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.write.changes import changes
@@ -750,6 +751,18 @@ def test_damaged_checkpoints_are_found_and_repaired(world: World) -> None:
     assert world.letters == []
     assert world.content() == before
     assert world.verify()["findings"] == []
+
+
+def test_what_another_pipeline_wrote_to_the_graph_is_not_deleted(world: World) -> None:
+    world.append(*EVENTS)
+    world.follow()
+    world.cypher("CREATE (:Holon:Person {_id: 'theirs', _version: 1, _status: 'active', _position: 1})")
+    world.graph(lambda connection: initialise(connection, CATALOGUE, "another.events", 1))
+    before = world.content()
+    done = world.run("graph", "--repair", "--no-wait")
+    assert isinstance(done.exception, SharedGraph)
+    assert "also follows another.events: what belongs to these would be deleted" in str(done.exception)
+    assert world.content() == before
 
 
 def checkpoints_of(world: World) -> list[list[Any]]:

@@ -57,6 +57,7 @@ def test_a_merged_token_requires_what_each_requires(one: Token, two: Token, thre
         encoded('{"a":1.5}'),
         encoded('{"a":"1"}'),
         encoded('{"a":null}'),
+        encoded('{"a":9223372036854775808}'),
     ],
 )
 def test_a_text_that_is_no_token_is_refused(text: str) -> None:

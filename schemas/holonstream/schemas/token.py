@@ -14,6 +14,7 @@ from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, InvalidToken
 
 PREFIX = "h1."
+MAX_POSITION = 2**63 - 1  # of a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class Token:
             positions = jsontext.decode(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
         except (ValueError, BadData) as error:
             raise InvalidToken(f"Invalid token: {text[:80]!r} ({error})") from error
-        if not isinstance(positions, dict) or not all(type(p) is int and p >= 0 for p in positions.values()):
+        if not isinstance(positions, dict) or not all(
+            type(p) is int and 0 <= p <= MAX_POSITION for p in positions.values()
+        ):
             raise InvalidToken(f"Invalid token: {text[:80]!r} does not map streams to positions")
         return cls(positions)
 

@@ -59,7 +59,7 @@ class SinkCheckpoint:
         found = re.fullmatch(r"([0-9]{1,19})(?: (.*))?", text, re.ASCII)
         if found is None:
             raise InvalidCheckpoint(f"The sink's checkpoint is {text[:80]!r}: no batch had such a one")
-        return cls(int(found[1]), *OffsetMetadata.parse(found[2]))
+        return cls(int(found[1]), *OffsetMetadata.parse(found[2])[:2])
 
 
 @dataclass(slots=True)

@@ -203,11 +203,14 @@ async def _verifier(
     from holonstream.ops.verify.graph import PROGRESS, GraphVerifier
     from holonstream.ops.verify.log import EntityReader
     from holonstream.sinks.graph import schema
+    from holonstream.sinks.graph.recovery.rebuild import content
 
     known = connections.catalogue(settings)
     with EntityReader(settings.log_dsn, known) as log:
         async with connections.graph_connection(settings) as connection:
             await schema.check(connection, known, settings.topic)
+            if repair:
+                await content(connection, settings.topic)  # not what belongs to another pipeline
             yield GraphVerifier(
                 log,
                 connection,

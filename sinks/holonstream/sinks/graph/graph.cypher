@@ -158,30 +158,40 @@ REMOVE c.lock
 RETURN epoch, position
 
 // parked_streams //
-// Every parked stream of a topic, in log order.
+// Every parked stream of a topic, in log order. A mark whose version cannot be read parks the whole stream: here and below
+// what another program has put into one is not believed.
 MATCH (p:HolonstreamParked {topic: $topic})
-WHERE p.redriven IS NULL
-RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
-ORDER BY p.position
+WHERE p.redriven IS NULL AND p.key IS :: STRING NOT NULL AND p.partition IS :: INTEGER NOT NULL
+RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
+  CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position,
+  p.topic, p.partition, CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
+ORDER BY position
 
 // parked_in //
 // The parked streams of a partition.
 MATCH (p:HolonstreamParked {topic: $topic, partition: $partition})
-WHERE p.redriven IS NULL
-RETURN p.stream, p.version, p.reason
+WHERE p.redriven IS NULL AND p.key IS :: STRING NOT NULL
+RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
+  CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
+  coalesce(toStringOrNull(p.reason), '')
 
 // parked_of //
 // Which of some streams are parked.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys AND p.redriven IS NULL
-RETURN p.stream, p.version, p.position, p.topic, p.partition, p.offset, p.reason
+RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
+  CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position,
+  p.topic, p.partition, CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
 
 // hidden_from //
 // Where streams are parked, or were until a redrive that may not be applied yet: the position of the first event that
 // readers do not see.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
-RETURN p.stream, p.since
+RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
+  CASE WHEN p.since IS :: INTEGER NOT NULL THEN p.since ELSE 0 END
 
 // park //
 // Park streams: their events from this version on are not in the graph.
@@ -203,13 +213,15 @@ SET d = $row
 // discarded_events //
 // Every event of a topic that was left out by decision, in log order.
 MATCH (d:HolonstreamDiscarded {topic: $topic})
-RETURN d.stream, d.version, d.position, d.reason, d.note, d.decided
+WHERE d.stream IS :: STRING NOT NULL AND d.version IS :: INTEGER NOT NULL AND d.position IS :: INTEGER NOT NULL
+RETURN d.stream, d.version, d.position, coalesce(toStringOrNull(d.reason), ''), toStringOrNull(d.note),
+  coalesce(toStringOrNull(d.decided), '')
 ORDER BY d.position
 
 // discarded_of //
 // The versions of some streams that were left out by decision.
 MATCH (d:HolonstreamDiscarded)
-WHERE d.key IN $keys
+WHERE d.key IN $keys AND d.stream IS :: STRING NOT NULL AND d.version IS :: INTEGER NOT NULL
 RETURN d.stream, d.version
 
 // empty_streams_of //

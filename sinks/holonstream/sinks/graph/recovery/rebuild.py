@@ -23,7 +23,7 @@ Stage = Literal["wiping", "following", "done"]
 
 
 class SharedGraph(HolonstreamError):
-    """Several pipelines write one database: a replay would delete what belongs to others."""
+    """Several pipelines write one database: a replay or a repair would delete what belongs to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,10 @@ async def content(connection: GraphConnection, topic: str) -> Content:
     """What the graph holds. Raises SharedGraph when it also follows another topic, GraphUnavailable."""
     ((nodes, offset, topics),) = await connection.execute(text("replay_content"))
     if others := sorted(set(topics) - {topic}):
-        raise SharedGraph(f"{connection} also follows {', '.join(others)}: it cannot be rebuilt from {topic} alone")
+        raise SharedGraph(
+            f"{connection} also follows {', '.join(others)}: what belongs to these would be deleted. Give every "
+            "pipeline a graph of its own"
+        )
     return Content(nodes, offset, topics)
 
 

@@ -98,7 +98,10 @@ RETURN elementId(r), CASE WHEN type(r) IN $types AND r._id IS :: STRING NOT NULL
 // replay_content //
 // What a graph holds: nodes (from the count store), whether a checkpoint has moved, and the topics that it follows.
 CALL () { MATCH (n:Holon) RETURN count(n) AS nodes }
-CALL () { MATCH (c:HolonstreamCheckpoint) RETURN max(c.offset) AS offset, collect(DISTINCT c.topic) AS topics }
+CALL () {
+  MATCH (c:HolonstreamCheckpoint) WHERE c.topic IS :: STRING NOT NULL AND c.partition IS :: INTEGER NOT NULL
+  RETURN max(toIntegerOrNull(c.offset)) AS offset, collect(DISTINCT c.topic) AS topics
+}
 RETURN nodes, coalesce(offset, 0), topics
 
 // replay_mark //
