@@ -29,7 +29,7 @@ PAGES = {
 START = {"README.md": "README.md", "docs": "README.md"}
 """what stands for the start page"""
 
-COMING = {"recovery.md", "traces.md"}
+COMING = {"recovery.md"}
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 CODE = re.compile(r"^(```.*?^```|(?: {4}|\t).*?)$|`[^`\n]+`", re.MULTILINE | re.DOTALL)

@@ -15,6 +15,7 @@ from holonstream.client.settings import ClientSettings
 from holonstream.producers.errors import UnreadableEvents
 from holonstream.producers.log.append import Appended
 from holonstream.producers.log.store import EventStore
+from holonstream.schemas import tracing
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import AnyEvent, RecordedEvent
 from holonstream.schemas.fork import forget_after_fork
@@ -84,9 +85,15 @@ class Client(SemanticGraphStore):
         was forked. So appending needs PostgreSQL alone, reads of the present work without the log, reads of the past
         without the graph, and all without the cache. Reading the present needs ``pip install 'holonstream[read]'``.
 
-        Raises InvalidSettings. Every call raises the error of the server that it cannot reach.
+        Raises InvalidSettings, and MissingExtra when it is to make traces. Every call raises the error of the server
+        that it cannot reach.
         """
         settings = ClientSettings.load() if settings is None else settings
+        if settings.traces:
+            from holonstream.client.traced import TracedClient
+
+            tracing.enable(settings.traces)
+            cls = TracedClient if cls is Client else cls
         known = connections.catalogue(settings)
         metrics = ClientMetrics()
         graph = connections.reads(settings, known, metrics.cache)

@@ -27,7 +27,8 @@ def _blocking(
 
     @wraps(method)
     def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._loop.run(lambda: method(self._client, *args, **kwargs))
+        own: Callable[P, Coroutine[Any, Any, R]] = getattr(self._client, method.__name__)  # the client may be traced
+        return self._loop.run(lambda: own(*args, **kwargs))
 
     return call
 

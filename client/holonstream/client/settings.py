@@ -186,6 +186,16 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="How long a read with a token waits for its view."), DURATION
     ] = 2.0
 
+    traces: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the appends and reads that begin a trace when none is under way; 0 is off. Needs "
+            "`pip install 'holonstream[otel]'` (docs/traces.md).",
+        ),
+    ] = 0.0
+
     def __post_init__(self) -> None:
         """Take a text for a secret, as the environment gives it. Raises InvalidSettings."""
         for field in msgspec.structs.fields(type(self)):

@@ -18,6 +18,7 @@ from holonstream.client.connections import catalogue as load_catalogue
 from holonstream.client.settings import ClientSettings
 from holonstream.producers.log.append import Appended, append, decode_rows, encode_call
 from holonstream.producers.log.postgres import query, translate
+from holonstream.schemas import tracing
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.event import AnyEvent
 
@@ -46,7 +47,11 @@ def append_in(
     TransactionConflict (repeat the whole transaction), TransactionFailed (roll it back), LogUnavailable,
     InvalidSettings; TypeError for what is no such connection.
     """
-    arguments = encode_call(events, catalogue or _default_catalogue(), expected)
+    with tracing.span("append", "producer", events=len(events)):
+        return _append_in(connection, encode_call(events, catalogue or _default_catalogue(), expected))
+
+
+def _append_in(connection: Any, arguments: Mapping[str, Any]) -> list[Appended]:
     if isinstance(connection, psycopg.Cursor):
         connection = connection.connection
     if isinstance(connection, psycopg.Connection):
@@ -74,7 +79,11 @@ async def append_in_async(
     `connection` is a psycopg AsyncConnection or AsyncCursor, a SQLAlchemy AsyncSession or AsyncConnection, or an
     asyncpg Connection, also one from a pool.
     """
-    arguments = encode_call(events, catalogue or _default_catalogue(), expected)
+    with tracing.span("append", "producer", events=len(events)):
+        return await _append_in_async(connection, encode_call(events, catalogue or _default_catalogue(), expected))
+
+
+async def _append_in_async(connection: Any, arguments: Mapping[str, Any]) -> list[Appended]:
     if isinstance(connection, psycopg.AsyncCursor):
         connection = connection.connection
     if isinstance(connection, psycopg.AsyncConnection):

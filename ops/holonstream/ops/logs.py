@@ -13,6 +13,7 @@ import sys
 import structlog
 
 from holonstream.ops.output import printable
+from holonstream.schemas import tracing
 from holonstream.schemas.incident import incident
 
 
@@ -21,6 +22,7 @@ def configure(level: str, form: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        _with_trace_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[structlog.typing.Processor]
@@ -45,6 +47,11 @@ def configure(level: str, form: str) -> None:
 def warn(event: str, **values: str) -> None:
     """A warning of a module that does not import structlog, which is slow."""
     structlog.get_logger(__name__).warning(event, **values)
+
+
+def _with_trace_id(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    found = tracing.trace_id()
+    return event if found is None else {**event, "trace_id": found}
 
 
 def _printable(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

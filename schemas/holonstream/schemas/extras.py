@@ -16,6 +16,7 @@ EXTRA_OF = {
     "cramjam": "worker",
     "faust": "worker",
     "mode": "worker",
+    "opentelemetry": "otel",
     "prometheus_client": "worker",
     "click": "cli",
     "cryptography": "seal",

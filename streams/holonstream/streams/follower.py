@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from faust.types import TP
 
+from holonstream.schemas import tracing
 from holonstream.schemas.errors import TopicReplaced, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
@@ -296,7 +297,10 @@ class Follower:
         """Write as many records as the sink has lately written in time. Returns the rest."""
         began = monotonic()
         self.in_hand, left = first_of(batches, self._write_size)
-        results = await self._sink.write_batches(self.in_hand)
+        values = (record.value for batch in self.in_hand for record in batch.records)
+        count = sum(len(batch.records) for batch in self.in_hand)
+        with tracing.batch_span("sink write", values, group=self._group, records=count):
+            results = await self._sink.write_batches(self.in_hand)
         for batch, written in zip(self.in_hand, results, strict=True):
             if written.position is not None:
                 self._positions[TP(batch.topic, batch.partition)] = written.position

@@ -29,6 +29,7 @@ def console(settings: Settings, port: int | None) -> None:
 
     from holonstream.ops.console.access import Login
     from holonstream.ops.console.server import listen, serve
+    from holonstream.ops.observe.traces import traced
 
     if port is not None:
         settings = structs.replace(settings, console_port=port)
@@ -36,4 +37,5 @@ def console(settings: Settings, port: int | None) -> None:
     opened = listen(settings.console_host, settings.console_port)
     host, bound = opened.getsockname()[:2]
     say(f"console on http://{f'[{host}]' if ':' in host else host}:{bound}", err=True)
-    serve(settings, opened)
+    with traced(settings, "console"):
+        serve(settings, opened)

@@ -29,15 +29,19 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed
     from holonstream.ops.observe.relay import ObservedRelay
+    from holonstream.ops.observe.traces import traced
     from holonstream.ops.stopping import stop_on_signals
     from holonstream.schemas.incident import incident
 
     stop = stop_on_signals()
     relay = wiring.relay(settings, trust_topic=trust_topic)
-    with observed(
-        settings,
-        lambda: ObservedRelay(
-            relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
+    with (
+        traced(settings, "relay"),
+        observed(
+            settings,
+            lambda: ObservedRelay(
+                relay.progress, settings.log_dsn, interval=settings.metrics_interval, stall=settings.ready_stall
+            ),
         ),
     ):
         try:

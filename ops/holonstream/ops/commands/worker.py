@@ -29,6 +29,7 @@ def worker(settings: Settings, sink: str) -> None:
     """
     from holonstream.ops import wiring
     from holonstream.ops.observe.process import observed
+    from holonstream.ops.observe.traces import traced
     from holonstream.ops.observe.worker import ObservedWorker
     from holonstream.ops.own_sink import load_sink
     from holonstream.ops.stopping import end_soon, run_until_signal
@@ -39,6 +40,6 @@ def worker(settings: Settings, sink: str) -> None:
     else:
         own = load_sink(sink)
         view, app = names.sink_view(own.name), wiring.own_worker(settings, own)
-    with observed(settings, lambda: ObservedWorker(app, view, stall=settings.ready_stall)):
+    with traced(settings, view), observed(settings, lambda: ObservedWorker(app, view, stall=settings.ready_stall)):
         code = run_until_signal(partial(app.run, on_failure=partial(end_soon, 1)))
     sys.exit(code)

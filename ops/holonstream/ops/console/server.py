@@ -21,6 +21,7 @@ from holonstream.ops.console.problems import MEDIA_TYPE, handle_errors
 from holonstream.ops.console.rendering import FOLDER
 from holonstream.ops.console.services import services
 from holonstream.ops.observe.server import CannotServe
+from holonstream.ops.observe.traces import continuing
 from holonstream.ops.settings import Settings
 
 CLOSING = 2  # seconds that open pages may take to leave when the server stops
@@ -103,7 +104,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 def serve(settings: Settings, opened: socket.socket) -> None:
     """Serve on a listening socket until SIGTERM or SIGINT. Raises UnsafeConsole."""
     config = uvicorn.Config(
-        make_app(settings),
+        continuing(make_app(settings)) if settings.traces else make_app(settings),
         log_config=None,
         access_log=False,
         server_header=False,

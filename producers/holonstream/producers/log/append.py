@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from psycopg.rows import tuple_row
 
 from holonstream.producers.log.postgres import driver_errors, query
-from holonstream.schemas import json_limits, jsontext
+from holonstream.schemas import json_limits, jsontext, tracing
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, Event, as_event
@@ -72,7 +72,10 @@ def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
     Raises InvalidEvent, naming the event.
     """
     complete = []
+    trace = tracing.traceparent()
     for event in map(as_event, events):
+        if trace is not None and event.traceparent is None:
+            event = replace(event, traceparent=trace)
         if event.id is None:
             event = replace(event, id=new_event_id())
         catalogue.validate(event)

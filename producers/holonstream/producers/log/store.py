@@ -22,7 +22,7 @@ from holonstream.producers.errors import LogUnavailable, UnreadableEvents
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query, storable
-from holonstream.schemas import instant, wire
+from holonstream.schemas import instant, tracing, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, RecordedEvent
@@ -176,7 +176,8 @@ class PostgresEventStore:
     ) -> list[Appended]:
         """See `EventStore.append`."""
         began = time.perf_counter()
-        appended = self._append_all(events, expected, connection)
+        with tracing.span("append", "producer", events=len(events)):
+            appended = self._append_all(events, expected, connection)
         if self._on_append is not None:
             self._on_append(len(appended), time.perf_counter() - began)
         return appended

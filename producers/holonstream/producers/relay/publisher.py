@@ -29,6 +29,7 @@ from holonstream.producers.kafka import (
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.relay.committer import PositionCommitter
 from holonstream.producers.relay.topic_tail import tail_events
+from holonstream.schemas import tracing
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
 from holonstream.schemas.offset_metadata import OffsetMetadata
@@ -158,7 +159,11 @@ class Publisher:
         Raises RecordTooLarge, KafkaUnavailable or ProducerFenced; then the publisher is of no more use, and only
         `tail_events` of a new one know whether the batch was committed.
         """
-        with driver_errors(f"publishing to {self._topic}"):
+        values = (value for _, _, value in batch.events)
+        with (
+            tracing.batch_span("relay publish", values, events=len(batch.events), position=batch.position),
+            driver_errors(f"publishing to {self._topic}"),
+        ):
             producer, produce, topic = self._producer, self._producer.produce, self._topic
             producer.begin_transaction()
             try:

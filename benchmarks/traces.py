@@ -1,0 +1,202 @@
+"""What traces cost: the processor time of each path with and without them, by turns in one process.
+
+Spans are encoded as for a collector, and sent nowhere. Of each side only the fastest fifth of the slices counts, as in
+`benchmarks.metrics`. Batches are of LIVE events, as they come at a thousand a second: a larger one costs less an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from time import process_time
+from uuid import uuid4
+
+from confluent_kafka.admin import AdminClient, NewTopic
+from msgspec.structs import replace
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure
+from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person
+from holonstream.client import Client
+from holonstream.client.traced import TracedClient
+from holonstream.ops.settings import Settings
+from holonstream.producers.log.batches import EventBatch
+from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.store import PostgresEventStore
+from holonstream.producers.relay.publisher import Publisher
+from holonstream.schemas import tracing
+from holonstream.sinks.base import Batch
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.reader import CachedGraphStore
+from holonstream.sinks.cache.sink import InvalidationSink
+from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.graph.schema import initialise
+from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.streams.app import GroupSettings, SinkApp
+from holonstream.testing.records import records_of
+
+LIVE = 20  # events of a batch
+SLICE = 30  # calls
+PAIRS = 60  # of slices
+SHARES = (0.01, 1.0)  # of the requests that are traced
+PROMISED = 0.97
+
+Call = Callable[[float], Awaitable[int]]
+"""does one piece of work, with that share of its events traced; returns how many events or reads it was"""
+
+
+class EncodingExporter(SpanExporter):
+    """Encodes spans as for a collector, and drops them."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS
+
+
+async def _compare(path: str, call: Call, provider: TracerProvider) -> list[Figure]:
+    figures = []
+    gc.collect()
+    gc.freeze()
+    for share in SHARES:
+        rates: dict[bool, list[float]] = {True: [], False: []}
+        for number in range(2 * PAIRS + 4):
+            on = number % 4 in (1, 2)
+            tracing.enable(share if on else 0)
+            began, done = process_time(), 0
+            for _ in range(SLICE):
+                done += await call(share if on else 0)
+            provider.force_flush()
+            if number >= 4:  # the first ones warm up
+                rates[on].append(done / (process_time() - began))
+        tracing.enable(0)
+        rate = {side: statistics.quantiles(found, n=5)[-1] for side, found in rates.items()}
+        promised = share < 1
+        figures.append(
+            Figure(
+                path=f"{path}, {share:.0%} of requests traced",
+                value=rate[True],
+                unit="/s of processor",
+                peer="without traces",
+                peer_value=rate[False],
+                promise=f">= {PROMISED:g}x" if promised else "",
+                kept=rate[True] >= PROMISED * rate[False] if promised else None,
+            )
+        )
+    return figures
+
+
+def _context(share: float, number: int) -> str | None:
+    """The trace context of an event: of that share of them it is sampled."""
+    return f"00-{uuid4().hex}-{uuid4().hex[:16]}-01" if share and number % round(1 / share) == 0 else None
+
+
+class _Events:
+    """New events as the relay has them, each with its trace context."""
+
+    def __init__(self) -> None:
+        self._log, self._count = Log(), 0
+
+    def take(self, share: float) -> Batch:
+        """The next LIVE events of partition 0."""
+        first = self._count
+        self._count += LIVE
+        events = self._log.take(person(f"t-{number:07}", 0) for number in range(first, self._count))
+        traced = [replace(e, traceparent=_context(share, first + n)) for n, e in enumerate(events)]
+        return Batch(TOPIC, 0, records_of(traced, first), self._count)
+
+
+async def _measure(settings: Settings, provider: TracerProvider) -> list[Figure]:
+    apply_schema(settings.log_dsn, CATALOGUE)
+    figures: list[Figure] = []
+    numbers = iter(range(10**9))
+    with PostgresEventStore(settings.log_dsn, CATALOGUE) as log:
+
+        async def append(share: float) -> int:
+            log.append([person(f"a-{next(numbers):07}", 0)])
+            return 1
+
+        figures += await _compare("append of one event", append, provider)
+
+    topic, events = f"bench-{uuid4().hex[:8]}", _Events()
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    for made in admin.create_topics([NewTopic(topic, 12, 1)]).values():
+        made.result()
+    publisher = Publisher(settings.kafka_bootstrap, topic, topic, group=topic, compression="lz4", config={})
+    publisher.open()
+
+    async def publish(share: float) -> int:
+        batch = events.take(share)
+        rows = [(r.offset + 1, r.key or b"", r.value or b"") for r in batch.records]
+        publisher.publish(EventBatch(rows, 0))
+        return LIVE
+
+    figures += await _compare(f"relay, transactions of {LIVE}", publish, provider)
+    publisher.close()
+    return figures + await _stores(settings, provider)
+
+
+async def _stores(settings: Settings, provider: TracerProvider) -> list[Figure]:
+    async with GraphConnection(settings.neo4j_uri) as connection:
+        await connection.execute(WIPE)
+        await initialise(connection, CATALOGUE, TOPIC, 1)
+    group = GroupSettings(bootstrap=[settings.kafka_bootstrap], group="bench", topic=TOPIC, dead_letter_topic=TOPIC)
+    redis = connect(settings.redis_url.reveal(), timeout=5)
+    apps = {
+        "graph": SinkApp(group, lambda p: GraphSink(GraphConnection(settings.neo4j_uri), CATALOGUE, TOPIC, p)),
+        "cache": SinkApp(group, lambda p: InvalidationSink(redis, "bench-traces", value_ttl=60, tombstone_ttl=600)),
+    }
+    figures: list[Figure] = []
+    for name, app in apps.items():
+        events = _Events()
+        await app.sink.open()
+        await app.sink.assign(TOPIC, 0, None)
+
+        async def write(share: float, app: SinkApp = app, events: _Events = events) -> int:
+            assert not await app.follower._write_some([events.take(share)])
+            return LIVE
+
+        figures += await _compare(f"{name} sink, batches of {LIVE}", write, provider)
+        await app.sink.close()
+    return figures + await _reads(settings, provider)
+
+
+async def _reads(settings: Settings, provider: TracerProvider) -> list[Figure]:
+    redis = connect(settings.redis_url.reveal(), timeout=5)
+    sink = InvalidationSink(connect(settings.redis_url.reveal(), timeout=5), "bench-reads", grace_period=0.0)
+    await sink.open()
+    await sink.assign(TOPIC, 0, None)  # without a floor no value is cached
+    log = PostgresEventStore(settings.log_dsn, CATALOGUE)
+    async with GraphConnection(settings.neo4j_uri) as connection:
+        reads = CachedGraphStore(Neo4jGraphStore(connection, CATALOGUE, TOPIC), redis, "bench-reads")
+        plain, traced = Client(reads, log, CATALOGUE), TracedClient(reads, log, CATALOGUE)
+
+        async def read(share: float) -> int:
+            client = traced if share else plain
+            for _ in range(10):
+                assert await client.get_holon("t-0000001") is not None
+            return 10
+
+        figures = await _compare("get_holon from the cache", read, provider)
+        assert reads.counters.hits > 1000
+        await reads.close()
+    await sink.close()
+    log.close()
+    return figures
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Events and reads per second of processor time, with traces beside without."""
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(EncodingExporter()))
+    trace.set_tracer_provider(provider)
+    try:
+        return asyncio.run(_measure(bench.settings, provider))
+    finally:
+        provider.shutdown()

@@ -1,0 +1,132 @@
+"""Spans of OpenTelemetry for appends, relay, sinks' batches and reads (docs/traces.md). Off until `enable` is called.
+
+Nothing of OpenTelemetry is imported before that, and while it is off a span costs a comparison. An append gives its
+events the trace context (``traceparent``), which travels in the log and on Kafka. What handles many events at once is a
+span of its own, linked to the spans of those that are traced: one of a batch without such an event is never made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from holonstream.schemas.extras import extras_needed
+from holonstream.schemas.wire import decode_traceparent
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, Span, SpanKind
+
+LINKS = 128  # of a batch's first events: what the SDK keeps of a span, and what bounds the cost of a large batch
+FIELD = b'"traceparent"'
+Attribute = str | int
+
+_tracing: _Tracing | None = None
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+def enable(share: float) -> None:
+    """Make spans from now on, with the tracer provider of this process.
+
+    `share` of the appends and reads begin a trace when none is under way; 0 disables all. Raises MissingExtra.
+    """
+    global _tracing
+    _tracing = _Tracing(share) if share > 0 else None
+
+
+def span(name: str, kind: str = "internal", **attributes: Attribute) -> AbstractContextManager[object]:
+    """A span in the trace that is under way, or at the beginning of a new one; nothing in one that is not sampled."""
+    return _NOTHING if _tracing is None else _tracing.span(name, kind, attributes)
+
+
+def batch_span(name: str, values: Iterable[bytes | None], **attributes: Attribute) -> AbstractContextManager[object]:
+    """A span for what is done with records, linked to the spans that appended them; nothing without a traced one."""
+    return _NOTHING if _tracing is None else _tracing.batch_span(name, values, attributes)
+
+
+def continued(traceparent: str) -> AbstractContextManager[None]:
+    """Inside it the trace that a caller names is under way, or none, when the text names none."""
+    return _NOTHING if _tracing is None else _tracing.continued(traceparent)
+
+
+def traceparent() -> str | None:
+    """The context of the span under way, as W3C writes it, for others to continue; None without a sampled one."""
+    return None if _tracing is None else _tracing.traceparent()
+
+
+def trace_id() -> str | None:
+    """The id of the trace under way, for log lines."""
+    found = traceparent()
+    return None if found is None else found.split("-")[1]
+
+
+class _Tracing:
+    """Everything that needs the package."""
+
+    def __init__(self, share: float) -> None:
+        with extras_needed():
+            from opentelemetry import trace
+            from opentelemetry.context import Context, attach, detach
+            from opentelemetry.trace.propagation import tracecontext
+        self._api = trace
+        self._tracer = trace.get_tracer("holonstream")
+        self._propagator = tracecontext.TraceContextTextMapPropagator()
+        self._empty, self._attach, self._detach = Context(), attach, detach
+        self._share = share
+
+    def span(self, name: str, kind: str, attributes: dict[str, Attribute]) -> AbstractContextManager[object]:
+        parent = self._api.get_current_span().get_span_context()
+        sampled = parent.trace_flags.sampled if parent.is_valid else random.random() < self._share
+        return self._recorded(name, self._api.SpanKind[kind.upper()], attributes) if sampled else _NOTHING
+
+    def batch_span(
+        self, name: str, values: Iterable[bytes | None], attributes: dict[str, Attribute]
+    ) -> AbstractContextManager[object]:
+        links = [link for value in islice(values, LINKS) if (link := self._link(value)) is not None]
+        return self._recorded(name, self._api.SpanKind.CONSUMER, attributes, links) if links else _NOTHING
+
+    def _link(self, value: bytes | None) -> Link | None:
+        if value is None or FIELD not in value or (text := decode_traceparent(value)) is None:
+            return None
+        appended = self._api.get_current_span(self._context(text)).get_span_context()
+        return self._api.Link(appended) if appended.is_valid and appended.trace_flags.sampled else None
+
+    def _context(self, traceparent: str) -> Context:
+        # Of the empty context, not that of this process: the text may name no trace.
+        return self._propagator.extract({"traceparent": traceparent}, self._empty)
+
+    @contextmanager
+    def continued(self, traceparent: str) -> Iterator[None]:
+        token = self._attach(self._context(traceparent))
+        try:
+            yield
+        finally:
+            self._detach(token)
+
+    @contextmanager
+    def _recorded(
+        self, name: str, kind: SpanKind, attributes: dict[str, Attribute], links: list[Link] | None = None
+    ) -> Iterator[Span]:
+        recorded = self._tracer.start_as_current_span(
+            name,
+            kind=kind,
+            attributes={f"holonstream.{key}": value for key, value in attributes.items()},
+            links=links,
+            record_exception=False,  # its message may quote what an event carries
+            set_status_on_exception=False,
+        )
+        with recorded as made:
+            try:
+                yield made
+            except Exception as error:
+                made.set_status(self._api.StatusCode.ERROR, type(error).__name__)
+                raise
+
+    def traceparent(self) -> str | None:
+        context = self._api.get_current_span().get_span_context()
+        if not (context.is_valid and context.trace_flags.sampled):
+            return None
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
