@@ -133,6 +133,25 @@ def test_the_graph_unfolds_by_a_click(page: Page) -> None:
     expect(page.locator("#neighbours")).to_contain_text("None")
 
 
+def test_an_answer_that_is_refused_or_does_not_come_is_said(browser: Browser, console: Console) -> None:
+    """Not with the fixture `page`: the browser itself notes each refused answer as an error."""
+    problem = {"detail": "Too much is asked at once \u202e"}
+    with browser.new_context(base_url=console.url) as context:
+        page = context.new_page()
+        said = page.locator("#refused")
+        page.route("**/api/v1/holon/relationships*", lambda route: route.fulfill(status=503, json=problem))
+        page.goto("/holon?id=hub")
+        expect(said).to_have_text("The neighbours of hub: Too much is asked at once \\u202e", timeout=PATIENCE)
+        page.unroute("**/api/v1/holon/relationships*")
+        page.locator("#neighbour-filter").get_by_label("As of").fill("2024-12-31")
+        page.keyboard.press("Tab")
+        expect(said).to_be_hidden(timeout=PATIENCE)
+        page.route("**/neighbours*", lambda route: route.abort())
+        page.locator("#neighbour-filter").get_by_label("As of").fill("2024-12-30")
+        page.keyboard.press("Tab")
+        expect(said).to_contain_text("does not answer", timeout=PATIENCE)
+
+
 def test_events_are_filtered_followed_and_shown_whole(page: Page, console: Console) -> None:
     page.goto("/events")
     page.get_by_label("Subject").fill("followed")

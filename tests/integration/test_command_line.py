@@ -217,6 +217,9 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(
     assert {server for server, _ in states} == {"postgresql", "kafka", "neo4j", "redis"}
     for check in (("postgresql", "schema"), ("postgresql", "rights"), ("kafka", "topics"), ("neo4j", "constraints")):
         assert states[check] == "ok"
+    details = {(check["server"], check["check"]): check["detail"] for check in healthy["checks"]}
+    assert all("are free" in details[server, "disk"] for server in ("postgresql", "kafka"))
+    assert "of Kafka 4.0 or later" in details["kafka", "cluster"]
     settings = Settings.of(pipeline.environment)
     monkeypatch.setenv("HOLONSTREAM_NAMESPACE", settings.namespace + "-other")
     lines = shell.run("doctor", *PATIENT, code=1).splitlines()

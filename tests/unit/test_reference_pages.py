@@ -50,7 +50,10 @@ def test_the_record_on_the_page_of_topics_is_an_event_and_has_every_attribute() 
         assert f"`{names.consumer_group('holonstream', group)}`" in page
 
 
-def test_every_path_of_the_read_api_is_on_its_page() -> None:
+def test_every_path_and_parameter_of_the_read_api_is_on_its_page() -> None:
     page = (DOCS / "http-api.md").read_text()
-    for path in make_app(Settings()).openapi()["paths"]:
+    for path, operations in make_app(Settings()).openapi()["paths"].items():
         assert re.search(rf"`(?:POST )?{re.escape(path)}[`?]", page), path
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                assert re.search(rf"`\??{parameter['name']}\b|[?&]{parameter['name']}=", page), parameter["name"]

@@ -6,10 +6,12 @@ The checks are those that `init` and the workers make, and some more. Nothing is
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
@@ -22,6 +24,8 @@ PATIENCE = 30.0  # seconds for all checks of a server
 CLOCK = 2.0  # seconds by which clocks may differ
 IDLE = 60.0  # seconds that a transaction may be open and do nothing
 SESSIONS = 0.9  # share of the sessions that may be in use
+FULL = 256 * 2**20  # bytes: a server that has less will soon stop
+LITTLE = 0.1  # share of a disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,21 @@ class Findings:
         difference = now - time.time()
         wrong: State | None = "warning" if abs(difference) > CLOCK else None
         self.add("clock", f"{difference:+.1f} s from this machine's", wrong=wrong, remedy="run NTP on both")
+
+    def disk(self, folder: str | None, address: str, what: str) -> None:
+        """Report the free space of a server's folder, which only a server on this machine shows."""
+        if not folder or not _is_here(address) or not Path(folder).exists():
+            self.add("disk", f"{what}free space is seen on the server's own machine only")
+            return
+        space = shutil.disk_usage(folder)
+        detail = f"{what}{space.free / 2**20:,.0f} of {space.total / 2**20:,.0f} MiB are free"
+        wrong: State | None = "fault" if space.free < FULL else "warning" if space.free < LITTLE * space.total else None
+        self.add("disk", detail, wrong=wrong, remedy=f"make room where {folder} is, before the server stops")
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is of this machine alone."""
+    return any(host in address for host in ("127.0.0.1", "localhost", "[::1]"))
 
 
 def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
@@ -116,7 +135,7 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         used = f"{server.sessions:,} of {server.max_sessions:,} sessions in use"
         wrong = "warning" if server.sessions > SESSIONS * server.max_sessions else None
         findings.add("limits", used, wrong=wrong, remedy="raise max_connections, or pool connections")
-        findings.add("disk", f"the database has {server.bytes / 2**20:,.0f} MiB")
+        findings.disk(server.folder, settings.log_dsn, f"the database has {server.bytes / 2**20:,.0f} MiB, ")
         for idle in idle_transactions(connection, IDLE):
             who = f"pid {idle.pid} ({idle.user}, {idle.application_name}) for {idle.age_seconds:.0f} s"
             end = f"end it, as with pg_terminate_backend({idle.pid}), and set idle_in_transaction_session_timeout"
@@ -166,7 +185,8 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from holonstream.ops.pipeline import group_statuses
     from holonstream.ops.status import TopicStatus
     from holonstream.ops.topics import check_topics
-    from holonstream.producers.kafka import TIMEOUT, driver_errors
+    from holonstream.producers.errors import NotPermitted
+    from holonstream.producers.kafka import TIMEOUT, broker_config, driver_errors
     from holonstream.schemas import names
 
     admin = AdminClient(client(settings))
@@ -174,7 +194,15 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     def cluster() -> str:
         with driver_errors("asking for the cluster"):
             nodes = admin.describe_cluster(request_timeout=TIMEOUT).result(TIMEOUT).nodes
-        return f"{len(nodes)} brokers"
+        try:
+            with driver_errors("asking for a broker's settings"):
+                config = broker_config(admin, nodes[0].id)
+        except NotPermitted:
+            return f"{len(nodes)} brokers; this login may not read their settings, so version and disk are not known"
+        for folder in (config.get("log.dirs") or config.get("log.dir") or "").split(","):
+            findings.disk(folder, settings.kafka_bootstrap, f"{folder} of broker {nodes[0].id}: ")
+        # Kafka tells nobody its version; 4.0 took this setting away
+        return f"{len(nodes)} brokers of Kafka {config.get('inter.broker.protocol.version') or '4.0 or later'}"
 
     def topics() -> str:
         return f"{settings.topic} with {check_topics(settings).partitions} partitions, kept for ever"

@@ -167,6 +167,13 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: str(entry.value) for name, entry in asked.items()}
 
 
+def broker_config(admin: AdminClient, broker: int) -> dict[str, str | None]:
+    """A broker's settings. Raises KafkaException."""
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+    asked = answer(lambda: admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT))
+    return {name: entry.value for name, entry in asked.items()}
+
+
 class TopicWatch:
     """Notices that a topic was deleted and made again, or given more partitions, by asking now and then; nobody waits
     for the answer."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def top(settings: Settings, interval: float, rounds: int, as_json: bool, timeout: float) -> None:
     """Watch the pipeline: rates, lag, freshness, workers, and what is stuck.
 
-    Redraws a table at a terminal, else prints one after the other. Rates are log positions and records a second since
-    the report before. What is stuck comes with what to do.
+    Redraws a table at a terminal, else prints one after the other. Log and relay count positions; a group counts
+    records, and the markers of transactions among them. Rates are per second since the report before. What is stuck
+    comes with what to do.
     """
     from holonstream.ops.overview import overview
 

@@ -104,6 +104,8 @@ def graph_command(
                 print_json(tally.document())
             else:
                 _print(tally)
+                if tally.diverging and not repair:
+                    say("to write what the log says: holonstream verify graph --repair", err=True)
             return tally.diverging > 0
 
     if asyncio.run(run()):
@@ -191,6 +193,8 @@ def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, ev
         say(tally.line())
         if tally.unlisted:
             say(f"{tally.unlisted:,} findings are not listed (--limit)", err=True)
+        if tally.violations and not repair:
+            say("to delete what is wrong, in all entries: holonstream verify cache --all --repair", err=True)
     if tally.violations:
         raise click.exceptions.Exit(1)
 

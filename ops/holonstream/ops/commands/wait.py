@@ -42,4 +42,5 @@ def wait(settings: Settings, target: str | None, views: tuple[str, ...], timeout
     if as_json:
         print_json({"position": position, "views": asked, "seconds": round(seconds, 3)})
     else:
-        say(f"{' and '.join(asked)} have everything up to position {position:,}, after {seconds:.1f} s", err=True)
+        handled = f"{' and '.join(asked)} have handled everything up to position {position:,}"
+        say(f"{handled}, after {seconds:.1f} s", err=True)

@@ -140,7 +140,7 @@ async def places(services: Services, holon_id: str, log: EntityHistory) -> list[
         elif read.checkpoint_position < end:
             remark, wrong = f"behind: has reached {read.checkpoint_position:,}", False
         else:
-            remark, wrong = "differs: `holonstream verify graph`", True
+            remark, wrong = "differs: `holonstream verify graph --repair`", True
         found.append(Place("graph", version, position, remark, wrong))
     found.append(await _cached(services, holon_id, told, end))
     return found
@@ -164,7 +164,7 @@ async def _cached(services: Services, holon_id: str, told: Holon | None, end: in
         return Place("cache", version, position, "as the log")
     if position < end:
         return Place("cache", version, position, "older: an invalidation is under way")
-    return Place("cache", version, position, "differs: `holonstream verify cache`", True)
+    return Place("cache", version, position, "differs: `holonstream verify cache --all --repair`", True)
 
 
 async def history(services: Services, kind: str, entity: str, versions: int = MOST_EVENTS) -> EntityHistory:

@@ -26,6 +26,8 @@ class ServerFacts:
     """of the database"""
     sessions: int
     max_sessions: int
+    folder: str | None
+    """of its data; None when the role may not see it (pg_read_all_settings)"""
 
 
 @dataclass(frozen=True, slots=True)

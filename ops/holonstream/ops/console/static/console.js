@@ -16,6 +16,21 @@ document.addEventListener("keydown", (press) => {
   if (search) search.focus(); else location.href = "/explore";
 });
 
+// What was not answered, by the part of the page that asked, until it is answered again.
+const unanswered = new Map();
+function refused(part, why) {
+  if (why) unanswered.set(part, why); else unanswered.delete(part);
+  const line = document.getElementById("refused");
+  line.textContent = [...new Set(unanswered.values())].join(" ");
+  line.hidden = !unanswered.size;
+}
+
+const SILENT = "The console does not answer; what is shown may be old. It is asked again by itself on live pages.";
+for (const [part, lost, back] of [["page", "htmx:sendError", "htmx:afterOnLoad"], ["stream", "htmx:sseError", "htmx:sseOpen"]]) {
+  document.addEventListener(lost, () => refused(part, SILENT));
+  document.addEventListener(back, () => refused(part, ""));
+}
+
 document.addEventListener("htmx:sseMessage", () => {
   const rows = document.getElementById("rows");
   while (rows && rows.children.length > 300) rows.firstElementChild.remove();
@@ -55,8 +70,15 @@ function unfoldingGraph(box, filter) {
     if (chosen.get("type")) asked.set("type", chosen.get("type"));
     if (chosen.get("at")) asked.set("effectiveAt", chosen.get("at"));
     asked.set("includeEnded", String(Boolean(chosen.get("ended") || chosen.get("at"))));
-    const answer = await fetch(`/api/v1/holon/${path}?${asked}`);
-    return answer.ok ? (await answer.json()).items : [];
+    try {
+      const answer = await fetch(`/api/v1/holon/${path}?${asked}`);
+      const found = await answer.json();
+      if (answer.ok) return found.items;
+      refused("graph", `The neighbours of ${shown(id)}: ${shown(found.detail)}`);
+    } catch {
+      refused("graph", SILENT);
+    }
+    return null;
   }
 
   function node(id, holon) {
@@ -75,6 +97,8 @@ function unfoldingGraph(box, filter) {
     node(id);
     const [relationships, holons] = await Promise.all([read("relationships", id), read("neighbours", id)]);
     if (beginning !== begun) return; // the filter was changed meanwhile
+    if (!relationships || !holons) return;
+    refused("graph", "");
     for (const r of relationships) { node(r.source); node(r.target); }
     for (const holon of holons) if (graph.getElementById(holon.id).nonempty()) node(holon.id, holon);
     for (const r of relationships) {

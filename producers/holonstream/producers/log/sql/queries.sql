@@ -244,7 +244,8 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 SELECT current_setting('server_version'), current_setting('server_encoding'), current_user::text,
        extract(epoch FROM clock_timestamp())::float8, pg_database_size(current_database()),
        (SELECT count(*) FROM pg_stat_activity AS a WHERE a.backend_type = 'client backend'),
-       current_setting('max_connections')::bigint;
+       current_setting('max_connections')::bigint,
+       (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'data_directory');
 
 -- loaded_event_types --
 -- The event types that the log knows.
