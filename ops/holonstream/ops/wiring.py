@@ -43,6 +43,14 @@ async def graph_states(settings: Settings) -> list[State]:
         return [state async for state in store.export()]
 
 
+async def make_graph_indexes(settings: Settings, known: Catalogue) -> None:
+    """Make the graph's constraints and indexes."""
+    from holonstream.sinks.graph.schema import make_indexes
+
+    async with graph_connection(settings) as connection:
+        await make_indexes(connection, known)
+
+
 async def initialise_graph(settings: Settings, known: Catalogue, partitions: int) -> None:
     """Make the graph's constraints and checkpoints."""
     from holonstream.producers.log.reader import LogReader

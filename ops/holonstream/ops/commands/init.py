@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,14 +63,18 @@ def initialise(settings: Settings) -> dict[str, Any]:
     from holonstream.producers.log.schema import apply_schema, repair_sequence, store_topic_limit
 
     known = connections.catalogue(settings)
-    changed = apply_schema(settings.log_dsn, known)
-    say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
-    if (position := repair_sequence(settings.log_dsn)) is not None:
-        say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
-    topic = make_topics(settings)
-    say(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
-    limit = store_topic_limit(settings.log_dsn, settings.topic, topic.record_bytes)
-    say(f"log: events of at most {limit:,} bytes are taken", err=True)
+    with ThreadPoolExecutor(1) as pool:
+        # What takes longest runs beside the rest, which does not need it.
+        indexes = pool.submit(lambda: asyncio.run(wiring.make_graph_indexes(settings, known)))
+        changed = apply_schema(settings.log_dsn, known)
+        say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
+        if (position := repair_sequence(settings.log_dsn)) is not None:
+            say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
+        topic = make_topics(settings)
+        say(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
+        limit = store_topic_limit(settings.log_dsn, settings.topic, topic.record_bytes)
+        say(f"log: events of at most {limit:,} bytes are taken", err=True)
+        indexes.result()
     asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
     say("graph: constraints and checkpoints", err=True)
     return {
