@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 
 import pytest
 
 from holonstream.sinks.graph.read.pages import FetchedPage, floor, page
 from holonstream.sinks.graph.write.background import Background, collection_paused
-from holonstream.sinks.graph.write.partition import StateCache
+from holonstream.sinks.graph.write.partition import CACHED_BYTES, StateCache
 from tests.conformance.graph_store import in_loop, log_of, person, states_of
 
 
@@ -26,6 +27,19 @@ def test_the_least_recently_written_states_leave_the_cache() -> None:
     none = StateCache(0)
     none.update(states)
     assert len(none) == 0
+
+
+def test_large_states_do_not_fill_the_memory() -> None:
+    (state,) = states_of(log_of(person("a"))).values()
+    large = replace(state, properties={"text": "x" * (CACHED_BYTES // 3), "list": [1, {"a": None}]})
+    cache = StateCache(1_000)
+    cache.update({f"holon/{i}": large for i in range(5)})
+    assert list(cache) == ["holon/3", "holon/4"]
+    cache.update({"holon/3": state})  # counts as what it is now
+    cache.update({"holon/5": large})
+    assert list(cache) == ["holon/4", "holon/3", "holon/5"]
+    cache.update({"holon/6": replace(state, properties={"text": "x" * CACHED_BYTES})})
+    assert list(cache) == ["holon/4", "holon/3", "holon/5"]
 
 
 def test_collection_is_paused_and_comes_back_even_after_an_error() -> None:

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+WRITE_BYTES = 12 << 20  # of records written together; decoded and packed they take several times as much memory
 POLL_INTERVAL = 0.05  # seconds between two checks whether to stop waiting
 CALL_POLL_INTERVAL = 0.25  # seconds, the same while a call of the sink is running
 FINISH_TIMEOUT = 5.0  # seconds that a running write gets once the worker stops or the group rebalances
@@ -123,21 +124,22 @@ class Follower:
     async def follow(self, stream: Stream) -> None:
         """The agent: every fetch of the stream, in order."""
         async for event in stream.events():
-            queued = self._queued(stream.channel.queue, len(event.value.records))
-            await self.handle([event.value, *queued])
+            await self.handle([event.value, *self._queued(stream.channel.queue, event.value)])
             self._app.consumer.release(event.message)
 
-    def _queued(self, queue: asyncio.Queue[FetchEvent], count: int) -> list[Fetch]:
-        """What else waits in the stream's queue, up to `max_events`.
+    def _queued(self, queue: asyncio.Queue[FetchEvent], first: Fetch) -> list[Fetch]:
+        """What else waits in the stream's queue, until `max_events` or WRITE_BYTES are reached.
 
         Faust does not track these as being in progress; it need not, as they are handled while the first one is.
         """
-        fetches = []
-        while count < self._max_events and not queue.empty():
+        fetches: list[Fetch] = []
+        count, size = len(first.records), first.size
+        while count < self._max_events and size < WRITE_BYTES and not queue.empty():
             event = queue.get_nowait()
             if event.message.generation_id == self._app.consumer_generation_id:
                 fetches.append(event.value)
                 count += len(event.value.records)
+                size += event.value.size
         return fetches
 
     # --- partitions come and go ------------------------------------------------------------------------------------

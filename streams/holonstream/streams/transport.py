@@ -54,6 +54,11 @@ class Fetch:
     next_offset: int
     records: Sequence[RawRecord]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all records' values."""
+        return sum(len(record.value or b"") for record in self.records)
+
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
