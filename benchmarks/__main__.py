@@ -22,12 +22,12 @@ from holonstream.ops.settings import Settings
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a promise is not kept.")
-@click.option("--quick", is_flag=True, help="Fewer and shorter rounds; `all` leaves out the last four.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter rounds; `all` leaves out the last five.")
 @click.option("--plot", type=click.Path(path_type=Path), help="A folder for plots of the figures, as SVG.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True), help="docs/benchmarks.md, to write them into.")
 def bench(name: str, as_json: bool, strict: bool, quick: bool, plot: Path | None, page: Path | None) -> None:
     """Measure one path against a rival or its bare client, on servers started for it: append, relay, consume, graph,
-    cache, freshness, api, metrics, traces; show how each consumer group scales by itself: scaling; or all.
+    cache, freshness, rebuild, api, metrics, traces; show how each consumer group scales by itself: scaling; or all.
 
     Both sides are measured in the same run, in turns; the ratio is what counts, for it holds when the machine is slow.
     """
