@@ -81,6 +81,14 @@ def test_what_would_be_stopped_and_where_the_servers_are_is_printed_for_programs
     assert (tmp_path / "stack.json").exists()
 
 
+def test_a_stack_of_some_services_says_where_these_are(tmp_path: Path) -> None:
+    kept = ports.load_or_choose(tmp_path / "stack.json", ["redis"])
+    done = CliRunner().invoke(local, ["--dir", str(tmp_path), "env"], catch_exceptions=False)
+    assert done.stdout == f"HOLONSTREAM_REDIS_URL=redis://127.0.0.1:{kept['redis']}/0\n"
+    done = CliRunner().invoke(local, ["--dir", str(tmp_path), "status"], catch_exceptions=False)
+    assert done.stdout.split()[:2] == ["redis", "stopped"]
+
+
 def test_the_data_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOLONSTREAM_LOCAL_DIR", raising=False)
     assert default_data_dir() == Path(".local-stack")

@@ -99,7 +99,7 @@ def down(data_dir: Path, wipe: bool, yes: bool, dry_run: bool, as_json: bool) ->
 
 
 def _plan_down(stack: Stack, wipe: bool, as_json: bool) -> None:
-    running = [row.name for row in stack.status() if row.state != "stopped"]
+    running = [row.name for row in Stack.found(stack.data_dir).status() if row.state != "stopped"]
     if as_json:
         click.echo(json.dumps({"folder": str(stack.data_dir), "stop": running, "delete": wipe}, indent=2))
         return
@@ -111,7 +111,7 @@ def _plan_down(stack: Stack, wipe: bool, as_json: bool) -> None:
 @click.pass_obj
 def status(data_dir: Path, as_json: bool) -> None:
     """Show each server's state, pid, port and version."""
-    rows = Stack(data_dir).status()
+    rows = Stack.found(data_dir).status()
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -126,10 +126,8 @@ def status(data_dir: Path, as_json: bool) -> None:
 @click.pass_obj
 def env(data_dir: Path, export: bool, as_json: bool) -> None:
     """Print the settings with which to find the servers."""
-    if as_json:
-        click.echo(json.dumps(Stack(data_dir).env(), indent=2))
-        return
-    click.echo(env_text(Stack(data_dir).env(), export=export))
+    settings = Stack.found(data_dir).env()
+    click.echo(json.dumps(settings, indent=2) if as_json else env_text(settings, export=export))
 
 
 def env_text(settings: dict[str, str], *, export: bool) -> str:

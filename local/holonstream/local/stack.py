@@ -79,6 +79,14 @@ class Stack:
         self._short_lived = short_lived
         self._brokers = brokers
 
+    @classmethod
+    def found(cls, data_dir: Path) -> Self:
+        """The stack of a folder, with the services that were started in it. Raises LocalStackError if there is none."""
+        kept = ports.load(cls(data_dir)._state_file)
+        if not kept:
+            raise LocalStackError(f"no local stack in {data_dir}; start one: holonstream local up")
+        return cls(data_dir, services=[name for name in SERVICES if name in kept])
+
     def up(self) -> None:
         """
         Install and download what is missing, start the servers that do not run, and wait until all answer.
