@@ -43,6 +43,13 @@ def test_links_lead_to_files(document: Path) -> None:
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+def test_every_page_has_its_place_in_the_navigation_of_the_site() -> None:
+    named = set(re.findall(r": ([\w/-]+(?:\.md|/))$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    for document in (ROOT / "docs").rglob("*.md"):
+        name = document.relative_to(ROOT / "docs").as_posix()
+        assert {name, f"{name.partition('/')[0]}/"} & named, f"mkdocs.yml does not name {name}"
+
+
 @pytest.mark.parametrize("document", DOCS, ids=lambda file: file.name)
 def test_commands_that_a_document_names_exist(document: Path) -> None:
     for words in re.findall(r"(?:`|^ {4}|bin/)holonstream ((?:[a-z-]+ ?)+)", document.read_text(), re.MULTILINE):
