@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
@@ -27,7 +28,7 @@ from holonstream.sinks.base import Batch
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.mapping import holon_row, relationship_row
 from holonstream.sinks.graph.schema import initialise
-from holonstream.sinks.graph.statements import text
+from holonstream.sinks.graph.statements import statement, text
 from holonstream.sinks.graph.write.sink import GraphSink
 from holonstream.testing.records import Record, records_of
 
@@ -38,6 +39,7 @@ ROUNDS = 4
 PROMISED = {"create": 0.95, "cold update": 0.8, "hot set": 2.0, "relationship create": 0.95, "relationship end": 0.8}
 SERVERS = ("neo4j",)
 CATALOGUE = Catalogue.load()
+ROWS = re.compile(r"\$(holons|created|updated)\b")  # the names by which the sink's statements get their rows
 WIPE = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
 
 
@@ -103,7 +105,7 @@ async def bare(driver: AsyncDriver, statements: Sequence[str], rows: Sequence[di
         async with driver.session() as session, await session.begin_transaction() as transaction:
             part = rows[start : start + BATCH]
             for statement in statements:
-                result = await transaction.run(statement, rows=part)
+                result = await transaction.run(ROWS.sub("$rows", statement), rows=part)
                 await result.consume()
             await transaction.commit()
     return len(rows) / (perf_counter() - began)
@@ -134,9 +136,9 @@ def paths(number: int) -> dict[str, Path]:
     hot, cold = names[: count // 100], names[count // 100 :]
     mixed = [dice.choice(hot if dice.random() < 0.9 else cold) for _ in range(count)]
     update = [text("holons_write")]
-    seat = [text("ends_write").replace("UNWIND $ids AS id", "UNWIND $rows AS row UNWIND [row.s, row.e] AS id")]
+    seat = [text("ends_write").replace("UNWIND $ends AS id", "UNWIND $rows AS row UNWIND [row.s, row.e] AS id")]
     seat.append(text("relationships_create"))
-    leave = [text("relationships_update").replace("__RELATIONSHIP_TYPE__", ":OCCUPIES")]
+    leave = [statement("relationships_update", CATALOGUE, relationship_types=["OCCUPIES"])]
     return {
         "create": (update, lambda k: [person(k + n, i) for i, n in enumerate(names)]),
         "cold update": (update, lambda k: [promoted(k + n, i) for i, n in enumerate(names)]),

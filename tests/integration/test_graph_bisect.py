@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -135,16 +136,20 @@ async def test_an_outage_in_the_middle_of_the_search_parks_nothing_and_the_searc
         into = sink(connection, letters)
         await into.assign(TOPIC, 0, None)
         batch = Batch(TOPIC, 0, records_of(log), len(log))
-        rows, begun, fails_at = Transaction.execute, 0, 0
+        begun = fails_at = 0
 
-        async def failing(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
-            nonlocal begun
-            begun += 1
-            if begun == fails_at:
-                raise GraphUnavailable("cut")
-            return await rows(self, statement, **parameters)
+        def failing(execute: Any) -> Any:
+            async def fail_or_execute(self: object, statement: str, **parameters: object) -> Any:
+                nonlocal begun
+                begun += 1
+                if begun == fails_at:
+                    raise GraphUnavailable("cut")
+                return await execute(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "execute", failing)
+            return fail_or_execute
+
+        monkeypatch.setattr(Transaction, "execute", failing(Transaction.execute))
+        monkeypatch.setattr(GraphConnection, "execute", failing(GraphConnection.execute))
         outages = 0
         for fails_at in range(1, 200):  # noqa: B007
             begun = 0
@@ -167,16 +172,21 @@ async def test_a_passing_fault_of_the_server_parks_nothing(neo4j_uri: str, monke
         log = log_of(*innocent(3))
         into = sink(connection)
         await into.assign(TOPIC, 0, None)
-        rows, troubled = Transaction.execute, 0
+        troubled = 0
 
-        async def failing(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
-            nonlocal troubled
-            if troubled:
-                troubled -= 1
-                raise ExecutionFailed("no memory")
-            return await rows(self, statement, **parameters)
+        def failing(execute: Any, is_write: Callable[[dict[str, object]], bool]) -> Any:
+            async def fail_or_execute(self: object, statement: str, **parameters: object) -> Any:
+                nonlocal troubled
+                if troubled and is_write(parameters):
+                    troubled -= 1
+                    raise ExecutionFailed("no memory")
+                return await execute(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "execute", failing)
+            return fail_or_execute
+
+        monkeypatch.setattr(Transaction, "execute", failing(Transaction.execute, lambda _: True))
+        writes = failing(GraphConnection.execute, lambda parameters: "claims" in parameters)
+        monkeypatch.setattr(GraphConnection, "execute", writes)
         for number, record in enumerate(records_of(log)):
             troubled = number
             while (batch := Batch(TOPIC, 0, [record], number + 1)) and troubled:
@@ -215,14 +225,17 @@ async def test_a_fault_that_concerns_every_event_stops_the_worker_and_parks_noth
     async with ready(neo4j_uri, 1) as connection:
         into = sink(connection)
         begin = await into.assign(TOPIC, 0, None)
-        rows = Transaction.execute
 
-        async def read_only(self: Transaction, statement: str, **parameters: object) -> list[list[object]]:
-            if "MERGE" in statement or "CREATE" in statement:
-                statement = "CALL no.such.procedure()"
-            return await rows(self, statement, **parameters)
+        def read_only(execute: Any) -> Any:
+            async def refuse_or_execute(self: object, statement: str, **parameters: object) -> Any:
+                if "MERGE" in statement or "CREATE" in statement:
+                    statement = "CALL no.such.procedure()"
+                return await execute(self, statement, **parameters)
 
-        monkeypatch.setattr(Transaction, "execute", read_only)
+            return refuse_or_execute
+
+        monkeypatch.setattr(Transaction, "execute", read_only(Transaction.execute))
+        monkeypatch.setattr(GraphConnection, "execute", read_only(GraphConnection.execute))
         with pytest.raises(GraphRefused, match=r"no\.such\.procedure"):
             await into.write(Batch(TOPIC, 0, records_of(log)[begin:], len(log)))
         monkeypatch.undo()

@@ -35,6 +35,7 @@ PARTS = {  # of statements that are composed: these are tried as the whole
     "relationship_page",
     "relationships_load",
     "verify_relationships",
+    "batch_update",
     "pattern_holon",
     "pattern_relationship",
     "pattern_holon_result",
@@ -51,6 +52,7 @@ BY_ID = {
     "parked_of",
     "hidden_from",
     "holons_load",
+    "batch_write",
     "holons_write",
     "holons_retype",
     "ends_write",
@@ -104,6 +106,12 @@ EVERYTHING = {  # of commands that read the whole graph
 HANDFUL = ("HolonstreamCheckpoint", "HolonstreamParked", "HolonstreamDiscarded")
 PARAMETERS: dict[str, Any] = {
     "rows": [],
+    "claims": [],
+    "holons": [],
+    "ends": [],
+    "created": [],
+    "updated": [],
+    "empty": [],
     "ids": [],
     "id": "a",
     "topic": "t",
@@ -143,6 +151,7 @@ async def plans_are_good(connection: GraphConnection) -> None:
     await connection.execute("CALL db.clearQueryCaches()")
     for name in sorted(BY_ID | FEW | PAGES):
         types = ["OCCUPIES"] if name.startswith("relationships_") and name != "relationships_of" else []
+        types = ["HAS", "OCCUPIES"] if name == "batch_write" else types
         for holon_type in (None, "Person") if name == "holons_query" else (None,):
             prefilter = holon_prefilter(None) if name == "holons_query" else relationship_prefilter(None)
             made = statement(name, CATALOGUE, relationship_types=types, holon_type=holon_type)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -50,8 +52,9 @@ async def test_any_runs_come_to_the_fold(neo4j_uri: str, size: int, cached: int)
         assert max(w.position or 0 for w in written) == len(log)
 
 
+@pytest.mark.parametrize("group", [3, 1000])
 @in_loop
-async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo4j_uri: str) -> None:
+async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo4j_uri: str, group: int) -> None:
     async with ready(neo4j_uri) as connection:
         log = log_of(*(person(f"p-{number}") for number in range(30)), started("r", "p-1", "p-2"), ended("r"))
         batches = [
@@ -60,7 +63,7 @@ async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo
             if records
         ]
         assert len(batches) == PARTITIONS
-        into, other = sink(connection), sink(connection)
+        into, other = sink(connection, group=group), sink(connection)
         for batch in batches:
             await into.assign(TOPIC, batch.partition, None)
         await other.assign(TOPIC, 1, None)
@@ -80,6 +83,51 @@ async def test_runs_of_several_partitions_are_written_together_or_not_at_all(neo
         written = await into.write_batches(batches)  # two of them again, one cut short by the checkpoint
         assert [w.applied for w in written] == [0, len(batches[1].records) - 1, 0]
         assert await graph(connection) == states_of(log)
+
+
+@in_loop
+async def test_a_batch_of_one_group_is_one_request_and_one_that_publishes_it(neo4j_uri: str) -> None:
+    """Entities that are known, new ones, ends, relationships of two types, and a stream without an entity."""
+    async with ready(neo4j_uri, 1) as connection:
+        before = [person("a"), person("b"), started("r", "a", "b"), started("s", "b", "a", "HAS")]
+        log = log_of(*before, event("PersonModified", ["a"], properties={"n": 1}), person("c"), ended("r"), ended("s"),
+                     started("t", "c", "d"), event("PersonModified", ["none"], properties={}))  # fmt: skip
+        records = records_of(log)
+        into = sink(connection, group=100)
+        await into.assign(TOPIC, 0, None)
+        await into.write(Batch(TOPIC, 0, records[:4], 4))
+        with requests_of(connection) as requests:
+            assert (await into.write(Batch(TOPIC, 0, records[4:], 10))).applied == 6
+        assert requests == ["batch_write", "advance_visible"]
+        assert await graph(connection) == states_of(log)
+        assert await bare(connection) == ["d"]
+        assert await connection.execute("MATCH (e:HolonstreamEmptyStream) RETURN e.stream, e.version") == [
+            ["holon/none", 1]
+        ]
+        assert await Neo4jGraphStore(connection, CATALOGUE, TOPIC).checkpoints() == [Checkpoint(0, 10, 10)]
+        assert await connection.execute("MATCH (c:HolonstreamCheckpoint) WHERE c.lock IS NOT NULL RETURN c") == []
+
+
+@contextmanager
+def requests_of(connection: GraphConnection) -> Iterator[list[str]]:
+    """What a connection sends inside the block: the names of its lone statements, and its transactions."""
+    requests: list[str] = []
+    execute, transaction = connection.execute, connection.transaction
+
+    async def executed(statement: str, **parameters: Any) -> list[list[Any]]:
+        found = {"batch_write": "$claims", "advance_visible": "$partitions"}
+        requests.append(next((name for name, sign in found.items() if sign in statement), statement))
+        return await execute(statement, **parameters)
+
+    def opened(timeout: float) -> Any:
+        requests.append("transaction")
+        return transaction(timeout)
+
+    connection.execute, connection.transaction = executed, opened  # type: ignore[assignment, method-assign]
+    try:
+        yield requests
+    finally:
+        del connection.execute, connection.transaction
 
 
 @in_loop

@@ -56,10 +56,11 @@ def test_every_statement_is_described() -> None:
 
 def test_every_statement_stands_beside_the_code_that_sends_it() -> None:
     folder = Path(statements.__file__).parent
-    code = {module: module.read_text() for module in folder.rglob("*.py")}
+    code = {file: file.read_text() for pattern in ("*.py", "*.cypher") for file in folder.rglob(pattern)}
     for file in FILES:
         for name in parse_statements(read_text("holonstream.sinks.graph", file)):
-            senders = {module.parent for module, source in code.items() if f'"{name}"' in source}
+            sent = (f'"{name}"', f"__EACH_{name.upper()}__")  # by its name, or as part of another
+            senders = {module.parent for module, source in code.items() if any(use in source for use in sent)}
             assert senders == {(folder / file).parent}, name
 
 

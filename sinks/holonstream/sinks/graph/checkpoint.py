@@ -140,10 +140,17 @@ async def claim(transaction: Transaction, claims: Sequence[Claim]) -> dict[int, 
 
     Returns where each stood before (offset and epoch), by partition; one that does not exist is left out.
     """
-    rows = [claim._asdict() for claim in sorted(claims)]  # one lock order for every worker
-    return {
-        partition: (offset, epoch) for partition, offset, epoch in await transaction.execute(text("claim"), rows=rows)
-    }
+    return places_before(await transaction.execute(text("claim"), claims=claim_rows(claims)))
+
+
+def claim_rows(claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    """The rows of ``claim``, in one lock order for every worker."""
+    return [claim._asdict() for claim in sorted(claims)]
+
+
+def places_before(rows: Sequence[Sequence[Any]]) -> dict[int, tuple[int, int]]:
+    """Where checkpoints stood before ``claim``, by partition."""
+    return {partition: (offset, epoch) for partition, offset, epoch in rows}
 
 
 async def raise_epoch(

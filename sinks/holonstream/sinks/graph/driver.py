@@ -187,11 +187,14 @@ class GraphConnection:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def execute(self, statement: str, **parameters: Any) -> list[list[Any]]:
-        """Run a statement in a transaction of its own, and return its rows."""
+    async def execute(self, statement: str, *, timeout: float | None = None, **parameters: Any) -> list[list[Any]]:
+        """Run a statement in a transaction of its own, and return its rows: one round trip.
+
+        After `timeout` seconds the server ends it, in case it or the client hangs.
+        """
         with self._errors():
             async with self._session() as session:
-                result = await session.run(_query(statement), _quiet(parameters))
+                result = await session.run(_query(statement, timeout), _quiet(parameters))
                 return await result.values()
 
     @asynccontextmanager
@@ -289,6 +292,6 @@ def _quiet(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: _HiddenValues(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
-def _query(statement: str) -> Query:
+def _query(statement: str, timeout: float | None = None) -> Query:
     # Statements come from this project's files; only names that the catalogue knows are put into them (statements.py).
-    return Query(statement)
+    return Query(statement, timeout=timeout)

@@ -9,7 +9,7 @@ stays when an entity comes: then nothing reads it. A parked stream needs none: a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.parking import parked_key
@@ -39,5 +39,9 @@ async def empty_streams(connection: GraphConnection, streams: Collection[str]) -
 async def write_empty_streams(transaction: Transaction, reached: Mapping[str, LastSeen]) -> None:
     """Record how far the graph has seen some streams."""
     if reached:
-        rows = [{"key": parked_key(stream), "stream": stream, **at._asdict()} for stream, at in sorted(reached.items())]
-        await transaction.execute(text("empty_streams_write"), rows=rows)
+        await transaction.execute(text("empty_streams_write"), empty=empty_stream_rows(reached))
+
+
+def empty_stream_rows(reached: Mapping[str, LastSeen]) -> list[dict[str, Any]]:
+    """The rows of ``empty_streams_write``."""
+    return [{"key": parked_key(stream), "stream": stream, **at._asdict()} for stream, at in sorted(reached.items())]

@@ -125,7 +125,7 @@ RETURN c.offset, c.epoch, c.position, coalesce(c.known, 0), coalesce(c.provesHol
 // Take checkpoints' locks and move each that still stands where its worker left it; returns where they stood before.
 // The lock comes before the comparison: SET takes the node's write lock, and what follows WITH is read under it. Without
 // it two workers could both read the old offset, and both write their batch.
-UNWIND $rows AS row
+UNWIND $claims AS row
 MATCH (c:HolonstreamCheckpoint {topic: row.topic, partition: row.partition})
 SET c.lock = true
 WITH row, c, c.offset AS offset, c.epoch AS epoch
@@ -232,7 +232,7 @@ RETURN e.stream, e.version, e.position
 
 // empty_streams_write //
 // Record how far streams without an entity have come.
-UNWIND $rows AS row
+UNWIND $empty AS row
 MERGE (e:HolonstreamEmptyStream {key: row.key})
 SET e = row
 

@@ -59,7 +59,8 @@ def statement(
     ``__HOLON_TYPE__`` becomes ``:`Person` `` (``:Holon`` for any), ``__RELATIONSHIP_TYPE__`` becomes ``:`A`|`B` ``,
     ``__ARROW__`` the relationship ``r`` in the direction (``-[r:`A`]->``), ``__BRANCHES__`` a union over the types,
     each found by its own index, ``__PAGES__`` a union over a page of each, ``__NAME__`` the name of a constraint or
-    index. `variables` are Cypher variables for ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
+    index. Another statement's name in capitals becomes that statement, after ``EACH_`` once for each type. `variables`
+    are Cypher variables for ``__VARIABLE__``, ``__SOURCE__`` and ``__TARGET__``.
     """
     template = text(name)
     holon = _checked([holon_type] if holon_type else [], catalogue.holon_types)
@@ -79,7 +80,16 @@ def statement(
         if f"__{place}__" in template:
             parts = [statement(part, catalogue, relationship_types=[name]) for name in sorted(relationship_types)]
             places[place] = "\nUNION ALL\n".join(parts)
-    return _PLACE.sub(lambda place: places[place[1]], template)
+
+    def put_in(place: re.Match[str]) -> str:
+        if (found := places.get(place[1])) is not None:
+            return found
+        if (part := place[1].lower()).startswith("each_"):
+            part = part.removeprefix("each_")
+            return "\n".join(statement(part, catalogue, relationship_types=[n]) for n in sorted(relationship_types))
+        return statement(part, catalogue, relationship_types=relationship_types)
+
+    return _PLACE.sub(put_in, template)
 
 
 def count_statement(catalogue: Catalogue, relationship_types: Iterable[str]) -> str:

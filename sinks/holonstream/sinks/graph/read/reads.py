@@ -107,7 +107,7 @@ class Neo4jReads:
     ) -> set[str]:
         if (known := self._known(types)) is None:
             return set()
-        parameters = {"ids": list(ids), "filter": relationship_prefilter(filters)}
+        parameters: dict[str, Any] = {"ids": list(ids), "filter": relationship_prefilter(filters)}
         if is_exact(filters):
             query = statement("hop", self._catalogue, relationship_types=known, direction=direction)
             return set((await self._connection.execute(query, **parameters))[0][0])

@@ -1,16 +1,27 @@
-"""The writes that give entities their new states: rows grouped by statement, sorted by id."""
+"""The writes that give entities their new states: rows grouped by statement, sorted by id.
+
+`perform` runs a statement for each kind of change, in a transaction that is open. `write_at_once` writes a whole batch,
+its checkpoints included, in one round trip.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import Holon, Relationship, State
-from holonstream.sinks.graph.driver import Transaction
+from holonstream.sinks.graph.checkpoint import Claim, claim_rows, places_before
+from holonstream.sinks.graph.driver import GraphConnection, Transaction
+from holonstream.sinks.graph.empty_streams import LastSeen, empty_stream_rows
 from holonstream.sinks.graph.mapping import holon_row, relationship_row
 from holonstream.sinks.graph.statements import statement, text
+
+Pair = tuple[State | None, State]
+"""An entity's state before and after"""
+
+TYPES_AT_ONCE = 2  # types of relationships that one statement updates
 
 
 @dataclass(slots=True)
@@ -27,7 +38,7 @@ class Changes:
     """relationships that keep type and ends, by type"""
 
 
-def changes(pairs: Iterable[tuple[State | None, State]]) -> Changes:
+def changes(pairs: Iterable[Pair]) -> Changes:
     """The changes that lead from the states before to those after; pairs come sorted by id."""
     c = Changes()
     ends: set[str] = set()
@@ -58,11 +69,47 @@ async def perform(transaction: Transaction, catalogue: Catalogue, todo: Changes)
     if todo.retyped:
         await transaction.execute(text("holons_retype"), rows=todo.retyped)
     if todo.holons:
-        await transaction.execute(text("holons_write"), rows=todo.holons)
+        await transaction.execute(text("holons_write"), holons=todo.holons)
     for name, ids in todo.deleted.items():
         await transaction.execute(statement("relationships_delete", catalogue, relationship_types=[name]), ids=ids)
     if todo.created:
-        await transaction.execute(text("ends_write"), ids=todo.ends)
-        await transaction.execute(text("relationships_create"), rows=todo.created)
+        await transaction.execute(text("ends_write"), ends=todo.ends)
+        await transaction.execute(text("relationships_create"), created=todo.created)
     for name, rows in todo.updated.items():
-        await transaction.execute(statement("relationships_update", catalogue, relationship_types=[name]), rows=rows)
+        query = statement("relationships_update", catalogue, relationship_types=[name])
+        await transaction.execute(query, updated=rows)
+
+
+def fits_one_statement(todo: Changes) -> bool:
+    """Whether `write_at_once` can write some changes: what is rare is not in its statement.
+
+    The types of relationships that are updated stand in its text, since an index is only used for a type that does.
+    With more of them at once there would be ever new texts, each of which the server has to plan.
+    """
+    return not todo.retyped and not todo.deleted and len(todo.updated) <= TYPES_AT_ONCE
+
+
+async def write_at_once(
+    connection: GraphConnection,
+    catalogue: Catalogue,
+    claims: Sequence[Claim],
+    todo: Changes,
+    empty: Mapping[str, LastSeen],
+    timeout: float,
+) -> dict[int, tuple[int, int]]:
+    """Write a batch with its checkpoints in one statement.
+
+    Returns where the checkpoints stood before, as `checkpoint.claim`. Unless each stood where its claim says, nothing
+    was written.
+    """
+    rows = await connection.execute(
+        statement("batch_write", catalogue, relationship_types=todo.updated),
+        timeout=timeout,
+        claims=claim_rows(claims),
+        holons=todo.holons,
+        ends=todo.ends,
+        created=todo.created,
+        updated=[row for rows in todo.updated.values() for row in rows],
+        empty=empty_stream_rows(empty),
+    )
+    return places_before(rows)

@@ -30,15 +30,18 @@ that did not commit.
 What Neo4j itself refuses is written in halves until the guilty event is found (`sinks.graph.write.bisect`); each half
 is a batch with its own transaction. The guilty one's stream is parked like that of any event that cannot be applied.
 
-The batch is handled in groups of entities: while Neo4j writes one group, the next is loaded and folded. Those that need
-no load come first.
+A batch that fits into one group of entities is the normal case. It is loaded and folded first. Its steps 1, 4 and 6 are
+then one statement that commits by itself: one round trip (docs/adr/0014). That statement writes nothing unless every
+checkpoint stands where it should. When something is to be parked, or is of a rare kind, the steps are taken one by one.
+A larger batch is handled in groups: while Neo4j writes one group, the next is loaded and folded. Those that need no
+load come first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import NamedTuple
@@ -48,14 +51,12 @@ import structlog
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData, NotInitialised
-from holonstream.schemas.partition import partition_of
 from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import State
 from holonstream.sinks.base import Batch, PublishDeadLetters, WriteResult, is_keyed_by
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.graph import checkpoint, schema
 from holonstream.sinks.graph.checkpoint import (
-    Claim,
     advance_visible,
     check_numbers,
     check_topic,
@@ -69,16 +70,14 @@ from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.background import Background, collection_paused
 from holonstream.sinks.graph.write.batch import (
-    Outcome,
     fold_stream,
-    leave_out,
     park_refused,
     sort_out,
 )
+from holonstream.sinks.graph.write.batch_work import BatchWork, by_stream, claims_of
 from holonstream.sinks.graph.write.bisect import REFUSALS, canary, reason_of, write_in_halves
-from holonstream.sinks.graph.write.changes import Changes, changes, perform
+from holonstream.sinks.graph.write.changes import Changes, Pair, changes, fits_one_statement, perform, write_at_once
 from holonstream.sinks.graph.write.partition import HeldPartition, StateCache
-from holonstream.sinks.records import Item
 
 log = structlog.get_logger(__name__)
 
@@ -97,20 +96,6 @@ class GraphCounters:
     """spent on decoding and folding; partly while Neo4j loads or writes"""
     out_of_order: int = 0
     """records whose position does not rise in their partition: another program than the relay writes to the topic"""
-
-
-@dataclass(slots=True)
-class _Work:
-    """A batch on its way into the graph, and what is to be remembered of it once the transaction has committed."""
-
-    batch: Batch
-    held: HeldPartition
-    outcome: Outcome = field(default_factory=Outcome)
-    streams: dict[str, list[Item]] = field(default_factory=dict)
-    position: int | None = None
-    states: dict[str, State] = field(default_factory=dict)
-    empty: dict[str, LastSeen] = field(default_factory=dict)
-    """how far streams without an entity have come"""
 
 
 class _Loaded(NamedTuple):
@@ -157,6 +142,8 @@ class GraphSink:
         """Connect and check that the graph is ready. Raises NotInitialised, GraphUnavailable, GraphRefused."""
         await self._connection.open()
         await schema.check(self._connection, self._catalogue, self._topic)
+        # Writes nothing: the server plans its longest statement now, and not when the first batch waits for it.
+        await write_at_once(self._connection, self._catalogue, [], Changes(), {}, BATCH_TIMEOUT)
 
     async def close(self) -> None:
         """Close all connections; closing twice is fine."""
@@ -258,13 +245,13 @@ class GraphSink:
 
     async def _attempt(self, batches: Sequence[Batch], refused: str | None) -> list[WriteResult]:
         written: dict[int, WriteResult] = {}
-        works: list[_Work] = []
+        works: list[BatchWork] = []
         for batch in batches:
             held = await self._current(batch)
             if batch.next_offset <= held.offset:
                 written[batch.partition] = WriteResult(0, len(batch.records), 0, _last_position(batch))
             else:
-                works.append(_Work(batch, held))
+                works.append(BatchWork(batch, held))
         try:
             if works:
                 written |= await self._write(works, refused)
@@ -299,7 +286,7 @@ class GraphSink:
         states = StateCache(self._cached_states)
         return HeldPartition(place.offset, place.epoch, place.position, parked, states, place.known, place.proves_holes)
 
-    async def _write(self, works: Sequence[_Work], refused: str | None) -> dict[int, WriteResult]:
+    async def _write(self, works: Sequence[BatchWork], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
             work.held.attempted = work.batch.next_offset
             with collection_paused(), self._folding():
@@ -307,7 +294,35 @@ class GraphSink:
             if refused is not None:
                 park_refused(work.batch, work.streams, refused, work.outcome)
                 work.streams = {}
-        of_stream = _of_stream(works, self._checkpoints)
+        of_stream = by_stream(works, self._checkpoints)
+        if len(of_stream) <= self._group:
+            await self._write_small(works, of_stream)
+        else:
+            await self._write_in_groups(works, of_stream)
+        return {work.batch.partition: self._remember(work) for work in works}
+
+    async def _write_small(self, works: Sequence[BatchWork], of_stream: Mapping[str, BatchWork]) -> None:
+        """Write what fits into one group: in one statement, unless something is to be parked or of a rare kind."""
+        ready, missing = self._groups(of_stream)
+        pairs: list[Pair] = []
+        for group in ready:
+            pairs += self._fold(group, of_stream, None)
+        for group in missing:
+            pairs += self._fold(group, of_stream, await self._load(group))
+        pairs.sort(key=lambda pair: pair[1].id)  # one lock order for every worker
+        todo = changes(pairs)
+        if fits_one_statement(todo) and not any(work.outcome.letters for work in works):
+            empty = {stream: seen for work in works for stream, seen in work.empty.items()}
+            stood = await write_at_once(self._connection, self._catalogue, claims_of(works), todo, empty, BATCH_TIMEOUT)
+            self._check_claims(works, stood)
+        else:
+            async with self._connection.transaction(BATCH_TIMEOUT) as transaction:
+                self._check_claims(works, await claim(transaction, claims_of(works)))
+                await perform(transaction, self._catalogue, todo)
+                await self._finish(transaction, works)
+        self._loader.add_types({row["t"] for row in todo.created})
+
+    async def _write_in_groups(self, works: Sequence[BatchWork], of_stream: Mapping[str, BatchWork]) -> None:
         ready, missing = self._groups(of_stream)
         types: set[str] = set()
         async with Background[_Loaded]() as loads:
@@ -315,25 +330,22 @@ class GraphSink:
             if missing:
                 await loads.start(self._load(missing[0]))
             async with self._connection.transaction(BATCH_TIMEOUT) as transaction:
-                await self._claim(transaction, works)
+                self._check_claims(works, await claim(transaction, claims_of(works)))
                 async with Background[None]() as writes:
                     for group in ready:
-                        todo = self._fold(group, of_stream, None)
+                        todo = changes(self._fold(group, of_stream, None))
                         types.update(row["t"] for row in todo.created)
                         await writes.then(perform(transaction, self._catalogue, todo))
                     for number, group in enumerate(missing):
                         before = await loads.result()
                         if number + 1 < len(missing):
                             await loads.start(self._load(missing[number + 1]))
-                        todo = self._fold(group, of_stream, before)
+                        todo = changes(self._fold(group, of_stream, before))
                         types.update(row["t"] for row in todo.created)
                         await writes.then(perform(transaction, self._catalogue, todo))
                     await writes.all()
-                for work in works:
-                    await write_empty_streams(transaction, work.empty)
-                await self._park(transaction, works)
+                await self._finish(transaction, works)
         self._loader.add_types(types)
-        return {work.batch.partition: self._remember(work) for work in works}
 
     async def _load(self, streams: Sequence[str]) -> _Loaded:
         states = await self._loader.load(streams)
@@ -346,7 +358,10 @@ class GraphSink:
         yield
         self.counters.fold_seconds += perf_counter() - began
 
-    async def _park(self, transaction: Transaction, works: Sequence[_Work]) -> None:
+    async def _finish(self, transaction: Transaction, works: Sequence[BatchWork]) -> None:
+        """Write what a batch leaves beside its entities, and publish its dead letters, before the commit."""
+        for work in works:
+            await write_empty_streams(transaction, work.empty)
         await park(transaction, [parked.stream for work in works for parked in work.outcome.parked])
         letters = [
             letter for work in works for letter in sorted(work.outcome.letters, key=lambda letter: letter.offset)
@@ -363,7 +378,7 @@ class GraphSink:
         for partition in waiting.values():
             partition.is_visible = True
 
-    def _remember(self, work: _Work) -> WriteResult:
+    def _remember(self, work: BatchWork) -> WriteResult:
         """Take note of what has been committed."""
         held, outcome = work.held, work.outcome
         held.offset, held.attempted, held.is_visible = work.batch.next_offset, None, False
@@ -386,19 +401,8 @@ class GraphSink:
             log.warning("graph.event.applied_in_part", partition=work.batch.partition, reason=report)
         return WriteResult(outcome.applied, outcome.skipped, len(outcome.letters), work.position)
 
-    async def _claim(self, transaction: Transaction, works: Sequence[_Work]) -> None:
-        claims = [
-            Claim(
-                work.batch.topic,
-                work.batch.partition,
-                work.held.offset,
-                work.held.epoch,
-                work.batch.next_offset,
-                work.position,
-            )
-            for work in works
-        ]
-        stood = await claim(transaction, claims)
+    def _check_claims(self, works: Sequence[BatchWork], stood: Mapping[int, tuple[int, int]]) -> None:
+        """Check that each checkpoint stood where this worker left it. Raises CheckpointMoved, _EpochRaised."""
         for work in works:
             topic, partition = work.batch.topic, work.batch.partition
             if partition not in stood:
@@ -414,7 +418,7 @@ class GraphSink:
             if epoch != work.held.epoch:
                 raise _EpochRaised(partition)
 
-    def _groups(self, works: Mapping[str, _Work]) -> tuple[list[Sequence[str]], list[Sequence[str]]]:
+    def _groups(self, works: Mapping[str, BatchWork]) -> tuple[list[Sequence[str]], list[Sequence[str]]]:
         """The streams in groups: those that need no load, and those that do. Sorted, as every worker locks in that
         order."""
         ready: list[str] = []
@@ -427,9 +431,9 @@ class GraphSink:
             (ready if is_new or stream in held.states or stream in held.parked else missing).append(stream)
         return list(_chunks(ready, self._group)), list(_chunks(missing, self._group))
 
-    def _fold(self, group: Sequence[str], works: Mapping[str, _Work], loaded: _Loaded | None) -> Changes:
-        """What a group's events change; `loaded` None means that the states are known."""
-        pairs: list[tuple[State | None, State]] = []
+    def _fold(self, group: Sequence[str], works: Mapping[str, BatchWork], loaded: _Loaded | None) -> list[Pair]:
+        """States before and after a group's events, if they changed; `loaded` None means that the states are known."""
+        pairs: list[Pair] = []
         with collection_paused(), self._folding():
             for stream in group:
                 work = works[stream]
@@ -448,21 +452,7 @@ class GraphSink:
                 elif new is not None and new is not old:
                     work.states[stream] = new
                     pairs.append((old, new))
-            return changes(pairs)
-
-
-def _of_stream(works: Sequence[_Work], partitions: int) -> dict[str, _Work]:
-    """The batch that has each stream. Of one that comes from two partitions, what is not in its own is left out."""
-    found: dict[str, _Work] = {}
-    for work in works:
-        for stream in list(work.streams):
-            other = found.setdefault(stream, work)
-            if other is not work:
-                home = partition_of(stream, partitions)
-                found[stream], wrong = (work, other) if work.batch.partition == home else (other, work)
-                reason = f"Record of another producer: {stream} belongs to partition {home} of {partitions}"
-                leave_out(wrong.batch, wrong.streams.pop(stream), reason, wrong.outcome)
-    return found
+        return pairs
 
 
 def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
