@@ -1,13 +1,13 @@
 """How long events take from their commit to the topic, to the cache's tombstone, and into the graph.
 
 Whoever watches every event disturbs what it measures: each poll is a query, and each fetch from the topic costs a
-broker. With `sample` only some events are watched, all on one partition, and nothing is polled between them.
+broker. With `sample` only some events are watched, on some partitions, and nothing is polled between them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 from time import perf_counter
@@ -64,13 +64,15 @@ async def measure(
     batches: Sequence[list[Event]],
     interval: float,
     sample: float | None = None,
+    watched: Collection[int] | None = None,
 ) -> list[Latency]:
     """Append a batch every `interval` seconds and watch each view for its events; these must change holons.
 
-    `sample`: watch one event of one partition every so many seconds. Raises TimeoutError when a view lacks one.
+    `sample`: watch one event every so many seconds. `watched`: only events of these partitions. Raises TimeoutError
+    when a view lacks one.
     """
     partitions = len(await graph.checkpoints())
-    watched = range(partitions) if sample is None else range(1)
+    watched = range(partitions) if watched is None else watched
     sent: list[Sent] = []
     all_sent = asyncio.Event()
 
