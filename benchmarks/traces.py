@@ -119,7 +119,7 @@ async def _measure(settings: Settings, provider: TracerProvider) -> list[Figure]
     with PostgresEventStore(settings.log_dsn, CATALOGUE) as log:
 
         async def append(share: float) -> int:
-            log.append([person(f"a-{next(numbers):07}", 0)])
+            log.append([replace(person(f"a-{next(numbers):07}", 0), id=None)])
             return 1
 
         figures += await _compare("append of one event", append, provider)

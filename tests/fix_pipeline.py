@@ -27,6 +27,7 @@ from holonstream.schemas import wire
 from holonstream.schemas.event import RecordedEvent
 from holonstream.sinks.graph.driver import GraphConnection
 from tests.fix_stack import unlink_keys
+from tests.support.markdown import Shell
 from tests.support.waiting import wait_until
 
 CASES = Path(__file__).parent / "cases"
@@ -157,6 +158,18 @@ def pipeline(
         made = Pipeline(environment, processes)
         yield made
     unlink_keys(redis_url, f"{made.namespace}:")
+
+
+@pytest.fixture
+def pipeline_shell(pipeline: Pipeline, tmp_path: Path) -> Iterator[Shell]:
+    """A shell in an empty folder, with the settings of a pipeline whose relay runs."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    pipeline.start("relay")
+    made = Shell(folder, {**os.environ, **pipeline.environment, "PATH": path})
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
