@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from benchmarks import NAMES, QUICK
 from benchmarks.bench import Bench
@@ -22,17 +24,19 @@ from holonstream.ops.settings import Settings
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a promise is not kept.")
-@click.option("--quick", is_flag=True, help="Fewer and shorter rounds; `all` leaves out the last five.")
-@click.option("--plot", type=click.Path(path_type=Path), help="A folder for plots of the figures, as SVG.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter rounds; `all` takes the first six.")
+@click.option("--plot", type=click.Path(path_type=Path), help="A folder for plots of the figures, as SVG and PNG.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True), help="docs/benchmarks.md, to write them into.")
 def bench(name: str, as_json: bool, strict: bool, quick: bool, plot: Path | None, page: Path | None) -> None:
     """Measure one path against a rival or its bare client, on servers started for it: append, relay, consume, graph,
-    cache, freshness, rebuild, api, metrics, traces; show how each consumer group scales by itself: scaling; or all.
+    cache, freshness, rebuild, api, metrics, traces; show how each consumer group scales by itself: scaling; what a
+    larger log costs: growth; the load that the system is meant for, and a burst: mission; or all.
 
     Both sides are measured in the same run, in turns; the ratio is what counts, for it holds when the machine is slow.
     """
     from holonstream.local.temporary import temporary_stack
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output has the figures
     if name not in (*NAMES, "all"):
         raise click.ClickException(f"no benchmark {name!r}; there are {', '.join(NAMES)} and all")
     figures: list[Figure] = []

@@ -55,6 +55,11 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def postgres_sessions(connection: psycopg.Connection[Any], *names: str) -> list[int]:
     """The server's processes that serve clients with one of these application names."""
     found = connection.execute(

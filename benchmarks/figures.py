@@ -28,6 +28,8 @@ class Figure:
     peer_processor: float | None = None
     samples: tuple[float, ...] = ()
     """all values that the figure is a percentile of"""
+    course: tuple[tuple[float, float], ...] = ()
+    """the same by time, each with its seconds"""
 
     @property
     def ratio(self) -> float | None:

@@ -1,4 +1,5 @@
-"""Plots of figures, as SVG: what relays cost by rate, drains, latencies by percentile, and ratios to bare clients."""
+"""Plots of figures, as SVG and PNG: what relays cost by rate, drains, latencies by percentile, ratios to bare clients,
+what growth costs, and a burst with its recovery."""
 
 from __future__ import annotations
 
@@ -32,7 +33,13 @@ def draw(figures: Sequence[Figure], folder: Path) -> list[Path]:
     latencies = [f for f in figures if f.samples and f.path.endswith("p50")]
     if latencies:
         drawn.append(_latencies(latencies, folder / "freshness.svg"))
-    ratios = [f for f in figures if f.ratio is not None and not f.path.startswith("relay")]
+    growth = [f for f in figures if f.peer.startswith("log of ")]
+    if growth:
+        drawn.append(_growth(growth, folder / "growth.svg"))
+    burst = [f for f in figures if f.course]
+    if burst:
+        drawn.append(_burst(burst, folder / "burst.svg"))
+    ratios = [f for f in figures if f.ratio is not None and not f.path.startswith("relay") and f not in growth]
     if ratios:
         drawn.append(_ratios(ratios, folder / "ratios.svg"))
     return drawn
@@ -106,11 +113,50 @@ def _ratios(figures: Sequence[Figure], file: Path) -> Path:
     return _saved(plot, file)
 
 
+def _growth(figures: Sequence[Figure], file: Path) -> Path:
+    plot, axes = pyplot.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
+    for part in dict.fromkeys(figure.path.rpartition(", ")[0] for figure in figures):
+        chosen = [figure for figure in figures if figure.path.rpartition(", ")[0] == part]
+        sizes = [_size(chosen[0].peer), *(_size(figure.path) for figure in chosen)]
+        costs = [1.0, *((figure.processor or 0) / (figure.peer_processor or 1) for figure in chosen)]
+        axes.plot(sizes, costs, marker="o", label=part)
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("events in the log")
+    axes.set_ylabel("processor of an event, smallest log = 1")
+    axes.legend()
+    return _saved(plot, file)
+
+
+def _size(text: str) -> int:
+    return int(text.rpartition("log of ")[2].replace(",", ""))
+
+
+def _burst(figures: Sequence[Figure], file: Path) -> Path:
+    plot, axes = pyplot.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
+    began = min(figure.course[0][0] for figure in figures)
+    for number, view in enumerate(dict.fromkeys(_view(figure) for figure in figures)):
+        course = sorted(point for figure in figures if _view(figure) == view for point in figure.course)
+        axes.plot([at - began for at, _ in course], [ms for _, ms in course], linewidth=0.8, label=view, zorder=-number)
+    for figure in figures:
+        axes.axvline(figure.course[0][0] - began, color="black", linewidth=0.5)
+    axes.set_yscale("log")
+    axes.set_xlabel("seconds; lines: the rate changes")
+    axes.set_ylabel("ms from commit")
+    axes.legend()
+    return _saved(plot, file)
+
+
+def _view(figure: Figure) -> str:
+    return figure.path.split("-> ")[1].split(",")[0]
+
+
 def _colours(count: int) -> Iterable[str]:
     return [OURS, *(OTHERS[number % len(OTHERS)] for number in range(count - 1))]
 
 
 def _saved(plot: Any, file: Path) -> Path:
     plot.savefig(file, metadata={"Date": None})
+    plot.savefig(file.with_suffix(".png"), dpi=150)
     pyplot.close(plot)
     return file

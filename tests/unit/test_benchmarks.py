@@ -30,6 +30,8 @@ FIGURES = [
     ),
     Figure(path="relay at 1,000 events/s (relay 9)", value=50, unit="% of a core", peer="Debezium", peer_value=34),
     Figure(path="commit -> in the graph, 100 events/s, p50", value=2, unit="ms", kept=True, samples=(1.0, 2.0, 4.0)),
+    Figure(path="append, log of 1,000,000", value=30, unit="us", peer="log of 100,000", peer_value=29, processor=20),
+    Figure(path="mission, burst: commit -> in the graph, p50", value=30, unit="ms", course=((0.0, 20.0), (1.0, 40.0))),
 ]
 
 
@@ -57,7 +59,15 @@ def test_the_page_has_a_place_for_them() -> None:
 
 def test_figures_are_drawn(tmp_path: Path) -> None:
     drawn = draw(FIGURES, tmp_path / "plots")
-    assert [file.name for file in drawn] == ["relay-drain.svg", "relay-cost.svg", "freshness.svg", "ratios.svg"]
+    assert [file.name for file in drawn] == [
+        "relay-drain.svg",
+        "relay-cost.svg",
+        "freshness.svg",
+        "growth.svg",
+        "burst.svg",
+        "ratios.svg",
+    ]
+    assert all(file.with_suffix(".png").exists() for file in drawn)
     assert all(file.read_text().startswith("<?xml") for file in drawn)
 
 

@@ -40,6 +40,8 @@ class Latency:
     p99: float
     values: tuple[float, ...] = ()
     """of all events watched, sorted"""
+    course: tuple[tuple[float, float], ...] = ()
+    """the same in order of commit, each with its seconds of perf_counter"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ async def measure(
     settings: Settings,
     log: PostgresEventStore,
     graph: Neo4jGraphStore,
-    batches: Sequence[list[Event]],
+    batches: Iterable[list[Event]],
     interval: float,
     sample: float | None = None,
     watched: Collection[int] | None = None,
@@ -154,6 +156,7 @@ async def _watch(name: str, visible: Visible, sent: Sequence[Sent], all_sent: as
     taken = 0
     pending: list[Sent] = []
     latencies: list[float] = []
+    course: list[tuple[float, float]] = []
     while True:
         complete = all_sent.is_set()
         pending += sent[taken:]
@@ -162,10 +165,12 @@ async def _watch(name: str, visible: Visible, sent: Sequence[Sent], all_sent: as
             break
         shown = await visible(pending) if pending else set()
         now = perf_counter()
-        latencies += [(now - event.at) * 1000 for event in pending if event.position in shown]
+        seen = [(event.at, (now - event.at) * 1000) for event in pending if event.position in shown]
+        course += seen
+        latencies += [milliseconds for _, milliseconds in seen]
         pending = [event for event in pending if event.position not in shown]
         if pending and now - pending[0].at > DEADLINE:
             raise TimeoutError(f"{name}: {len(pending)} of {taken} events not visible after {DEADLINE:g} s")
         await asyncio.sleep(POLL)
     cuts = quantiles(latencies, n=100, method="inclusive")
-    return Latency(name, round(cuts[49], 2), round(cuts[98], 2), tuple(sorted(latencies)))
+    return Latency(name, round(cuts[49], 2), round(cuts[98], 2), tuple(sorted(latencies)), tuple(sorted(course)))

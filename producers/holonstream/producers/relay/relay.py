@@ -57,6 +57,7 @@ log = structlog.get_logger(__name__)
 
 SHORTEST_IDLE = 0.001  # seconds between two polls of the log
 LONGEST_IDLE = 0.025  # seconds
+QUIET, QUIET_IDLE = 2.0, 0.05  # seconds without an event, after which it polls half as often
 STEADY = 15.0  # seconds; an attempt that lasted longer was ended by a new incident
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
 
@@ -151,21 +152,21 @@ class Relay:
         self, connection: psycopg.Connection[Any], publisher: Publisher, position: int, stop: threading.Event
     ) -> None:
         """Publish what is beyond `position`, until `stop` is set."""
-        idle = SHORTEST_IDLE
+        idle, published = SHORTEST_IDLE, monotonic()
         while not stop.is_set():
             log_end = read_frontier(connection, after=position)
             publisher.keep_up()  # after that statement, which shows that this session still leads
             self.progress.change(head=log_end.head, frontier=log_end.frontier)
             if log_end.frontier <= position:
                 stop.wait(idle)
-                idle = min(2 * idle, LONGEST_IDLE)
+                idle = min(2 * idle, LONGEST_IDLE if monotonic() - published < QUIET else QUIET_IDLE)
                 continue
             idle = SHORTEST_IDLE
             began = monotonic()
             position = self._publish_stretch(connection, publisher, position, log_end.frontier, stop)
             # A transaction costs brokers and consumers the same for one event as for hundreds. Where all are busy, so
             # that it takes long, leave them as much time again.
-            ended = monotonic()
+            published = ended = monotonic()
             stop.wait(max(began + self._linger - ended, min(ended - began, self._linger)))
 
     def _publish_stretch(
