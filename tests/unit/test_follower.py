@@ -14,7 +14,6 @@ from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams.follower import WRITE_BYTES, Follower
 from holonstream.streams.transport import Bounds, Fetch, GroupOffset
 
-PLACE = TP("events", 0)
 GENERATION = 1
 
 
@@ -32,17 +31,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Event:
-    value: Fetch
+    value: Sequence[Fetch]
     message: Message = Message()
 
 
 class Stream:
-    """Fetches that wait in a queue."""
+    """Polls that wait in a queue."""
 
-    def __init__(self, fetches: Sequence[Fetch]) -> None:
+    def __init__(self, polls: Sequence[Sequence[Fetch]]) -> None:
         self.channel: Any = SimpleNamespace(queue=asyncio.Queue())
-        for fetch in fetches:
-            self.channel.queue.put_nowait(Event(fetch))
+        for fetches in polls:
+            self.channel.queue.put_nowait(Event(fetches))
 
     async def events(self) -> AsyncIterator[Any]:
         while not self.channel.queue.empty():
@@ -68,8 +67,11 @@ class App:
     async def seek_to(self, tp: TP, offset: int) -> None:
         raise AssertionError(f"not in order: {offset}")
 
+    def __init__(self) -> None:
+        self.written: dict[TP, int] = {}
+
     def mark_written(self, tp: TP, offset: GroupOffset) -> None:
-        self.written = offset.offset
+        self.written[tp] = offset.offset
 
     def release(self, message: Any) -> None:
         pass
@@ -101,40 +103,45 @@ class Sink:
         return [WriteResult(len(batch.records), 0, 0, None) for batch in batches]
 
 
-def writes_of(fetches: Sequence[Fetch], max_events: int) -> list[int]:
-    """How many records each write had of fetches that all waited."""
+def writes_of(polls: Sequence[Sequence[Fetch]], max_events: int) -> list[int]:
+    """How many records each write had of polls that all waited."""
+    ends = {TP(fetch.topic, fetch.partition): fetch.next_offset for fetches in polls for fetch in fetches}
 
     async def follow() -> list[int]:
         app, sink = App(), Sink()
         follower = Follower(app, "group", sink, max_events=max_events, write_timeout=5.0)
-        follower.on_assigned({PLACE: GroupOffset(0, None)})
-        await follower.follow(Stream(fetches))
-        assert app.written == fetches[-1].next_offset
+        follower.on_assigned({tp: GroupOffset(0, None) for tp in ends})
+        await follower.follow(Stream(polls))
+        assert app.written == ends
         return sink.writes
 
     return asyncio.run(follow())
 
 
-def fetches_of(count: int, records: int, size: int) -> list[Fetch]:
-    return [
-        Fetch(
-            PLACE.topic,
-            PLACE.partition,
-            i * records,
-            (i + 1) * records,
-            [Record(i * records + n, b"x" * size) for n in range(records)],
-        )
-        for i in range(count)
-    ]
+def polls_of(count: int, records: int, size: int, partitions: int = 1) -> list[list[Fetch]]:
+    def fetch(number: int, partition: int) -> Fetch:
+        first = number * records
+        values = [Record(first + n, b"x" * size) for n in range(records)]
+        return Fetch("events", partition, first, first + records, values)
+
+    return [[fetch(number, partition) for partition in range(partitions)] for number in range(count)]
 
 
 def test_what_waits_is_written_together_up_to_a_number_of_records() -> None:
-    assert writes_of(fetches_of(10, records=10, size=100), max_events=40) == [40, 40, 20]
+    assert writes_of(polls_of(10, records=10, size=100), max_events=40) == [40, 40, 20]
 
 
 def test_what_waits_is_written_together_up_to_a_number_of_bytes() -> None:
-    assert writes_of(fetches_of(10, records=1, size=WRITE_BYTES // 4), max_events=5_000) == [4, 4, 2]
+    assert writes_of(polls_of(10, records=1, size=WRITE_BYTES // 4), max_events=5_000) == [4, 4, 2]
+
+
+def test_what_a_poll_brought_of_all_partitions_is_written_together() -> None:
+    assert writes_of(polls_of(2, records=2, size=100, partitions=12), max_events=24) == [24, 24]
+
+
+def test_a_poll_is_divided_where_it_is_too_large() -> None:
+    assert writes_of(polls_of(2, records=1, size=WRITE_BYTES // 4, partitions=6), max_events=5_000) == [4, 2, 4, 2]
 
 
 def test_a_fetch_is_never_divided_for_its_size() -> None:
-    assert writes_of(fetches_of(3, records=2, size=WRITE_BYTES), max_events=5_000) == [2, 2, 2]
+    assert writes_of(polls_of(3, records=2, size=WRITE_BYTES), max_events=5_000) == [2, 2, 2]

@@ -2,7 +2,7 @@
 
 The protocol of a worker.
 
-- A Faust message is a *fetch*: the consecutive records of one partition that one request brought
+- A Faust message is a *poll*: a *fetch* of each partition that had something, which is consecutive records of it
   (`streams.transport`).
 - One actor joins what was fetched meanwhile to one *batch* per partition, hands the batches to its sink and waits until
   they are written (`streams.follower`). Only the end of the last batch that was written is committed, partition by

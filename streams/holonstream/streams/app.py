@@ -51,8 +51,8 @@ class GroupSettings:
     dead_letter_topic: str
     max_batch: int = 5_000
     """records of one batch at most"""
-    buffered_batches: int = 24
-    """batches fetched ahead of the sink"""
+    buffered_polls: int = 1
+    """polls fetched ahead of the sink; one may have a megabyte of each partition"""
     session_timeout: float = 10.0
     """after which the group gives a silent worker's partitions to others"""
     heartbeat_interval: float = 3.0
@@ -140,7 +140,7 @@ class SinkApp(WorkerApp):
             consumer_max_fetch_size=1 << 20,
             datadir=tempfile.gettempdir(),
             store="memory://",
-            stream_buffer_maxsize=settings.buffered_batches,
+            stream_buffer_maxsize=settings.buffered_polls,
             stream_wait_empty=True,
             table_standby_replicas=0,
             topic_allow_declare=False,

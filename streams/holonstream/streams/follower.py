@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol, TypeVar
@@ -53,30 +53,30 @@ class FollowerApp(Protocol):
 
 
 class Message(Protocol):
-    """Faust's message around a fetch."""
+    """Faust's message around the fetches of a poll."""
 
     generation_id: int
 
 
-class FetchEvent(Protocol):
-    """A fetch as it comes out of Faust's stream."""
+class PollEvent(Protocol):
+    """The fetches of a poll, as they come out of Faust's stream: at most one of each partition."""
 
-    value: Fetch
+    value: Sequence[Fetch]
     message: Message
 
 
 class Channel(Protocol):
-    """Where a stream's fetches wait."""
+    """Where a stream's polls wait."""
 
-    queue: asyncio.Queue[FetchEvent]
+    queue: asyncio.Queue[PollEvent]
 
 
 class Stream(Protocol):
-    """Faust's stream of fetches."""
+    """Faust's stream of polls."""
 
     channel: Channel
 
-    def events(self) -> AsyncIterable[FetchEvent]: ...
+    def events(self) -> AsyncIterable[PollEvent]: ...
 
 
 class Interruption(Exception):
@@ -94,7 +94,7 @@ class Follower:
     """
 
     def __init__(self, app: FollowerApp, group: str, sink: Sink, *, max_events: int, write_timeout: float) -> None:
-        """`max_events` are written together at most, unless one fetch has more; `write_timeout` is in seconds."""
+        """`max_events` are written together at most, unless one poll has more; `write_timeout` is in seconds."""
         self._app = app
         self._group = group
         self._sink = sink
@@ -122,24 +122,25 @@ class Follower:
         """of the last retry"""
 
     async def follow(self, stream: Stream) -> None:
-        """The agent: every fetch of the stream, in order."""
+        """The agent: every poll of the stream, in order."""
         async for event in stream.events():
-            await self.handle([event.value, *self._queued(stream.channel.queue, event.value)])
+            for fetches in _parts([*event.value, *self._queued(stream.channel.queue, event.value)]):
+                await self.handle(fetches)
             self._app.consumer.release(event.message)
 
-    def _queued(self, queue: asyncio.Queue[FetchEvent], first: Fetch) -> list[Fetch]:
+    def _queued(self, queue: asyncio.Queue[PollEvent], first: Sequence[Fetch]) -> list[Fetch]:
         """What else waits in the stream's queue, until `max_events` or WRITE_BYTES are reached.
 
         Faust does not track these as being in progress; it need not, as they are handled while the first one is.
         """
         fetches: list[Fetch] = []
-        count, size = len(first.records), first.size
+        count, size = _count(first), _size(first)
         while count < self._max_events and size < WRITE_BYTES and not queue.empty():
             event = queue.get_nowait()
             if event.message.generation_id == self._app.consumer_generation_id:
-                fetches.append(event.value)
-                count += len(event.value.records)
-                size += event.value.size
+                fetches += event.value
+                count += _count(event.value)
+                size += _size(event.value)
         return fetches
 
     # --- partitions come and go ------------------------------------------------------------------------------------
@@ -369,3 +370,25 @@ class Follower:
 
     def _interrupted(self) -> bool:
         return self._rebalancing or self._app.should_stop
+
+
+def _parts(fetches: Sequence[Fetch]) -> Iterator[list[Fetch]]:
+    """The fetches in parts that end where WRITE_BYTES are reached."""
+    part: list[Fetch] = []
+    size = 0
+    for fetch in fetches:
+        part.append(fetch)
+        size += fetch.size
+        if size >= WRITE_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _count(fetches: Sequence[Fetch]) -> int:
+    return sum(len(fetch.records) for fetch in fetches)
+
+
+def _size(fetches: Sequence[Fetch]) -> int:
+    return sum(fetch.size for fetch in fetches)

@@ -1,8 +1,8 @@
-"""A Faust transport whose message is a fetch: the consecutive records of one partition that one request brought.
+"""A Faust transport whose message is a poll: for each partition the consecutive records that were fetched of it.
 
-Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here a
-fetch is one message, and what is committed is what `mark_written` was given, never what Faust believes to
-be acknowledged.
+Stock Faust makes a message of every record and spends four tasks and three turns of the event loop on each. Here all
+that a poll brought is one message, so that it is also written together. What is committed is what `mark_written` was
+given, never what Faust believes to be acknowledged.
 
 This is the only module that uses private parts of Faust, mode and aiokafka. The four packages are pinned exactly, and
 ``tests/integration/test_transport.py`` holds the contract.
@@ -43,7 +43,7 @@ TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What one fetch brought of one partition; reading started at `start` and goes on at `next_offset`.
+    """What one poll brought of one partition; reading started at `start` and goes on at `next_offset`.
 
     `records` may be empty: then only transaction markers were passed.
     """
@@ -133,7 +133,7 @@ class WorkerApp(faust.App):  # type: ignore[misc]
 
 
 class FetchSchema(Schema):  # type: ignore[misc]
-    """Passes a fetch through as it is."""
+    """Passes the fetches of a poll through as they are."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
         create_event = app.create_event
@@ -341,7 +341,7 @@ class _NoReadOffsets(dict[TP, Any]):
 
 
 class FetchConsumer(stock.Consumer):  # type: ignore[misc]
-    """Delivers fetches and commits what was written."""
+    """Delivers polls and commits what was written."""
 
     _thread: FetchThread
 
@@ -401,20 +401,21 @@ class FetchConsumer(stock.Consumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         generation = self.app.consumer_generation_id
         fetches, _ = await self._wait_next_records(timeout)
-        for tp, fetch in (fetches or {}).items():
-            if self.should_stop:
-                return
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                # A rebalance came in between. Whether this was fetched before or after its seek is unknown: read it
-                # again. Dropped without a seek, it would be missing until more records come. If the start is an old
-                # one, the follower sees that it does not follow what is written, and seeks to the right one.
+        if not fetches or self.should_stop:
+            return
+        if not self.flow_active or self.app.consumer_generation_id != generation:
+            # A rebalance came in between. Whether this was fetched before or after its seek is unknown: read it
+            # again. Dropped without a seek, it would be missing until more records come. If the start is an old
+            # one, the follower sees that it does not follow what is written, and seeks to the right one.
+            for tp, fetch in fetches.items():
                 await self.seek_to(tp, fetch.start)
-                continue
-            yield tp, self._message(tp, fetch)
+            return
+        tp = next(iter(fetches))  # Faust wants one; nothing goes by it
+        yield tp, self._message(tp, list(fetches.values()))
 
-    def _message(self, tp: TP, fetch: Fetch) -> ConsumerMessage:
+    def _message(self, tp: TP, fetches: Sequence[Fetch]) -> ConsumerMessage:
         return ConsumerMessage(
-            fetch.topic, fetch.partition, fetch.start, 0.0, 0, (), None, fetch, None, 0, 0, tp,
+            tp.topic, tp.partition, fetches[0].start, 0.0, 0, (), None, fetches, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
