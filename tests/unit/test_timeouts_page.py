@@ -18,7 +18,7 @@ from holonstream.producers.log import postgres
 from holonstream.producers.relay import publisher
 from holonstream.sinks.graph import driver
 from holonstream.sinks.graph.write import sink
-from holonstream.streams import health
+from holonstream.streams import app, health
 from holonstream.streams.app import GroupSettings
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,15 @@ LIMITS = [
     ("worker", "a write", GROUP.write_timeout, "its transaction in Neo4j", sink.BATCH_TIMEOUT),
     ("worker", "store and brokers, for its health", health.ANSWER_TIMEOUT, "a stall that ends it", GROUP.stall_timeout),
     ("relay", "an answer of a broker", kafka.ANSWER_TIMEOUT, "a call of its producer", publisher.CALL_TIMEOUT),
+    (
+        "relay",
+        "an answer of a broker to its producer",
+        publisher.ANSWER_TIMEOUT,
+        "a call of its producer",
+        publisher.CALL_TIMEOUT,
+    ),
+    ("relay", "who leads which partition", kafka.METADATA_AGE, "a call of its producer", publisher.CALL_TIMEOUT),
+    ("worker", "who leads which partition", app.METADATA_AGE, *MEMBERSHIP),
     ("relay", "a call of its producer", publisher.CALL_TIMEOUT, *TRANSACTION),
     ("relay, status, exporter", "PostgreSQL, connecting", float(SESSION["connect_timeout"]), *HEALTH),
     ("relay, status, exporter", "PostgreSQL, anything sent", postgres.ANSWER_TIMEOUT, *HEALTH),

@@ -18,7 +18,7 @@ from holonstream.local.process import Command
 _LOGGING = Path(__file__).with_name("kafka.log4j2.properties")
 
 # Few internal partitions and no rebalance delay make it start and join fast. After a crash the controller refuses the
-# broker until its last session has expired, and of three a lost one leads until then: 4 or 2.5 s instead of 9.
+# broker until its last session has expired, and of three a lost one leads until then: 4 or 2 s instead of 9.
 _SETTINGS = """\
 process.roles=broker,controller
 node.id={node}
@@ -43,6 +43,14 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms={session}
 broker.heartbeat.interval.ms=500
+"""
+# How soon three go on without one of them. A coordinator of transactions waits for `request.timeout.ms` (else 30 s) if
+# a broker takes no marker. If the lost one was the controller, the others elect one.
+_OF_THREE = """\
+request.timeout.ms=2000
+controller.quorum.fetch.timeout.ms=1000
+controller.quorum.election.timeout.ms=500
+controller.quorum.election.backoff.max.ms=300
 """
 
 
@@ -71,8 +79,9 @@ class KafkaServer(JavaServer):
         """Write the configuration and, the first time, format the storage."""
         logs = self.home / "data"
         voters = [f"{broker.node}@{LOOPBACK}:{self.ports[_controller(broker.name)]}" for broker in self._cluster]
+        single = len(self._cluster) == 1
         self._config.write_text(
-            _SETTINGS.format(
+            (_SETTINGS if single else _SETTINGS + _OF_THREE).format(
                 node=self.node,
                 voters=",".join(voters),
                 host=LOOPBACK,
@@ -81,7 +90,7 @@ class KafkaServer(JavaServer):
                 logs=logs.resolve(),
                 replication=len(self._cluster),
                 in_sync=max(len(self._cluster) - 1, 1),
-                session=4_000 if len(self._cluster) == 1 else 2_500,
+                session=4_000 if single else 2_000,
             )
         )
         if (logs / "meta.properties").exists():

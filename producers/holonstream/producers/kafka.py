@@ -23,6 +23,7 @@ T = TypeVar("T")
 NOTE_INTERVAL = 30.0  # seconds
 TOPIC_ID_INTERVAL = 2.0  # seconds between an answer and the next question
 ANSWER_TIMEOUT = 3.0  # seconds for one answer of one broker; then the request goes to the one that has taken over
+METADATA_AGE = 1.0  # seconds until the brokers are asked again which of them lead, and whom to ask
 TIMEOUT = 10.0  # seconds for each question to the brokers
 PAUSE = 0.1  # seconds before a question is asked again
 
@@ -33,6 +34,8 @@ CONNECTION: Final = {
     "socket.connection.setup.timeout.ms": int(ANSWER_TIMEOUT * 1000),
     "socket.keepalive.enable": True,
     "reconnect.backoff.max.ms": 1_000,
+    # A frozen broker takes connections: only by asking the others its successor is found before it fails once more.
+    "topic.metadata.refresh.interval.ms": int(METADATA_AGE * 1000),
 }
 
 # What brokers answer while a group's coordinator or a partition's leader is being made, or moves to another broker.
@@ -141,6 +144,9 @@ class TopicIdentity(NamedTuple):
 def topic_identity(admin: AdminClient, topic: str, timeout: float = 10.0) -> TopicIdentity:
     """A topic's id and number of partitions. Raises NotInitialised when there is no such topic, KafkaUnavailable."""
     with driver_errors(f"asking for the id of {topic}"):
+        # Such a question goes to the broker that was named as the controller last. Only a client that knows a topic
+        # hears of another one when that broker has vanished.
+        admin.list_topics(topic, timeout)
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
         return _identity(asked[topic].result(timeout))
 

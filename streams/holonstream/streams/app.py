@@ -33,6 +33,7 @@ MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group
 # Seconds. When this is over Faust gives up the seek that follows an assignment, and goes on as if it were done: no
 # partition would ever start. The limit of single requests is `WorkerApp.request_timeout`.
 ASSIGNMENT_TIMEOUT = 1e6
+METADATA_AGE = 2  # seconds until the brokers are asked again who leads which partition: one may have vanished
 STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 DEAD_LETTER_TEXT = (
@@ -138,6 +139,7 @@ class SinkApp(WorkerApp):
             broker_request_timeout=ASSIGNMENT_TIMEOUT,
             producer_request_timeout=settings.request_timeout,
             consumer_max_fetch_size=1 << 20,
+            consumer_metadata_max_age_ms=METADATA_AGE * 1000,
             datadir=tempfile.gettempdir(),
             store="memory://",
             stream_buffer_maxsize=settings.buffered_polls,

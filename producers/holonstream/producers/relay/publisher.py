@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 HEADERS = [("content-type", CONTENT_TYPE.encode())]
 TRANSACTION_TIMEOUT = 30.0  # seconds until the broker aborts a transaction whose relay has gone
 CALL_TIMEOUT = 10.0  # seconds
+ANSWER_TIMEOUT = 2.0  # seconds for one answer of one broker to the producer: everybody waits for it
 ABORT_TIMEOUT = 2.0  # seconds
 SERVE_EVERY = 2_000  # records, between two rounds of the client's callbacks
 
@@ -54,6 +55,8 @@ PRODUCER = {
     "acks": "all",
     "transaction.timeout.ms": int(TRANSACTION_TIMEOUT * 1000),
     "message.timeout.ms": int(TRANSACTION_TIMEOUT * 1000),
+    "socket.timeout.ms": int(ANSWER_TIMEOUT * 1000),
+    "socket.connection.setup.timeout.ms": int(ANSWER_TIMEOUT * 1000),
     "retry.backoff.ms": 5,  # what follows a commit at once is put off until its markers are written
     "retry.backoff.max.ms": 200,
     "linger.ms": 5,  # a commit flushes, so this only lets batches fill
