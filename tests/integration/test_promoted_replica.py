@@ -38,7 +38,9 @@ def test_a_promoted_replica_without_the_last_commits_is_refused(
         publish(Relay(postgres_dsn, kafka_bootstrap, namespace=namespace), lost[-1].position)
 
         promoted = standby.promote(str(conninfo_to_dict(postgres_dsn)["dbname"]))
-        with pytest.raises(LogBehind, match=rf"position {lost[-1].position}, where the log has no event .*trust-topic"):
+        with pytest.raises(
+            LogBehind, match=rf"position {lost[-1].position}, where the log has no event .*replay topic"
+        ):
             Relay(promoted, kafka_bootstrap, namespace=namespace).run(threading.Event())
         assert log_status(promoted, namespace, lost[-1].position).lag == 0
         with PostgresEventStore(promoted, CATALOGUE) as store:

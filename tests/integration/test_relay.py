@@ -515,7 +515,7 @@ def test_a_topic_that_was_made_again_is_refused_until_trusted(place: Place) -> N
     place.delete_topic()
     place.create_topic()
     assert committed(place) == OFFSET_INVALID  # it went with the topic; the other topic has it
-    with pytest.raises(TopicReplaced, match=r"deleted and made again.*--trust-topic.*replay graph --in-place"):
+    with pytest.raises(TopicReplaced, match=r"deleted and made again.*holonstream replay topic"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 30
     place.check_published()
@@ -571,7 +571,7 @@ def test_what_a_relay_publishes_before_it_notices_does_not_vouch_for_the_new_top
             status.check_whole("nobody", 1)
     for trust in (False, True):
         with pytest.raises(
-            TopicReplaced, match=r"begins with position 31, and the log with 1: .*Delete the topic once"
+            TopicReplaced, match=r"begins with position 31, and the log with 1: .*holonstream replay topic"
         ):
             relay_all(place, trust_topic=trust)
     place.delete_topic()

@@ -10,7 +10,8 @@ from typing import Any
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
-from holonstream.producers.relay.status import LogStatus, RelayLeader, log_status
+from holonstream.producers.relay.lease import RelayLeader
+from holonstream.producers.relay.status import LogStatus, log_status
 from holonstream.schemas import names
 from holonstream.schemas.errors import HolonstreamError
 

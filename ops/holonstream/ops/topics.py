@@ -40,8 +40,8 @@ class EventTopic:
     """that a record may have at most, and a batch of records"""
 
 
-def make_topics(settings: Settings) -> EventTopic:
-    """Make the topics that are missing, and check the topic of events.
+def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> EventTopic:
+    """Make the topics that are missing, and check the topic of events; `config` has more settings for that one.
 
     Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable, NotPermitted.
     """
@@ -54,6 +54,7 @@ def make_topics(settings: Settings) -> EventTopic:
             settings.replication,
             # every view can be replayed from offset zero
             config={
+                **(config or {}),
                 "cleanup.policy": "delete",
                 "retention.ms": FOR_EVER,
                 "retention.bytes": FOR_EVER,
@@ -71,9 +72,9 @@ def make_topics(settings: Settings) -> EventTopic:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         described = _description(admin, settings.topic)
-        config = topic_config(admin, settings.topic)
-        _check(described, config, settings)
-    return EventTopic(str(described.topic_id), len(described.partitions), int(config["max.message.bytes"]))
+        found = topic_config(admin, settings.topic)
+        _check(described, found, settings)
+    return EventTopic(str(described.topic_id), len(described.partitions), int(found["max.message.bytes"]))
 
 
 def check_topics(settings: Settings) -> EventTopic:

@@ -106,6 +106,10 @@ class ProducerFenced(HolonstreamError):
     """Another relay has taken over the transactional id."""
 
 
+class RelayLeads(HolonstreamError):
+    """A relay publishes, so its topic cannot be made again."""
+
+
 class TopicBehind(HolonstreamError):
     """The topic holds less than the relay has published: it was emptied, or deleted and made again."""
 

@@ -64,6 +64,7 @@ FORBIDDEN: Final = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_DELETION_DISABLED,
 }
 BUGS: Final = {
     KafkaError._INVALID_ARG,
@@ -160,9 +161,8 @@ def partitions_added(topic: str, known: int, found: int) -> PartitionsAdded:
     return PartitionsAdded(
         f"Topic {topic} was given more partitions (it had {known}, and has {found}): a stream's newer events would not "
         "be where the older ones are, and nothing orders the two. Kafka takes none away: set up a pipeline under "
-        "another HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions), or stop relay and workers, "
-        "delete the topic, type `holonstream init`, start `holonstream relay --trust-topic`, then type `holonstream "
-        "replay graph --in-place`"
+        "another HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions), or stop relays and workers, "
+        "and type `holonstream replay topic`: it says what comes then"
     )
 
 

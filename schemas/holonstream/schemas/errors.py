@@ -72,9 +72,8 @@ class TopicCut(HolonstreamError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what}. The log has all events. Stop the relay and all workers, delete the topic, type `holonstream "
-            "init`, start `holonstream relay --trust-topic`, then type `holonstream replay graph --in-place` "
-            "(docs/runbook.md, TopicCut)"
+            f"{what}. The log has all events. Stop the relays and all workers, and type `holonstream replay topic`: it "
+            "says what comes then (docs/runbook.md, TopicCut)"
         )
 
 

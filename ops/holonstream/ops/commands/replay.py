@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def replay() -> None:
-    """Rebuild the graph, or clear the cache."""
+    """Rebuild the graph or the topic, or clear the cache."""
 
 
 @replay.command("graph")
@@ -118,6 +118,38 @@ def _print_result(made: GraphReplay, done: ReplayResult) -> None:
     say("         2. restart the readers with")
     say(f"            {made.assignments(uri, database)}")
     say("         3. stop the workers of the old graph")
+
+
+@replay.command("topic")
+@yes_option
+@dry_run_option
+@json_option
+@pass_settings
+def topic_command(settings: Settings, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Make the topic again, so that the relay publishes the log from its beginning.
+
+    For a topic that lacks events, or has events that the log does not have, as after the log was restored. Refuses
+    while a relay leads or workers read. Asks before it deletes the topic. The views are rebuilt afterwards.
+
+    You may interrupt it: until it is done, no relay starts, and the same command begins again.
+    """
+    from holonstream.ops.replay import topic
+
+    with topic.prepared(settings) as (old, perform):
+        if dry_run:
+            print_json(asdict(old)) if as_json else say(f"Would: {old.sentence()}")
+            return
+        if not yes:
+            click.confirm(printable(f"{old.sentence()} Go on?"), abort=True, err=True)
+        made = perform()
+    if as_json:
+        print_json({**asdict(made), "topic": old.name, "replaced": old.id, "head": old.head})
+        return
+    say(f"Topic {old.name} was made again, with {made.partitions} partitions.")
+    say("Then:  1. start the relays: they publish the log from its beginning")
+    say("       2. rebuild the graph: holonstream replay graph --in-place, or beside with --to-uri")
+    say("       3. where the log has lost events: holonstream replay cache")
+    say("       4. start the workers; the cache group reads the new topic by itself")
 
 
 @replay.command("cache")

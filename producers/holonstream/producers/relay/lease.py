@@ -9,15 +9,33 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from holonstream.producers.log.postgres import driver_errors, query
+from holonstream.producers.errors import RelayLeads
+from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect_session, driver_errors, query
 
 LEADER_LOCK = 18516 << 48
 RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLeader:
+    """The session that has the leader lock."""
+
+    pid: int
+    user: str | None
+    application_name: str | None
+    address: str | None
+    """of the client; None for one on the same machine's socket, or when the role may not see it"""
+    age_seconds: float | None
+
+    def __str__(self) -> str:
+        return f"pid {self.pid}, user {self.user}, application {self.application_name}, from {self.address or 'there'}"
 
 
 def leader_key(namespace: str) -> int:
@@ -39,10 +57,39 @@ def acquire_leadership(
     """
     while not stop.is_set():
         on_try()
-        with driver_errors():
-            row = connection.execute(query("try_lead"), {"key": leader_key(namespace)}).fetchone()
-        assert row is not None
-        if row[0]:
+        if _try_lead(connection, namespace):
             return True
         stop.wait(RETRY_SECONDS)
     return False
+
+
+def _try_lead(connection: psycopg.Connection[Any], namespace: str) -> bool:
+    with driver_errors():
+        row = connection.execute(query("try_lead"), {"key": leader_key(namespace)}).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def current_leader(connection: psycopg.Connection[Any], namespace: str) -> RelayLeader | None:
+    """The session that has the lock. Raises LogUnavailable."""
+    with driver_errors():
+        row = connection.execute(query("relay_leader"), {"key": leader_key(namespace)}).fetchone()
+    return None if row is None else RelayLeader(*row)
+
+
+@contextmanager
+def no_relay(dsn: str, namespace: str) -> Iterator[Callable[[], None]]:
+    """Hold the lock, so that no relay publishes; yields a check that it is still held, which raises LogUnavailable.
+
+    Raises RelayLeads when another session has it.
+    """
+    session = connect_session(dsn, "holonstream-replay", kind=BoundedConnection, options=LEADER_OPTIONS)
+    with closing(session) as connection:
+
+        def check() -> None:
+            if not _try_lead(connection, namespace):  # a session that has it gets it again
+                who = current_leader(connection, namespace)
+                raise RelayLeads(f"A relay leads{'' if who is None else f' ({who})'}: stop all relays first")
+
+        check()
+        yield check

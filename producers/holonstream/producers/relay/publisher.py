@@ -224,6 +224,13 @@ class Publisher:
         del self._producer  # its own `close` would wait for a broker that may be down
 
 
+def fence_publishers(bootstrap: str, group: str, config: Mapping[str, Any]) -> None:
+    """End the transaction of every publisher of a group, so that none of them writes again. Raises KafkaUnavailable."""
+    producer = Producer({"bootstrap.servers": bootstrap, **CONNECTION, **config, "transactional.id": group})
+    with driver_errors(f"fencing the publishers of {group}"):
+        producer.init_transactions(CALL_TIMEOUT)
+
+
 def _record_limit(admin: AdminClient, topic: str) -> int:
     """Bytes that key and value of a record may have. Raises KafkaUnavailable, NotInitialised (no topic)."""
     try:

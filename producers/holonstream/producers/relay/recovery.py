@@ -36,6 +36,10 @@ from holonstream.schemas.wire import EventPosition
 log = structlog.get_logger(__name__)
 
 COMPARED = 20_000  # events of the topic that one statement looks for in the log
+AGAIN = (
+    "Stop all relays and workers, and type `holonstream replay topic`: it says what comes then (docs/recovery.md, The "
+    "topic again)"
+)
 
 
 def find_position(
@@ -57,8 +61,7 @@ def find_position(
     elif committed is not None and reached < committed.position and not trust_topic:
         raise TopicBehind(
             f"Topic {topic} ends at position {reached}, but {committed.position} was published: the topic was emptied "
-            "or made again. Start once with `holonstream relay --trust-topic` to publish again what it lacks, and "
-            "rebuild the views with `holonstream replay`: their offsets in the old topic mean nothing in this one"
+            f"or made again. {AGAIN}"
         )
     if reached < (committed.position if committed else 0) or (committed is None and tail):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
@@ -84,17 +87,13 @@ def _check_replaced(
     replaced = (
         f"Topic {topic} was deleted and made again (its id was {committed.topic_id}, and is {publisher.identity.id})"
     )
-    then = (
-        "Start once with `holonstream relay --trust-topic`, to publish the log again; then stop the graph's workers, "
-        "type `holonstream replay graph --in-place`, and start them again (docs/runbook.md, TopicReplaced)"
-    )
     if first is not None and first.position != row[0]:
         raise TopicReplaced(
             f"{replaced}. It begins with position {first.position}, and the log with {row[0]}: what lies between is "
-            f"missing. Delete the topic once more, while no relay runs, and type `holonstream init`. {then}"
+            f"missing. {AGAIN}"
         )
     if not trust_topic:
-        raise TopicReplaced(f"{replaced}. {then}")
+        raise TopicReplaced(f"{replaced}. {AGAIN}")
 
 
 def _last_of_log(connection: psycopg.Connection[Any], tail: Sequence[EventPosition], topic: str) -> int:
@@ -119,8 +118,7 @@ def _last_of_log(connection: psycopg.Connection[Any], tail: Sequence[EventPositi
         raise LogBehind(
             f"Topic {topic} holds event {on_topic}{more} at position {position}, where the log has {found} "
             f"(its head: {read_frontier(connection).head}): the database was restored from a backup, is a replica that "
-            "lacked the last commits, or is another one. Delete the topic, make it again with `holonstream init`, "
-            "rebuild the views with `holonstream replay`, and start once with `holonstream relay --trust-topic`"
+            f"lacked the last commits, or is another one. {AGAIN}"
         )
     if others:
         log.warning("relay.topic.foreign", topic=topic, count=len(others), position=max(others)[0])

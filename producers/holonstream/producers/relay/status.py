@@ -9,21 +9,9 @@ import psycopg
 
 from holonstream.producers.log.frontier import FrontierStatus, frontier_status
 from holonstream.producers.log.postgres import BoundedConnection, connect, driver_errors, query
-from holonstream.producers.relay.lease import leader_key
+from holonstream.producers.relay.lease import RelayLeader, current_leader
 
 COUNTED = 1_000_000  # events of a lag that are counted; a larger one is given as this
-
-
-@dataclass(frozen=True, slots=True)
-class RelayLeader:
-    """The session that has the leader lock."""
-
-    pid: int
-    user: str | None
-    application_name: str | None
-    address: str | None
-    """of the client; None for one on the same machine's socket, or when the role may not see it"""
-    age_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +51,8 @@ def log_status(dsn: str, namespace: str, relayed: int) -> LogStatus:
     with connect(dsn, "holonstream-status", kind=BoundedConnection) as connection:
         frontier = frontier_status(connection)
         events, seconds = _lag(connection, relayed, COUNTED)
-        with driver_errors():
-            leader = connection.execute(query("relay_leader"), {"key": leader_key(namespace)}).fetchone()
-    return LogStatus(frontier, events, seconds, None if leader is None else RelayLeader(*leader))
+        leader = current_leader(connection, namespace)
+    return LogStatus(frontier, events, seconds, leader)
 
 
 def _lag(connection: psycopg.Connection[Any], position: int, counted: int) -> tuple[int, float]:
