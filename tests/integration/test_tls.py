@@ -8,25 +8,33 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 import trustme
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from holonstream.client import connections
+from holonstream.client import ClientSettings, SyncClient, connections
 from holonstream.client.settings import Secret
 from holonstream.local import ports
 from holonstream.local.temporary import temporary_stack
+from holonstream.ops.acls import make_acls
+from holonstream.ops.commands.init import initialise
+from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.log.postgres import connect
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.errors import CacheUnavailable, GraphUnavailable
+from tests.fix_pipeline import Pipeline
 from tests.integration.cache_kit import in_loop
+from tests.support.event_log import person
+from tests.support.login_kafka import certificate, login_kafka
+from tests.support.tls_neo4j import tls_neo4j
 from tests.support.waiting import wait_until
 
 PASSWORD = "s3cret of the 'test'"
@@ -34,12 +42,18 @@ PASSWORD = "s3cret of the 'test'"
 
 @dataclass(frozen=True)
 class Certificates:
-    """Of a server on 127.0.0.1: its own, its key, the authority that signed it, and one that did not."""
+    """Of a server on 127.0.0.1: its own, its key, the authority that signed it, and one that did not.
+
+    And of two clients, of the names `partner` (signed by the same authority) and `partner` (by the stranger).
+    """
 
     cert: Path
     key: Path
     ca: Path
     stranger: Path
+    client: tuple[Path, Path]
+    false_client: tuple[Path, Path]
+    authority: trustme.CA
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +61,18 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("tls")
     authority, stranger = trustme.CA(), trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
-    made = Certificates(folder / "server.crt", folder / "server.key", folder / "ca.pem", folder / "stranger.pem")
+    clients = [certificate(by, folder, name, "partner") for by, name in ((authority, "partner"), (stranger, "false"))]
+    for _, key in clients:
+        key.chmod(0o600)  # libpq uses no key that others may read
+    made = Certificates(
+        cert=folder / "server.crt",
+        key=folder / "server.key",
+        ca=folder / "ca.pem",
+        stranger=folder / "stranger.pem",
+        client=clients[0],
+        false_client=clients[1],
+        authority=authority,
+    )
     issued.cert_chain_pems[0].write_to_path(made.cert)
     issued.private_key_pem.write_to_path(made.key)
     authority.cert_pem.write_to_path(made.ca)
@@ -116,16 +141,22 @@ def postgres(certificates: Certificates) -> Iterator[str]:
     with temporary_stack(services=["postgres"]) as stack:
         admin_dsn = stack.env()["HOLONSTREAM_POSTGRES_DSN"]
         cluster = (stack.data_dir / "postgres" / "cluster").resolve()
-        for file in (certificates.cert, certificates.key):
+        for file in (certificates.cert, certificates.key, certificates.ca):
             copy = shutil.copy(file, cluster / file.name)
             os.chmod(copy, 0o600)
             shutil.chown(copy, cluster.stat().st_uid, cluster.stat().st_gid)
-        rules = ["host all postgres 127.0.0.1/32 trust", "hostssl all app 127.0.0.1/32 scram-sha-256"]
+        rules = [
+            "host all postgres 127.0.0.1/32 trust",
+            "hostssl all app 127.0.0.1/32 scram-sha-256",
+            "hostssl all partner 127.0.0.1/32 cert",
+        ]
         (cluster / "pg_hba.conf").write_text("\n".join(rules) + "\n")
         with psycopg.connect(admin_dsn, autocommit=True) as admin:
             admin.execute("ALTER SYSTEM SET ssl = on")
+            admin.execute("ALTER SYSTEM SET ssl_ca_file = 'ca.pem'")
+            admin.execute("CREATE ROLE partner LOGIN")
             admin.execute("SELECT pg_reload_conf()")
-            admin.execute(psycopg.sql.SQL("CREATE ROLE app LOGIN PASSWORD {}").format(PASSWORD))
+            admin.execute(psycopg.sql.SQL("CREATE ROLE app SUPERUSER LOGIN PASSWORD {}").format(PASSWORD))
             wait_until(lambda: admin.execute("SHOW ssl").fetchone() == ("on",), "TLS is on")
         yield admin_dsn.partition("@")[2].partition("/")[0]
 
@@ -171,3 +202,76 @@ async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) ->
                 await graph.open()
             assert ("SSLCertVerificationError" in str(raised.value)) != trusted
             assert bool(shaken) == trusted
+
+
+def test_postgresql_with_a_client_certificate_and_no_password(postgres: str, certificates: Certificates) -> None:
+    whole = f"sslmode=verify-full&sslrootcert={certificates.ca}"
+
+    def settings(user: str, files: tuple[Path, Path] | None) -> Settings:
+        login = "" if files is None else f"&sslcert={files[0]}&sslkey={files[1]}"
+        return Settings(postgres_dsn=Secret(f"postgresql://{user}@{postgres}/holonstream?{whole}{login}"))
+
+    with connect(settings("partner", certificates.client).log_dsn, "test") as connection:
+        assert connection.execute("SELECT current_user::text").fetchone() == ("partner",)
+    for wrong, said in (
+        (settings("partner", None), "valid client certificate"),
+        (settings("partner", certificates.false_client), "tls|ssl|SSL|closed"),
+        (settings("app", certificates.client), "password"),
+    ):
+        with pytest.raises(LogUnavailable, match=said):
+            connect(wrong.log_dsn, "test")
+
+
+@pytest.mark.faults
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of Neo4j's driver, refused
+def test_the_pipeline_runs_where_every_server_wants_tls_and_a_password(
+    postgres: str, redis_port: int, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Kafka by SCRAM-SHA-512, PostgreSQL by SCRAM, Neo4j and Redis by password; every certificate is verified."""
+    with ExitStack() as running:
+        kafka = running.enter_context(login_kafka(folder_in(tmp_path, "kafka"), certificates.authority))
+        kafka.set_password("everybody", PASSWORD)
+        cert, key = certificate(certificates.authority, tmp_path, "neo4j")
+        neo4j = running.enter_context(
+            tls_neo4j(folder_in(tmp_path, "neo4j"), cert, key, certificates.ca, "a/password of 'neo4j'")
+        )
+        environment = {
+            "HOLONSTREAM_POSTGRES_DSN": f"postgresql://app@{postgres}/holonstream"
+            f"?sslmode=verify-full&sslrootcert={certificates.ca}",
+            "HOLONSTREAM_POSTGRES_PASSWORD": PASSWORD,
+            "HOLONSTREAM_KAFKA_BOOTSTRAP": kafka.address("sasl"),
+            "HOLONSTREAM_KAFKA_TLS": "true",
+            "HOLONSTREAM_KAFKA_CA": str(certificates.ca),
+            "HOLONSTREAM_KAFKA_USER": "everybody",
+            "HOLONSTREAM_KAFKA_PASSWORD": PASSWORD,
+            "HOLONSTREAM_NEO4J_URI": neo4j.uri,
+            "HOLONSTREAM_NEO4J_CA": str(certificates.ca),
+            "HOLONSTREAM_NEO4J_PASSWORD": neo4j.password,
+            "HOLONSTREAM_REDIS_URL": f"rediss://127.0.0.1:{redis_port}/0",
+            "HOLONSTREAM_REDIS_CA": str(certificates.ca),
+            "HOLONSTREAM_REDIS_PASSWORD": PASSWORD,
+            "HOLONSTREAM_NAMESPACE": "tls",
+            "HOLONSTREAM_PARTITIONS": "3",
+        }
+        for part in ("relay", "graph", "cache", "reader", "operator"):
+            environment[f"HOLONSTREAM_{part.upper()}_PRINCIPAL"] = "User:everybody"
+        settings = Settings.of(environment)
+        make_acls(replace(settings, kafka_bootstrap=kafka.address("kafka"), kafka_tls=False, kafka_user=None))
+        initialise(settings)
+        processes = running.enter_context(Processes(environment, tmp_path / "logs"))
+        pipeline = Pipeline(environment, processes)
+        pipeline.start("relay", "graph", "cache")
+        with SyncClient.from_settings(ClientSettings.of(environment)) as client:
+            token = client.append([person(f"p-{n}") for n in range(30)])[-1].token
+            for _ in range(2):  # from the graph, and perhaps from the cache
+                assert client.get_holon("p-29", at_least=token, deadline=120.0) is not None
+        pipeline.wait_until_caught_up("graph", "cache")
+        assert pipeline.json("doctor", "--json")
+        pipeline.run("verify", "graph")
+        pipeline.run("verify", "cache")
+
+
+def folder_in(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made

@@ -128,7 +128,11 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     postgres_dsn: Annotated[
         Secret,
-        Meta(description="libpq connection string of the event log. TLS: `?sslmode=verify-full&sslrootcert=ca.pem`."),
+        Meta(
+            description="libpq connection string of the event log. TLS: `?sslmode=verify-full&sslrootcert=ca.pem`; a "
+            "client certificate: `&sslcert=me.crt&sslkey=me.key`; several servers: `host-1,host-2`, of which the "
+            "primary is taken."
+        ),
         _check_dsn,
     ] = Secret("postgresql://postgres@127.0.0.1:5432/holonstream")
     postgres_password: Annotated[

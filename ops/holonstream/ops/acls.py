@@ -40,8 +40,12 @@ EVERY_ACL = AclBindingFilter(
 )
 
 
-def rights(settings: Settings) -> Iterator[AclBinding]:
-    """What relay, workers, readers and operators need, and nothing else."""
+def rights(settings: Settings) -> list[AclBinding]:
+    """What relay, workers, readers and operators need, and nothing else; each once, also if they share a login."""
+    return list(dict.fromkeys(_rights(settings)))
+
+
+def _rights(settings: Settings) -> Iterator[AclBinding]:
     events, letters = settings.topic, settings.dead_letter_topic
     relay = names.consumer_group(settings.namespace, "relay")
     graph, cache = (names.consumer_group(settings.namespace, name) for name in ("graph", "cache"))
@@ -77,7 +81,7 @@ def rights(settings: Settings) -> Iterator[AclBinding]:
 def make_acls(settings: Settings) -> int:
     """Make the ACLs that are missing; returns how many are wanted. Raises NotPermitted, KafkaUnavailable."""
     admin = AdminClient(client(settings))
-    wanted = list(rights(settings))
+    wanted = rights(settings)
     with driver_errors(f"making the ACLs of {settings.topic}"):
         for future in admin.create_acls(wanted, request_timeout=MAKING_TIMEOUT).values():
             future.result(MAKING_TIMEOUT)
