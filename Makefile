@@ -13,7 +13,7 @@ BROKERS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-vanished test-real test-languages test-console docs test-docs compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-real test-upgrade test-languages test-console docs test-docs compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test-vanished: setup ## Brokers and stores that vanish without closing a connect
 test-real: setup ## Acceptance tests on the congress files: DATA=folder
 	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }
 	@$(PYTEST) tests/real --congress $(DATA)
+
+test-upgrade: setup ## An upgrade from the release before, built from the history, under load
+	@$(PYTEST) tests/upgrade
 
 test-languages: setup ## Tests with programs in Node, Go and Java, which it installs where they are missing
 	@$(PYTEST) tests/languages
