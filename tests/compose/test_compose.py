@@ -180,7 +180,7 @@ def an_unchanged_build_replaces_nothing(compose: Compose) -> None:
 
 def groups_scale(compose: Compose) -> None:
     compose.compose("--profile", "pipeline", "up", "-d", "--scale", "graph-worker=4", "--scale", "cache-worker=2")
-    wanted = {"graph": 4, "cache": 2}
+    wanted = {"holonstream-graph": 4, "holonstream-cache": 2}
     wait_until(
         lambda: {name: group["members"] for name, group in compose.status()["groups"].items()} == wanted,
         f"{wanted} workers",
@@ -262,4 +262,4 @@ def partitions_grow(compose: Compose) -> None:
     compose.settings |= changed
     compose.up()
     compose.verify()
-    assert len(compose.status()["groups"]["graph"]["partitions"]) == 24
+    assert len(compose.status()["groups"]["holonstream-b-graph"]["partitions"]) == 24

@@ -31,8 +31,8 @@ make_image() { # NAME DOCKERFILE [FILES OF THE CONTEXT...]
     echo "made $name"
 }
 
-kafka=("$jars"/kafka-4.*)
-neo4j=("$jars"/neo4j-5.26.*)
+kafka=("$jars"/kafka-4.*/)
+neo4j=("$jars"/neo4j-5.26.*/)
 [ -d "${kafka[-1]}" ] && [ -d "${neo4j[-1]}" ] || { echo "no jars in $jars: run holonstream local up once" >&2; exit 1; }
 make_image python:3.11-slim-bookworm python.Dockerfile
 make_image postgres:15 postgres.Dockerfile
