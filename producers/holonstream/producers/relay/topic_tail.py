@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -90,32 +91,31 @@ def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
     """
     with driver_errors(f"reading the beginning of {topic}"):
         unread = {p: low for p, (low, high) in _watermarks(consumer, topic).items() if high > low}
-        found: list[EventPosition] = []
-        while unread:
-            consumer.assign([TopicPartition(topic, p, low) for p, low in unread.items()])
-            partition, event = _next_event(consumer, topic, unread)
-            unread.pop(partition)
-            found += [event] if event is not None else []
+        found = _first_events(consumer, topic, unread) if unread else []
         return min(found, key=lambda event: event.position, default=None)
 
 
-def _next_event(consumer: Consumer, topic: str, unread: dict[int, int]) -> tuple[int, EventPosition | None]:
-    """The next event of any partition that is read, None when its partition has no more."""
+def _first_events(consumer: Consumer, topic: str, starts: Mapping[int, int]) -> list[EventPosition]:
+    """The first event of each partition from an offset on, of those that have one."""
+    found, unread = [], set(starts)
+    consumer.assign([TopicPartition(topic, p, low) for p, low in starts.items()])
     try:
-        while True:
+        while unread:
             message = consumer.poll(TIMEOUT)
             if message is None:
                 raise KafkaUnavailable(f"Kafka unavailable: the beginning of {topic} {sorted(unread)} cannot be read")
-            error = message.error()
-            if error is None:
-                event = _event_in(message)
-                if event is not None:
-                    return message.partition(), event
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return message.partition(), None
-            elif not error.retriable():
-                raise KafkaException(error)
+            error, partition = message.error(), message.partition()
+            event = _event_in(message) if error is None else None
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                if not error.retriable():
+                    raise KafkaException(error)
+            elif partition in unread and (event is not None or error is not None):
+                unread.remove(partition)
+                found += [event] if event is not None else []
+                consumer.pause([TopicPartition(topic, partition)])  # else all of it is read meanwhile
+        return found
     finally:
+        consumer.resume([TopicPartition(topic, p) for p in starts])
         consumer.unassign()
 
 
