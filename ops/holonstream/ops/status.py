@@ -346,6 +346,7 @@ class TopicStatus:
                     if error is None:
                         found[partition] = message
         finally:
+            consumer.resume([TopicPartition(self._topic, p) for p in offsets])  # else they stay paused when read again
             consumer.unassign()
         return found
 
