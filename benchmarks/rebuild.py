@@ -135,10 +135,10 @@ def _statements(rows: Sequence[tuple[RecordedEvent, dict[str, Any]]]) -> list[tu
     created = [row for event, row in rows if event.type == "AssignmentStarted"]
     update = statement("relationships_update", CATALOGUE, relationship_types=["OCCUPIES"])
     return [
-        (text("holons_write"), {"rows": [row for event, row in rows if event.type.startswith("Person")]}),
-        (text("ends_write"), {"ids": [row[end] for row in created for end in ("s", "e")]}),
-        (text("relationships_create"), {"rows": created}),
-        (update, {"rows": [row for event, row in rows if event.type == "AssignmentEnded"]}),
+        (text("holons_write"), {"holons": [row for event, row in rows if event.type.startswith("Person")]}),
+        (text("ends_write"), {"ends": [row[end] for row in created for end in ("s", "e")]}),
+        (text("relationships_create"), {"created": created}),
+        (update, {"updated": [row for event, row in rows if event.type == "AssignmentEnded"]}),
     ]
 
 
