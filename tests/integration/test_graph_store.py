@@ -96,6 +96,27 @@ async def test_more_partitions_are_taken_only_while_nothing_is_written(neo4j_uri
         assert await store.checkpoints() == before
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "CREATE INDEX holonstream_parked FOR (n:Foreign) ON (n.name)",
+        "CREATE INDEX foreign FOR (p:HolonstreamParked) ON (p.key)",
+    ],
+)
+@in_loop
+async def test_an_index_of_another_program_in_the_way_is_named(neo4j_uri: str, foreign: str) -> None:
+    async with ready(neo4j_uri, 1) as connection:
+        name = foreign.split()[2]
+        await connection.execute("DROP CONSTRAINT holonstream_parked")
+        try:
+            await connection.execute(foreign)
+            with pytest.raises(NotInitialised, match=r"cannot be made: unique HolonstreamParked\(key\).*SHOW INDEXES"):
+                await initialise(connection, CATALOGUE, TOPIC, 1)
+        finally:
+            await connection.execute(f"DROP INDEX {name} IF EXISTS")
+            await initialise(connection, CATALOGUE, TOPIC, 1)
+
+
 @in_loop
 async def test_what_the_server_refuses_is_no_outage(neo4j_uri: str) -> None:
     async with GraphConnection(neo4j_uri) as connection:

@@ -122,7 +122,8 @@ def _flow(settings: Settings, made: Overview) -> None:
         if made.servers["postgresql"] is None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
-            made.groups, made.problems = group_statuses(settings, topic)
+            answers = made.servers["neo4j"] is None
+            made.groups, made.problems = group_statuses(settings, topic, compares=answers)
         except HolonstreamError as error:
             made.servers["kafka"] = error
 

@@ -56,22 +56,28 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
     return PipelineStatus(relayed, log, groups, problems)
 
 
-def group_statuses(settings: Settings, topic: TopicStatus) -> tuple[dict[str, GroupStatus], list[str]]:
-    """Each consumer group, and why what is committed cannot be true.
+def group_statuses(
+    settings: Settings, topic: TopicStatus, *, compares: bool = True
+) -> tuple[dict[str, GroupStatus], list[str]]:
+    """Each consumer group, and why what is committed cannot be true. Without `compares` the graph is not asked.
 
     Raises KafkaUnavailable, NotInitialised, NotPermitted; a graph that does not answer is not compared.
     """
-    groups, behind = compared_groups(settings, topic)
+    groups, behind = compared_groups(settings, topic, compares=compares)
     return groups, behind + topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
 
 
-def compared_groups(settings: Settings, topic: TopicStatus) -> tuple[dict[str, GroupStatus], list[str]]:
+def compared_groups(
+    settings: Settings, topic: TopicStatus, *, compares: bool = True
+) -> tuple[dict[str, GroupStatus], list[str]]:
     """Each consumer group, the graph's as its checkpoints say, and what is wrong when the graph has less.
 
     Raises as `group_statuses`.
     """
     ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
     groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}
+    if not compares:
+        return groups, []
     groups["graph"], behind = topic.compared(groups["graph"], graph_offsets(settings, groups["graph"]))
     return groups, behind
 

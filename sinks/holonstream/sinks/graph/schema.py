@@ -7,7 +7,7 @@ forgotten init is an error at the start, and no graph is written without constra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -65,7 +65,8 @@ async def initialise(
 
     `log_end` is a position that no event in the graph is beyond. A worker loads entities of events up to it when a
     checkpoint was missing in a graph that has entities.
-    Raises PartitionsAdded, DuplicateIds, GraphUnavailable, GraphRefused.
+    Raises PartitionsAdded, DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable,
+    GraphRefused.
     """
     followed = await checkpoint.read_all(connection, topic)
     last = max((c.partition for c in followed), default=-1)
@@ -83,7 +84,7 @@ async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> Non
     """Make the constraints and indexes that are missing, several at once.
 
     Each is a transaction of its own: together they would lock the same things in another order than somebody else's.
-    Raises DuplicateIds, GraphUnavailable, GraphRefused.
+    Raises DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable, GraphRefused.
     """
     there = await _there(connection)
     missing = {index: make for index, make in wanted(catalogue).items() if index not in there}
@@ -97,9 +98,12 @@ async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> Non
     if failures := [outcome for outcome in made if isinstance(outcome, BaseException)]:
         if isinstance(failures[0], GraphRefused | GraphUnavailable):
             await _check_duplicates(connection, list(missing))
+        if isinstance(failures[0], GraphRefused):
+            await _check_names(connection, missing)
         raise failures[0]
     if missing:
         await connection.execute(text("await_indexes"))
+        await _check_names(connection, missing)
 
 
 async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
@@ -139,10 +143,23 @@ async def _check_duplicates(connection: GraphConnection, missing: Sequence[Index
             )
 
 
+async def _check_names(connection: GraphConnection, made: Iterable[Index]) -> None:
+    """Check that indexes are there once they were made: where another one has the name, Neo4j makes none and says
+    nothing. Raises NotInitialised."""
+    there = await _there(connection)
+    if missing := [index for index in made if index not in there]:
+        names = ", ".join(map(str, missing))
+        raise NotInitialised(
+            f"{connection}: constraints or indexes cannot be made: {names}: others have their names, or are on the "
+            "same properties. Type SHOW INDEXES in Cypher, drop these, and run `holonstream init` again"
+        )
+
+
 async def _there(connection: GraphConnection) -> set[Index]:
     rows = await connection.execute(text("indexes"))
-    return {
+    there = {
         Index(name, tuple(properties or ()), unique, entity == "RELATIONSHIP")
         for name, properties, unique, entity in rows
         if name
     }
+    return there | {index._replace(unique=False) for index in there}  # a unique one answers as well
