@@ -66,7 +66,11 @@ def local(context: click.Context, data_dir: Path | None) -> None:
 @json_option
 @click.pass_obj
 def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | None, as_json: bool) -> None:
-    """Install what is missing, and start the servers."""
+    """Install what is missing, and start the servers.
+
+    What is downloaded lies in $HOLONSTREAM_CACHE_DIR, by default ~/.cache/holonstream, for all stacks of a user. So do
+    archives of Java classes: from the second start on, Kafka and Neo4j need half the time.
+    """
     began = time.monotonic()
     number = int(brokers) if brokers else None
     stack = Stack(data_dir, services=services or SERVICES, progress=_progress(), fsync=fsync, brokers=number)
