@@ -29,8 +29,6 @@ PAGES = {
 START = {"README.md": "README.md", "docs": "README.md"}
 """what stands for the start page"""
 
-COMING = {"recovery.md"}
-
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 CODE = re.compile(r"^(```.*?^```|(?: {4}|\t).*?)$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
@@ -61,7 +59,7 @@ def _listed(entries: list[Any], pages: set[str]) -> list[Any]:
         elif inner.endswith("/"):
             inside = (page for page in pages if page.startswith(inner))
             listed.append({title: sorted(inside, key=lambda page: (not page.endswith("README.md"), page))})
-        elif inner in pages or inner not in COMING:
+        else:
             listed.append(entry)
     return listed
 
