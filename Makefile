@@ -10,10 +10,11 @@ DURATION ?=
 RATE ?=
 VARIANT ?=
 BROKERS ?=
+EVENTS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-vanished test-real test-upgrade test-languages test-console docs test-docs compose-test chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-real test-upgrade test-languages test-console docs test-docs compose-test drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -65,6 +66,9 @@ compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker 
 
 test-console: setup ## Tests of the console in a headless Chromium, and of its API; SCREENSHOTS=folder keeps pictures
 	@$(if $(SCREENSHOTS),HOLONSTREAM_TEST_SCREENSHOTS=$(SCREENSHOTS)) $(PYTEST) tests/console
+
+drill: setup ## Lose the log in six ways and recover it, timed: EVENTS=100000
+	@$(BIN)/python -m tests.drill $(if $(EVENTS),--events $(EVENTS)) $(if $(JSON),--json)
 
 chaos-ci: setup ## Three minutes of load and faults, and two relays that are wrong on purpose and must be found out
 	@$(PYTEST) tests/chaos/test_chaos.py

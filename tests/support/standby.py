@@ -23,8 +23,13 @@ from tests.support.waiting import wait_until
 class Standby:
     """The replica while it runs."""
 
-    def __init__(self, primary: str, folder: Path, port: int) -> None:
-        self._primary, self._folder, self.port = primary, folder, port
+    def __init__(self, primary: str, port: int, process: subprocess.Popen[bytes]) -> None:
+        self._primary, self.port, self._process = primary, port, process
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a crash would; its other processes notice and end."""
+        self._process.kill()
+        self._process.wait(60)
 
     def dsn(self, database: str) -> str:
         """The superuser's connection string for a database of the replica."""
@@ -91,7 +96,7 @@ def standby_of(primary: str) -> Iterator[Standby]:
                 **as_user(user),
             )
         try:
-            standby = Standby(primary, folder, port)
+            standby = Standby(primary, port, process)
             wait_until(lambda: _answers(standby.dsn("postgres")), "the replica answers")
             yield standby
         finally:
