@@ -6,22 +6,18 @@ forgotten init is an error at the start, and no graph is written without constra
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded
-from holonstream.schemas.retry import retry_deadlock
 from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 from holonstream.sinks.graph import checkpoint
-from holonstream.sinks.graph.driver import Deadlock, GraphConnection
+from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.statements import statement, text
 
 UNKNOWN = 2**62
 """A position that no event has."""
-AT_ONCE = 8  # constraints and indexes that are made at the same time
 
 
 class DuplicateIds(NotInitialised):
@@ -81,26 +77,20 @@ async def initialise(
 
 
 async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> None:
-    """Make the constraints and indexes that are missing, several at once.
+    """Make the constraints and indexes that are missing, one by one: several at once wait for each other's locks.
 
-    Each is a transaction of its own: together they would lock the same things in another order than somebody else's.
     Raises DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable, GraphRefused.
     """
     there = await _there(connection)
     missing = {index: make for index, make in wanted(catalogue).items() if index not in there}
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def make(statement: str) -> None:
-        async with turns:
-            await retry_deadlock(partial(connection.execute, statement), Deadlock)
-
-    made = await asyncio.gather(*map(make, missing.values()), return_exceptions=True)
-    if failures := [outcome for outcome in made if isinstance(outcome, BaseException)]:
-        if isinstance(failures[0], GraphRefused | GraphUnavailable):
-            await _check_duplicates(connection, list(missing))
-        if isinstance(failures[0], GraphRefused):
-            await _check_names(connection, missing)
-        raise failures[0]
+    for index, make in missing.items():
+        try:
+            await connection.execute(make)
+        except (GraphRefused, GraphUnavailable) as error:
+            await _check_duplicates(connection, [index])
+            if isinstance(error, GraphRefused):
+                await _check_names(connection, missing)
+            raise
     if missing:
         await connection.execute(text("await_indexes"))
         await _check_names(connection, missing)
