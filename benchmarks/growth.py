@@ -17,6 +17,7 @@ from time import monotonic, perf_counter
 
 import psycopg
 from confluent_kafka.admin import AdminClient
+from neo4j import GraphDatabase
 from psycopg.types.json import Jsonb
 
 from benchmarks import environment
@@ -28,7 +29,6 @@ from holonstream.ops.commands.init import initialise
 from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.graph.read.store import Neo4jGraphStore
 
 SIZES = (100_000, 1_000_000)
 CHUNK = 10_000  # events of an append that fills the log
@@ -46,6 +46,9 @@ SELECT count(*) FROM holonstream.append_events((SELECT jsonb_agg(jsonb_build_obj
 FROM generate_series(%s::int, %s::int - 1) AS n))
 """
 CHANGED = "SELECT count(*) FROM holonstream.append_events(%s)"
+
+CHECKPOINTS = "MATCH (c:HolonstreamCheckpoint {topic: $topic}) RETURN sum(c.offset)"
+MARKERS = 24  # offsets at the partitions' ends, of the last transactions, which no worker need ever take
 
 _pause = threading.Event()  # never set: waits
 
@@ -89,6 +92,7 @@ class Growing:
         self._dice = random.Random(1)
         self._people = 0
         self._events = 0
+        self._graph = GraphDatabase.driver(self._settings.neo4j_uri)
         self._offsets = counter(AdminClient(client(self._settings)), self._settings.topic)
 
     def grow(self, size: int) -> None:
@@ -154,16 +158,13 @@ class Growing:
         return 1e6 * seconds / handled, 1e6 * used / handled
 
     def _graph_has_all(self) -> bool:
-        return self._events <= self._offsets() <= self._written()
+        relayed = self._offsets()
+        return relayed >= self._events and self._written() >= relayed - MARKERS
 
     def _written(self) -> int:
         """How many offsets the graph has."""
-        return asyncio.run(self._checkpoints())
-
-    async def _checkpoints(self) -> int:
-        async with connections.graph_connection(self._settings) as connection:
-            graph = Neo4jGraphStore(connection, connections.catalogue(self._settings), self._settings.topic)
-            return sum(checkpoint.offset for checkpoint in await graph.checkpoints())
+        records, _, _ = self._graph.execute_query(CHECKPOINTS, topic=self._settings.topic)
+        return int(records[0].value())
 
     async def _reads(self, processes: Processes) -> dict[str, Cost]:
         """A miss of a cold holon, and a hit of the same one."""
