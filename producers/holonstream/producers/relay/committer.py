@@ -12,6 +12,7 @@ Each carries the id that Kafka gave to the topic, since a relay may publish to t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -30,14 +31,22 @@ log = structlog.get_logger(__name__)
 
 INTERVAL = 1.0  # seconds between two commits of a position that rises
 REPEAT = 10.0  # seconds until one that stays is committed again
+NO_ANSWER = 10.0  # seconds until an answer counts as lost
 LAST_TIMEOUT = 2.0  # seconds for the last one of a relay that ends
 
 
 class PositionCommitter:
-    """Commits the position that `reached` was given last, whenever `commit_if_due` finds that it is time."""
+    """Commits the position that `reached` was given last, whenever `commit_if_due` finds that it is time.
 
-    def __init__(self, admin: AdminClient, group: str, topic: str, witness: str, identity: TopicIdentity) -> None:
-        self._admin, self._group, self._topics = admin, group, (topic, witness)
+    `connect` makes a client. After a failure another one is made: that of a coordinator that has come back may go on
+    without an answer for ever.
+    """
+
+    def __init__(
+        self, connect: Callable[[], AdminClient], group: str, topic: str, witness: str, identity: TopicIdentity
+    ) -> None:
+        self._connect, self._admin = connect, connect()
+        self._group, self._topics = group, (topic, witness)
         self._metadata = OffsetMetadata(None, *identity).text()
         self._position: int | None = None
         self._asked: Future[Any] | None = None
@@ -56,7 +65,7 @@ class PositionCommitter:
         Another failure is logged, and the position is committed again a second later.
         """
         if self._asked is not None:
-            if not self._asked.done():
+            if not self._asked.done() and monotonic() < self._next - INTERVAL + NO_ANSWER:
                 return
             self._evaluate(self._asked, 0.0)
         now = monotonic()
@@ -89,5 +98,6 @@ class PositionCommitter:
             if not self._failed:
                 log.warning("relay.position.uncommitted", position=self._asking, **incident(error))
             self._failed = True
+            self._admin = self._connect()
         else:
             self._committed, self._failed = self._asking, False

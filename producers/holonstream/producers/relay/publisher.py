@@ -9,6 +9,7 @@ transaction is ended, with markers on all its partitions, and every later call o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -94,7 +95,8 @@ class Publisher:
     ) -> None:
         self._topic, self._witness, self._group = topic, witness, group
         common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
-        self._admin = AdminClient(common)
+        self._connect = partial(AdminClient, common)
+        self._admin = self._connect()
         self._limit = _record_limit(self._admin, topic)
         self._producer = Producer(
             {
@@ -127,7 +129,7 @@ class Publisher:
             self._producer.init_transactions(CALL_TIMEOUT)
         self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
         self._watch = TopicWatch(self._admin, self._topic, self.identity)
-        self._committer = PositionCommitter(self._admin, self._group, self._topic, self._witness, self.identity)
+        self._committer = PositionCommitter(self._connect, self._group, self._topic, self._witness, self.identity)
 
     def keep_up(self) -> None:
         """Check the topic and commit the position, each when it is due; it waits for no answer.
