@@ -69,7 +69,7 @@ def up(data_dir: Path, services: tuple[str, ...], fsync: bool, brokers: str | No
     """Install what is missing, and start the servers.
 
     What is downloaded lies in $HOLONSTREAM_CACHE_DIR, by default ~/.cache/holonstream, for all stacks of a user. So do
-    archives of Java classes: from the second start on, Kafka and Neo4j need half the time.
+    archives of Java classes: from the second start on, Kafka and Neo4j need a third less time.
     """
     began = time.monotonic()
     number = int(brokers) if brokers else None
