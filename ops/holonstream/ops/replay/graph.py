@@ -31,7 +31,6 @@ from holonstream.sinks.graph.recovery import rebuild
 from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
 
-BATCH = 10_000  # events that a worker of a replay writes at once: of one entity's events only the last is written
 FRESH = 10.0  # seconds: a replay is over when it has what the topic held so long ago
 POLL = 0.5  # seconds between two polls of the group
 INTERVAL = 1.0  # seconds between two lines of progress in a file
@@ -117,8 +116,7 @@ class GraphReplay:
 
         Raises ProcessFailed.
         """
-        batch = max(BATCH, self.target.batch_events)
-        with Processes({**self.environment, f"{PREFIX}BATCH_EVENTS": str(batch)}, self.logs) as processes:
+        with Processes(self.environment, self.logs) as processes:
             for number in range(self.workers):
                 processes.start(f"worker-{number + 1}", "worker", "graph")
             return self._follow(processes.check)
