@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-WRITE_BYTES = 12 << 20  # of records written together; decoded and packed they take several times as much memory
+WRITE_BYTES = 4 << 20  # of records written together; decoded and packed they take several times as much memory
 POLL_INTERVAL = 0.05  # seconds between two checks whether to stop waiting
 CALL_POLL_INTERVAL = 0.25  # seconds, the same while a call of the sink is running
 FINISH_TIMEOUT = 5.0  # seconds that a running write gets once the worker stops or the group rebalances

@@ -36,6 +36,8 @@ from holonstream.sinks.base import RawRecord
 log = structlog.get_logger(__name__)
 
 SCHEME = "holonstream"  # of the broker URL that selects this transport
+RECORD_BYTES = 1 << 20  # of a record, as long as none was seen
+POLL_BYTES = 4 << 20  # of records that one poll takes, were all as large as the largest of the poll before
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
 TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
@@ -158,9 +160,12 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer."""
 
     _next_start: dict[TP, int]
+    _largest: int
+    """bytes of the largest record of the last poll that had any"""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         self._next_start = {}
+        self._largest = RECORD_BYTES
         conf = self.app.conf
         self._assignor = worker_assignor()
         return aiokafka.AIOKafkaConsumer(
@@ -189,6 +194,9 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, Fetch]:
+        # A fetch is bounded in bytes as they travel. What compresses well may be hundreds of times as much.
+        few = max(1, POLL_BYTES // self._largest)
+        max_records = few if max_records is None else min(max_records, few)
         try:
             fetched = await super()._fetch_records(
                 consumer, active_partitions, timeout=timeout, max_records=max_records
@@ -201,6 +209,8 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
                 return {}  # from before a seek
             raise await self._explained(tp, offset) from error
         # No await from here on: positions and records must be of the same moment.
+        sizes = [len(record.value or b"") for records in fetched.values() for record in records]
+        self._largest = max(sizes, default=self._largest) or 1
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
             return {}

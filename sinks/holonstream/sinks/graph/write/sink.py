@@ -68,7 +68,7 @@ from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transactio
 from holonstream.sinks.graph.empty_streams import NOTHING, LastSeen, empty_streams, write_empty_streams
 from holonstream.sinks.graph.parking import park, parked_in
 from holonstream.sinks.graph.read.load import Loader
-from holonstream.sinks.graph.write.background import Background, collection_paused
+from holonstream.sinks.graph.write.background import Background, collect_large, collection_paused
 from holonstream.sinks.graph.write.batch import (
     fold_stream,
     park_refused,
@@ -220,6 +220,8 @@ class GraphSink:
             cause = type(refused).__name__
             log.warning("graph.batch.refused", partitions=[batch.partition for batch in batches], cause=cause)
             return await write_in_halves(batches, refused, self._write_batches, self._park_guilty)
+        finally:
+            collect_large(record for batch in batches for record in batch.records)
 
     async def _park_guilty(self, batch: Batch, refused: Exception) -> WriteResult:
         """Park the stream of a batch's only record, if that is what Neo4j refuses; else raise the refusal."""
