@@ -31,6 +31,12 @@ for (const [part, lost, back] of [["page", "htmx:sendError", "htmx:afterOnLoad"]
   document.addEventListener(back, () => refused(part, ""));
 }
 
+// A stream that was interrupted begins again where its page did, and brings rows again that are there.
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  const row = /^\s*<tr id="([^"]+)"/.exec(event.detail.data);
+  if (row && document.getElementById(row[1])) event.preventDefault();
+});
+
 document.addEventListener("htmx:sseMessage", () => {
   const rows = document.getElementById("rows");
   while (rows && rows.children.length > 300) rows.firstElementChild.remove();
