@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
@@ -43,7 +44,7 @@ FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is a
 TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fetch:
     """What one poll brought of one partition; reading started at `start` and goes on at `next_offset`.
 
@@ -56,7 +57,7 @@ class Fetch:
     next_offset: int
     records: Sequence[RawRecord]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of all records' values."""
         return sum(len(record.value or b"") for record in self.records)
