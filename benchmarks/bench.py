@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import psycopg
 
 from holonstream.local.stack import Stack
+from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
@@ -74,6 +76,7 @@ class Meter:
     """The processor time of some processes, by part, from when it is made."""
 
     def __init__(self, parts: Mapping[str, Iterable[int]]) -> None:
+        self._at = perf_counter()
         self._began = {part: {pid: processor_seconds(pid) for pid in pids} for part, pids in parts.items()}
 
     def used(self) -> dict[str, float]:
@@ -82,6 +85,19 @@ class Meter:
             part: sum(max(0.0, processor_seconds(pid) - before) for pid, before in pids.items())
             for part, pids in self._began.items()
         }
+
+    def shares(self) -> dict[str, float]:
+        """Percent of a core since then."""
+        seconds = perf_counter() - self._at
+        return {part: 100 * used / seconds for part, used in self.used().items()}
+
+
+def pipeline_meter(bench: Bench, processes: Processes, **sessions: str) -> Meter:
+    """Of the processes, Kafka, Neo4j, Redis and PostgreSQL's sessions: application names by part."""
+    with psycopg.connect(bench.settings.log_dsn, autocommit=True) as connection:
+        serving = {part: postgres_sessions(connection, name) for part, name in sessions.items()}
+    children = {name: [child.pid] for name, child in processes.running.items()}
+    return Meter({**children, **{name: [bench.server(name)] for name in ("kafka", "neo4j", "redis")}, **serving})
 
 
 def median(values: Sequence[float]) -> float:

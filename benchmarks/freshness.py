@@ -12,14 +12,11 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from benchmarks import environment
-from benchmarks.bench import Bench, Meter, postgres_sessions
+from benchmarks.bench import Bench, pipeline_meter
 from benchmarks.figures import Figure
 from benchmarks.warm import warm
 from holonstream.client import connections
@@ -127,29 +124,12 @@ async def _measure(bench: Bench, processes: Processes) -> list[Stretch]:
             await stretch(RATES[0], bench.seconds(WARM_UP[1]))
             found = []
             for rate in RATES:
-                meter, began = _meter(bench, processes), time.perf_counter()
+                meter = pipeline_meter(bench, processes, postgres="holonstream-relay")
                 latencies = await stretch(rate, bench.seconds(SECONDS))
-                found.append(Stretch(rate, latencies, _shares(meter, began)))
-            meter, began = _meter(bench, processes), time.perf_counter()
+                found.append(Stretch(rate, latencies, meter.shares()))
+            meter = pipeline_meter(bench, processes, postgres="holonstream-relay")
             await asyncio.sleep(bench.seconds(IDLE_SECONDS))
-            return [*found, Stretch(0, [], _shares(meter, began))]
-
-
-def _meter(bench: Bench, processes: Processes) -> Meter:
-    with psycopg.connect(bench.settings.log_dsn, autocommit=True) as connection:
-        sessions = postgres_sessions(connection, "holonstream-relay")
-    return Meter(
-        {
-            **{name: [child.pid] for name, child in processes.running.items()},
-            **{name: [bench.server(name)] for name in ("kafka", "neo4j", "redis")},
-            "postgres": sessions,
-        }
-    )
-
-
-def _shares(meter: Meter, began: float) -> dict[str, float]:
-    seconds = time.perf_counter() - began
-    return {part: 100 * used / seconds for part, used in meter.used().items()}
+            return [*found, Stretch(0, [], meter.shares())]
 
 
 def _event(type_: str, holon: str, payload: dict[str, object]) -> Event:

@@ -23,7 +23,7 @@ import psycopg
 from neo4j import GraphDatabase
 
 from benchmarks import environment
-from benchmarks.bench import Bench, Meter, postgres_sessions, resident
+from benchmarks.bench import Bench, pipeline_meter, resident
 from benchmarks.figures import Figure
 from holonstream.client import connections
 from holonstream.demo.freshness import Latency
@@ -164,10 +164,10 @@ async def _stretch(
     receiving, sending = spawning.Pipe(duplex=False)
     reader = spawning.Process(target=_read, args=(environment(bench.settings), seconds, sending))
     reader.start()
-    meter, began = _meter(bench, processes), perf_counter()
+    sessions = {"postgres, for the relay": "holonstream-relay", "postgres, for appends": "holonstream-store"}
+    meter, began = pipeline_meter(bench, processes, **sessions), perf_counter()
     latencies = await measure_latencies(bench.settings, log, graph, batches(), INTERVAL, SAMPLE)
-    took = perf_counter() - began
-    shares = {part: 100 * used / took for part, used in meter.used().items()}
+    took, shares = perf_counter() - began, meter.shares()
     reads = await asyncio.to_thread(receiving.recv)
     reader.join()
     return Stretch(name, took, began + took - ended, count, latencies, reads, shares)
@@ -215,20 +215,6 @@ def _event(type_: str, number: int) -> Event:
         subjects=(f"p-{number}",),
         payload=payload if type_ == "PersonCreated" else {"diff": {"n": perf_counter()}},
         source_system="bench",
-    )
-
-
-def _meter(bench: Bench, processes: Processes) -> Meter:
-    with psycopg.connect(bench.settings.log_dsn, autocommit=True) as connection:
-        relay = postgres_sessions(connection, "holonstream-relay")
-        services = postgres_sessions(connection, "holonstream-store")
-    return Meter(
-        {
-            **{name: [child.pid] for name, child in processes.running.items()},
-            **{name: [bench.server(name)] for name in ("kafka", "neo4j", "redis")},
-            "postgres, for the relay": relay,
-            "postgres, for appends": services,
-        }
     )
 
 

@@ -172,10 +172,9 @@ def trickle(
     contestant.load(connection, each)
     _await(lambda: count() > before)  # it follows
     _load(connection, contestant, each, LEAD_IN)
-    meter, began = _meter(bench, connection, contestant), time.perf_counter()
+    meter = _meter(bench, connection, contestant)
     _load(connection, contestant, each, bench.seconds(SECONDS))
-    seconds = time.perf_counter() - began
-    return {part: 100 * used / seconds for part, used in meter.used().items()}
+    return meter.shares()
 
 
 def _load(connection: psycopg.Connection[object], contestant: Contestant, each: int, seconds: float) -> None:
