@@ -21,6 +21,7 @@ from tests.integration.graph_kit import feed, ready, sink
 SCHEMA = {"constraint_holon", "constraint_relationship", "constraint_checkpoint", "constraint_parked"}
 SCHEMA |= {
     "constraint_empty_stream",
+    "constraint_migration",
     "server_facts",
     "open_transactions",
     "index_parked",
@@ -74,6 +75,9 @@ BY_ID = {
     "repair_checkpoint",
 }
 FEW = {
+    "migrations_applied",
+    "migrations_lock",
+    "migration_note",
     "checkpoints",
     "other_topics",
     "verify_checkpoints",
@@ -103,7 +107,7 @@ EVERYTHING = {  # of commands that read the whole graph
     "replay_decisions_before",
     "replay_decisions_forget",
 }
-HANDFUL = ("HolonstreamCheckpoint", "HolonstreamParked", "HolonstreamDiscarded")
+HANDFUL = ("HolonstreamCheckpoint", "HolonstreamParked", "HolonstreamDiscarded", "HolonstreamMigration")
 PARAMETERS: dict[str, Any] = {
     "rows": [],
     "claims": [],
@@ -123,6 +127,9 @@ PARAMETERS: dict[str, Any] = {
     "properties": {},
     "after": "",
     "limit": 10,
+    "number": 0,
+    "name": "",
+    "release": "",
 }
 
 

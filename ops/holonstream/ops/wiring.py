@@ -16,6 +16,7 @@ from holonstream.schemas.state import State
 
 if TYPE_CHECKING:
     from holonstream.producers.relay.relay import Relay
+    from holonstream.schemas.migration import SchemaStatus
     from holonstream.sinks.base import PublishDeadLetters, Sink
     from holonstream.sinks.own import EventSink
     from holonstream.streams.app import GroupSettings, SinkApp
@@ -43,12 +44,20 @@ async def graph_states(settings: Settings) -> list[State]:
         return [state async for state in store.export()]
 
 
-async def make_graph_indexes(settings: Settings, known: Catalogue) -> None:
-    """Make the graph's constraints and indexes."""
-    from holonstream.sinks.graph.schema import make_indexes
+async def graph_status(settings: Settings, known: Catalogue) -> SchemaStatus:
+    """What the graph has had of constraints, indexes and migrations, and what is pending."""
+    from holonstream.sinks.graph import schema
 
     async with graph_connection(settings) as connection:
-        await make_indexes(connection, known)
+        return await schema.graph_status(connection, known)
+
+
+async def upgrade_graph(settings: Settings, known: Catalogue) -> bool:
+    """Make the graph's constraints and indexes, and apply its migrations; returns whether anything was pending."""
+    from holonstream.sinks.graph import schema
+
+    async with graph_connection(settings) as connection:
+        return await schema.upgrade(connection, known)
 
 
 async def initialise_graph(settings: Settings, known: Catalogue, partitions: int) -> None:

@@ -58,10 +58,6 @@ class SequenceBehind(HolonstreamError):
     """
 
 
-class SchemaNewer(HolonstreamError):
-    """The database was upgraded by a later release, and this one would take its functions back."""
-
-
 class WrongExpectedVersion(BadData):
     """A stream is not at the version that the append expected; 0 means that there is no such stream."""
 

@@ -85,6 +85,10 @@ class PartitionsAdded(HolonstreamError):
     """The topic was given more partitions: a stream's newer events would not be where the older ones are."""
 
 
+class SchemaNewer(HolonstreamError):
+    """The log or the graph was upgraded by a later release, and this one would take its changes back."""
+
+
 class MissingExtra(HolonstreamError):
     """A package that this call needs is not installed; the message says what to type."""
 

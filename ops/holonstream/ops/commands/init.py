@@ -65,7 +65,7 @@ def initialise(settings: Settings) -> dict[str, Any]:
     known = connections.catalogue(settings)
     with ThreadPoolExecutor(1) as pool:
         # What takes longest runs beside the rest, which does not need it.
-        indexes = pool.submit(lambda: asyncio.run(wiring.make_graph_indexes(settings, known)))
+        indexes = pool.submit(lambda: asyncio.run(wiring.upgrade_graph(settings, known)))
         changed = apply_schema(settings.log_dsn, known)
         say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
         if (position := repair_sequence(settings.log_dsn)) is not None:

@@ -11,21 +11,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from holonstream.producers.errors import SchemaNewer
 from holonstream.producers.log.postgres import connect, driver_errors, query
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
+from holonstream.schemas.migration import AppliedMigration, Migration, SchemaStatus, pending_migrations, read_migrations
 from holonstream.schemas.statements import read_text
 
 FUNCTIONS = ("append.sql", "read.sql", "event_types.sql", "roles.sql")
@@ -34,45 +31,10 @@ RECORD_OVERHEAD = 10_000  # bytes of a record beside its event's JSON text: the 
 OLDEST_SERVER = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of an upgrade: a numbered migration, or the functions, whose number is 0."""
-
-    number: int
-    name: str
-    sql: LiteralString
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedMigration:
-    """A step that a database has had."""
-
-    number: int
-    name: str
-    release: str
-    """of holonstream, that applied it"""
-    applied_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaStatus:
-    """What a database has had, and what an upgrade would do, in order."""
-
-    applied: list[AppliedMigration]
-    pending: list[Migration]
-
-
 @cache
 def migrations() -> list[Migration]:
     """All numbered migrations of this release, in order."""
-    folder = files("holonstream.producers.log") / "sql" / "migrations"
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return [
-        Migration(
-            int(name[:4]), name.removesuffix(".sql"), read_text("holonstream.producers.log", f"sql/migrations/{name}")
-        )
-        for name in names
-    ]
+    return read_migrations("holonstream.producers.log", "sql/migrations")
 
 
 @cache
@@ -85,7 +47,7 @@ def functions() -> Migration:
 @cache
 def schema_digest() -> str:
     """What a log is marked with whose schema was made by this installation's files."""
-    texts = [migration.sql for migration in migrations()]
+    texts = [migration.text for migration in migrations()]
     texts += [read_text("holonstream.producers.log", f"sql/{name}") for name in FUNCTIONS]
     return "functions-" + hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
@@ -105,7 +67,7 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     """
     with _upgrade(dsn) as (connection, status):
         for step in status.pending:
-            connection.execute(step.sql)
+            connection.execute(step.text.encode())
             arguments = {"number": step.number, "name": step.name, "release": version("holonstream")}
             connection.execute(query("note_migration"), arguments)
         if status.pending:
@@ -144,25 +106,12 @@ def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
     applied: list[AppliedMigration] = []
     if row is not None and row[0]:
         applied = [AppliedMigration(*found) for found in connection.execute(query("applied_migrations"))]
-    known = {migration.number for migration in migrations()} | {0}
-    for migration in applied:
-        if migration.number not in known or _release(migration.release) > _release(version("holonstream")):
-            raise SchemaNewer(
-                f"The event log's schema is newer: holonstream {migration.release} applied {migration.name}, this is "
-                f"holonstream {version('holonstream')}. Run `holonstream init` of that release or of a later one"
-            )
-    had = {migration.number for migration in applied}
-    pending = [migration for migration in migrations() if migration.number not in had]
+    pending = pending_migrations("The event log's schema", migrations(), applied)
     # the mark, not the record: release 0.2, which knows no record, leaves its own when it puts its functions back
     mark = connection.execute(query("applied_schema")).fetchone()
     if pending or mark is None or mark[0] != schema_digest():
         pending.append(functions())
     return SchemaStatus(applied, pending)
-
-
-def _release(text: str) -> list[int]:
-    """A release's number, comparable."""
-    return [int(part) if part.isdigit() else 0 for part in text.split(".")]
 
 
 def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:

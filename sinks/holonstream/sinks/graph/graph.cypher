@@ -19,6 +19,10 @@ CREATE INDEX holonstream_parked_partition IF NOT EXISTS FOR (p:HolonstreamParked
 // One node per stream without an entity.
 CREATE CONSTRAINT holonstream_empty_stream IF NOT EXISTS FOR (e:HolonstreamEmptyStream) REQUIRE e.key IS UNIQUE
 
+// constraint_migration //
+// One record per migration, and one lock for all who upgrade a graph.
+CREATE CONSTRAINT holonstream_migration IF NOT EXISTS FOR (m:HolonstreamMigration) REQUIRE m.number IS UNIQUE
+
 // index_holon_type //
 // Pages of one type come in the order of this index.
 CREATE INDEX __NAME__ IF NOT EXISTS FOR (n__HOLON_TYPE__) ON (n._id)
@@ -62,6 +66,25 @@ RETURN transactionId, username, connectionId, elapsedTime.seconds AS seconds
 // await_indexes //
 // Wait until every index can answer.
 CALL db.awaitIndexes(300)
+
+// migrations_applied //
+// What a graph has had, in order.
+MATCH (m:HolonstreamMigration)
+WHERE m.number IS :: INTEGER NOT NULL
+RETURN m.number, coalesce(toStringOrNull(m.name), ''), coalesce(toStringOrNull(m.release), ''),
+  CASE WHEN m.appliedAt IS :: ZONED DATETIME NOT NULL THEN m.appliedAt.epochMillis ELSE 0 END
+ORDER BY m.number
+
+// migrations_lock //
+// Wait for who upgrades the graph, and keep others waiting until this transaction ends.
+MERGE (m:HolonstreamMigration {number: 0})
+SET m.lock = true
+REMOVE m.lock
+
+// migration_note //
+// Record a migration.
+MERGE (m:HolonstreamMigration {number: $number})
+SET m.name = $name, m.release = $release, m.appliedAt = datetime.realtime()
 
 // checkpoints_create //
 // Make the checkpoints that are missing; existing ones stay as they are. A graph that has entities already lost some: see

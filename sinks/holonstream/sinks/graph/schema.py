@@ -2,20 +2,31 @@
 
 `holonstream init` makes them (`initialise`). A sink only checks that they are there, so that a wrong address or a
 forgotten init is an error at the start, and no graph is written without constraints.
+
+Constraints and indexes are stated whole (`wanted`), and made when they are missing. What else changes in nodes of ours
+is a migration, ``migrations/0001_checkpoints.cypher`` and so on: one statement, run once, in one transaction with its
+record ``(:HolonstreamMigration {number, name, release, appliedAt})``. Number 0 stands for the constraints and indexes,
+and is the lock of an upgrade. Holons and relationships are not migrated: a graph that must become another is rebuilt
+from the log. Programs of the release before run on an upgraded graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded
+from holonstream.schemas.migration import AppliedMigration, Migration, SchemaStatus, pending_migrations, read_migrations
 from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 from holonstream.sinks.graph import checkpoint
-from holonstream.sinks.graph.driver import GraphConnection
+from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.statements import statement, text
 
+INDEXES = "indexes"
 UNKNOWN = 2**62
 """A position that no event has."""
 
@@ -54,6 +65,12 @@ def wanted(catalogue: Catalogue) -> dict[Index, str]:
     return indexes
 
 
+@cache
+def migrations() -> list[Migration]:
+    """All numbered migrations of this release, in order."""
+    return read_migrations("holonstream.sinks.graph", "migrations")
+
+
 async def initialise(
     connection: GraphConnection, catalogue: Catalogue, topic: str, partitions: int, log_end: int = UNKNOWN
 ) -> None:
@@ -61,8 +78,8 @@ async def initialise(
 
     `log_end` is a position that no event in the graph is beyond. A worker loads entities of events up to it when a
     checkpoint was missing in a graph that has entities.
-    Raises PartitionsAdded, DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable,
-    GraphRefused.
+    Raises SchemaNewer, PartitionsAdded, DuplicateIds, NotInitialised (another program's index is in the way),
+    GraphUnavailable, GraphRefused.
     """
     followed = await checkpoint.read_all(connection, topic)
     last = max((c.partition for c in followed), default=-1)
@@ -72,8 +89,37 @@ async def initialise(
             "events are not where the older ones are, so that nothing orders them. Set up a pipeline under another "
             "HOLONSTREAM_NAMESPACE beside this one (docs/compose.md, Grow partitions)"
         )
-    await make_indexes(connection, catalogue)
+    await upgrade(connection, catalogue)
     await checkpoint.create_checkpoints(connection, topic, partitions, log_end)
+
+
+async def graph_status(connection: GraphConnection, catalogue: Catalogue) -> SchemaStatus:
+    """What was applied to a graph and what is pending; changes nothing. Raises SchemaNewer, GraphUnavailable."""
+    applied = _applied(await connection.execute(text("migrations_applied")))
+    pending = pending_migrations(f"The graph in {connection}", migrations(), applied)
+    if missing := await missing_indexes(connection, catalogue):
+        pending.insert(0, Migration(0, INDEXES, ";\n".join(missing.values())))
+    return SchemaStatus(applied, pending)
+
+
+async def upgrade(connection: GraphConnection, catalogue: Catalogue) -> bool:
+    """Make or upgrade a graph; returns whether anything was pending. May be repeated and run by several at once.
+
+    Raises SchemaNewer, DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable,
+    GraphRefused.
+    """
+    if not (await graph_status(connection, catalogue)).pending:
+        return False
+    await make_indexes(connection, catalogue)
+    await connection.execute(text("constraint_migration"))
+    async with connection.transaction() as transaction:
+        await transaction.execute(text("migrations_lock"))
+        applied = _applied(await transaction.execute(text("migrations_applied")))
+        for step in pending_migrations(f"The graph in {connection}", migrations(), applied):
+            await transaction.execute(step.text)
+            await _note(transaction, step.number, step.name)
+        await _note(transaction, 0, INDEXES)
+    return True
 
 
 async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> None:
@@ -81,8 +127,7 @@ async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> Non
 
     Raises DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable, GraphRefused.
     """
-    there = await _there(connection)
-    missing = {index: make for index, make in wanted(catalogue).items() if index not in there}
+    missing = await missing_indexes(connection, catalogue)
     for index, make in missing.items():
         try:
             await connection.execute(make)
@@ -94,6 +139,12 @@ async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> Non
     if missing:
         await connection.execute(text("await_indexes"))
         await _check_names(connection, missing)
+
+
+async def missing_indexes(connection: GraphConnection, catalogue: Catalogue) -> dict[Index, str]:
+    """The constraints and indexes that are missing, with the statement that makes each. Raises GraphUnavailable."""
+    there = await _there(connection)
+    return {index: make for index, make in wanted(catalogue).items() if index not in there}
 
 
 async def check(connection: GraphConnection, catalogue: Catalogue, topic: str) -> int:
@@ -143,6 +194,17 @@ async def _check_names(connection: GraphConnection, made: Iterable[Index]) -> No
             f"{connection}: constraints or indexes cannot be made: {names}: others have their names, or are on the "
             "same properties. Type SHOW INDEXES in Cypher, drop these, and run `holonstream init` again"
         )
+
+
+async def _note(transaction: Transaction, number: int, name: str) -> None:
+    await transaction.execute(text("migration_note"), number=number, name=name, release=version("holonstream"))
+
+
+def _applied(rows: Sequence[Sequence[Any]]) -> list[AppliedMigration]:
+    return [
+        AppliedMigration(number, name, release, datetime.fromtimestamp(millis / 1000, UTC))
+        for number, name, release, millis in rows
+    ]
 
 
 async def _there(connection: GraphConnection) -> set[Index]:
