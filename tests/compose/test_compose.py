@@ -1,4 +1,5 @@
-"""docs/compose.md, done with containers: build, start, import, scale, kill, upgrade, alerts, more partitions.
+"""docs/compose.md, done with containers: build, start, import, scale, kill, upgrade, alerts, more partitions; and with
+three brokers, of which one is lost.
 
 Outside of `make test`, since it needs a Docker engine with its compose plugin and the ports of docker-compose.yml.
 """
@@ -31,6 +32,7 @@ PROFILES = ("--profile", "pipeline", "--profile", "observability")
 WORKERS = ("graph-worker", "cache-worker")
 PATIENCE = 600.0  # seconds for anything that ends by itself
 LONGEST_PAUSE = 10.0  # seconds of publishing during an upgrade; a second is promised, and the machine may be loaded
+BROKERS = {"kafka": 29092, "kafka-2": 29093, "kafka-3": 29094}
 HOST = {
     "HOLONSTREAM_POSTGRES_DSN": f"postgresql://postgres:{PASSWORD}@127.0.0.1:5432/holonstream",
     "HOLONSTREAM_KAFKA_BOOTSTRAP": "127.0.0.1:29092",
@@ -45,6 +47,7 @@ class Compose:
     def __init__(self) -> None:
         self.environment = {**os.environ, "COMPOSE_PROJECT_NAME": PROJECT, "IMAGE": f"{PROJECT}:local"}
         self.settings = dict(HOST)
+        self.network = f"{PROJECT}_default"
 
     def run(self, *words: str, check: bool = True) -> str:
         """The output of a command in the project's folder."""
@@ -94,7 +97,8 @@ class Compose:
 class Trickle:
     """Events that a service appends all along, and when a reader of the topic got them."""
 
-    def __init__(self) -> None:
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._append), threading.Thread(target=self._read)]
         self._arrivals: list[float] = []
@@ -103,13 +107,18 @@ class Trickle:
     def __enter__(self) -> Trickle:
         for thread in self._threads:
             thread.start()
-        wait_until(lambda: len(self._arrivals) > 20, "the trickle arrives", PATIENCE)
+        self.wait_for(20, "the trickle arrives")
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def wait_for(self, count: int, what: str) -> None:
+        """Wait until so many more have arrived."""
+        wanted = len(self._arrivals) + count
+        wait_until(lambda: len(self._arrivals) >= wanted, what, PATIENCE)
 
     def longest_pause(self) -> float:
         """In seconds, between two arrivals."""
@@ -128,7 +137,7 @@ class Trickle:
     def _read(self) -> None:
         reader = Consumer(
             {
-                "bootstrap.servers": HOST["HOLONSTREAM_KAFKA_BOOTSTRAP"],
+                "bootstrap.servers": self._bootstrap,
                 "group.id": "trickle",
                 "auto.offset.reset": "latest",
                 "isolation.level": "read_committed",
@@ -142,10 +151,11 @@ class Trickle:
         reader.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def compose() -> Iterator[Compose]:
     made = Compose()
-    subprocess.run([ROOT / "tests/compose/stand_ins/build.sh"], check=True)
+    prepared = subprocess.run([ROOT / "tests/compose/prepare.sh"], capture_output=True, text=True)
+    assert prepared.returncode == 0, f"containers cannot be tried here: {prepared.stderr}"
     try:
         yield made
     finally:
@@ -201,12 +211,11 @@ def processes_come_back(compose: Compose) -> None:
 
 def stores_cut_off_are_found_again(compose: Compose) -> None:
     """`docker network disconnect`: connections stay open, and nothing answers."""
-    network = f"{PROJECT}_default"
     for store in ("kafka", "neo4j", "redis", "postgres"):
         (container,) = compose.containers(store)
-        compose.run("docker", "network", "disconnect", network, container)
+        compose.run("docker", "network", "disconnect", compose.network, container)
         threading.Event().wait(20)  # longer than every session
-        compose.run("docker", "network", "connect", "--alias", store, network, container)
+        compose.run("docker", "network", "connect", "--alias", store, compose.network, container)
         began = monotonic()
         wait_until(lambda: compose.containers() and well(compose), f"well after {store} was cut off", PATIENCE, every=1)
         print(f"{store} was cut off for 20 s: well {monotonic() - began:.1f} s after it was back")
@@ -222,7 +231,7 @@ def an_upgrade_stops_nothing(compose: Compose) -> None:
     before = compose.containers("relay", *WORKERS, "exporter")
     compose.run("docker", "build", "-q", "--label", "release=next", "-t", compose.environment["IMAGE"], ".")
     compose.compose("--profile", "pipeline", "run", "--rm", "--no-deps", "init")
-    with Trickle() as trickle:
+    with Trickle(HOST["HOLONSTREAM_KAFKA_BOOTSTRAP"]) as trickle:
         compose.run("deploy/upgrade.sh")
     assert trickle.failure is None
     after = compose.containers("relay", *WORKERS, "exporter")
@@ -263,3 +272,24 @@ def partitions_grow(compose: Compose) -> None:
     compose.up()
     compose.verify()
     assert len(compose.status()["groups"]["holonstream-b-graph"]["partitions"]) == 24
+
+
+def test_one_of_three_brokers_is_lost(compose: Compose, small_organisation: Path) -> None:
+    compose.environment["COMPOSE_FILE"] = "docker-compose.yml:docker-compose.brokers.yml"
+    bootstrap = ",".join(f"127.0.0.1:{port}" for port in BROKERS.values())
+    compose.settings["HOLONSTREAM_KAFKA_BOOTSTRAP"] = bootstrap
+    compose.compose("--profile", "pipeline", "up", "-d", "--build", "--wait", "--wait-timeout", str(int(PATIENCE)))
+    compose.holonstream("import", str(small_organisation))
+    compose.verify()
+    for broker in BROKERS:
+        (container,) = compose.containers(broker)
+        with Trickle(bootstrap) as trickle:
+            compose.run("docker", "network", "disconnect", compose.network, container)
+            trickle.wait_for(100, f"publishing goes on without {broker}")
+            compose.run("docker", "network", "connect", "--alias", broker, compose.network, container)
+            trickle.wait_for(100, f"publishing goes on with {broker}")
+        assert trickle.failure is None
+        print(f"{broker} was cut off: the longest pause of publishing was {trickle.longest_pause():.2f} s")
+        wait_until(lambda c=container: compose.inspect(c, ".State.Health.Status") == "healthy", "healthy", PATIENCE)  # type: ignore[misc]
+        wait_until(lambda: well(compose), f"well after {broker} was cut off", PATIENCE, every=1)
+        compose.verify()
