@@ -14,7 +14,7 @@ EVENTS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-vanished test-real test-upgrade test-languages test-console docs test-docs compose-test drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-unplugged test-real test-upgrade test-languages test-console docs test-docs compose-test drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -43,7 +43,10 @@ test-faults: setup ## Tests in which brokers, stores and workers stop, freeze or
 	@$(PYTEST) -m faults --ignore tests/acceptance/test_vanished.py
 
 test-vanished: setup ## Brokers and stores that vanish without closing a connection, one after the other: five minutes
-	@$(PYTEST) tests/acceptance/test_vanished.py
+	@$(PYTEST) -s tests/acceptance/test_vanished.py
+
+test-unplugged: setup ## The same with hosts that lose their network, as root, in a network of its own
+	@unshare --net sh -c 'ip link set lo up && exec $(PYTEST) -s tests/network'
 
 test-real: setup ## Acceptance tests on the congress files: DATA=folder
 	@test -n "$(DATA)" || { echo "type: make test-real DATA=folder of the congress files"; exit 1; }

@@ -1,0 +1,1 @@
+"""Tests in a network of their own (`make test-unplugged`)."""
