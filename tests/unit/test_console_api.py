@@ -259,7 +259,13 @@ async def test_states_of_the_past_come_from_the_log() -> None:
         assert [await rank(at) for at in ("1", "2", "2024-12-31", "2025-01-01")] == ["O-3", "O-4", "O-3", "O-4"]
         assert (await http.get("/api/v1/holon?id=a&at=0")).status_code == 404
         assert (await http.get("/api/v1/relationship?id=r&at=3")).json()["target"] == "b"
-        assert len((await http.get("/api/v1/holon/modifications?id=a")).json()) == 2
+        first = (await http.get("/api/v1/holon/modifications?id=a&limit=1")).json()
+        assert first["next"] == first["items"][0]
+        second = (await http.get("/api/v1/holon/modifications", params={"id": "a", "after": first["next"]})).json()
+        assert (len(second["items"]), second["next"]) == (1, None)
+        assert second["items"] != first["items"]
+        assert (await http.get("/api/v1/holon/modifications?id=a&after=none")).status_code == 400
+        assert (await http.get("/api/v1/relationship/modifications?id=r")).json()["next"] is None
 
 
 @in_loop

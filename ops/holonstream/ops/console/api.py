@@ -6,7 +6,7 @@ Ids may hold any character, so they are query parameters and never part of a pat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
@@ -73,6 +73,7 @@ Token = Annotated[
 Deadline = Annotated[float, Query(ge=0, le=LONGEST, description="Seconds to wait for the token.")]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
+AfterEvent = Annotated[str | None, Query(max_length=40, description="`next` of the page before: an event's id.")]
 At = Annotated[
     str | None,
     Query(
@@ -164,6 +165,15 @@ RelationshipQuery = Annotated[RelationshipFilter | None, Depends(_relationships)
 EventQuery = Annotated[EventFilter, Depends(_events)]
 
 
+def _id_page(ids: Sequence[str], after: str | None, limit: int) -> Response:
+    """The ids beyond one of them. Raises BadData when that one is not there, as after the holon was created again."""
+    if after is not None and after not in ids:
+        raise BadData(f"after: no such modification: {after!r}")
+    begin = 0 if after is None else ids.index(after) + 1
+    shown = ids[begin : begin + limit]
+    return answer({"items": shown, "next": shown[-1] if begin + limit < len(ids) else None})
+
+
 async def _reached(reader: Client, holon_id: str) -> int:
     """Up to which log position the graph has the events of a holon, which need not exist."""
     stream = stream_of(HOLON, holon_id)
@@ -234,10 +244,12 @@ async def get_connected_holons(
     return page(found, limit)
 
 
-@router.get("/holon/modifications", response_model=list[str], tags=["graph"])
-async def get_holon_modifications(id: Id, reader: Reader, at: At = None) -> Response:
+@router.get("/holon/modifications", response_model=documents.Modifications, tags=["graph"])
+async def get_holon_modifications(
+    id: Id, reader: Reader, at: At = None, after: AfterEvent = None, limit: Limit = 100
+) -> Response:
     """The ids of the events that reached a holon, from its last create on, in log order; from the log."""
-    return answer(await reader.get_holon_modifications(id, at=_at(at)))
+    return _id_page(await reader.get_holon_modifications(id, at=_at(at)), after, limit)
 
 
 @router.get("/holons", response_model=documents.Holons, tags=["graph"])
@@ -268,10 +280,12 @@ async def get_relationship(id: Id, reader: Reader, at: At = None) -> Response:
     return answer(state_document(found))
 
 
-@router.get("/relationship/modifications", response_model=list[str], tags=["graph"])
-async def get_relationship_modifications(id: Id, reader: Reader, at: At = None) -> Response:
+@router.get("/relationship/modifications", response_model=documents.Modifications, tags=["graph"])
+async def get_relationship_modifications(
+    id: Id, reader: Reader, at: At = None, after: AfterEvent = None, limit: Limit = 100
+) -> Response:
     """The ids of the events that reached a relationship, as for holons."""
-    return answer(await reader.get_relationship_modifications(id, at=_at(at)))
+    return _id_page(await reader.get_relationship_modifications(id, at=_at(at)), after, limit)
 
 
 @router.get("/relationships", response_model=documents.Relationships, tags=["graph"])

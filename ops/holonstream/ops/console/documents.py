@@ -150,6 +150,13 @@ class Holons(Document):
     next: str | None = Field(description="`after` of the next page; null on the last one.")
 
 
+class Modifications(Document):
+    """A page of the ids of events, in log order."""
+
+    items: list[str]
+    next: str | None = Field(description="`after` of the next page; null on the last one.")
+
+
 class Relationships(Document):
     """A page of relationships."""
 
