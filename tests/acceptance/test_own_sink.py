@@ -103,6 +103,11 @@ def test_a_third_sink_is_a_member_like_the_others(pipeline: Pipeline, pipeline_s
         (group, "holon/mal", 2),
     }
 
+    history = pipeline.json("dead-letters", "history", "--view", "sink-moody", "--json")
+    assert [(letter["stream"], letter["version"]) for letter in history] == [("holon/mal", 1), ("holon/mal", 2)]
+    assert "a bad name" in history[0]["reason"]
+    assert "0 letters" in pipeline.run("dead-letters", "history", "--view", "graph").stdout
+
     status = pipeline.json("status", "--json")
     assert status["groups"][group]["members"] == 1
     report = json.loads(pipeline.run("top", "--rounds", "1", "--json").stdout)

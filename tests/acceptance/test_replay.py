@@ -97,8 +97,8 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
         replaying.running.clear()
 
     output = (tmp_path / "replay" / "again.log").read_text()
-    assert "1 events were discarded again" in output
-    assert "streams are parked" not in output
+    assert "1 event discarded again" in output
+    assert "parked:" not in output
     assert "Switch:" in output
     assert target.run("export", "graph", "--json").stdout == live
     assert pipeline.run("export", "graph", "--json").stdout == live
@@ -125,7 +125,7 @@ def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_gr
 
     asyncio.run(fill())
     refused = pipeline.run("replay", "graph", "--to-uri", other_graph, code=1).stderr
-    assert "holds 1 nodes that no replay made" in refused
+    assert "holds 1 node that no replay made" in refused
 
 
 def test_the_one_graph_is_rebuilt_in_place_only_when_no_worker_runs(
@@ -139,7 +139,7 @@ def test_the_one_graph_is_rebuilt_in_place_only_when_no_worker_runs(
     uri = pipeline.environment["HOLONSTREAM_NEO4J_URI"]
 
     refused = pipeline.run("replay", "graph", "--in-place", "--yes", code=1).stderr
-    assert f"1 workers of {pipeline.namespace}-graph are running: stop them first: faust" in refused
+    assert f"{pipeline.namespace}-graph has 1 worker, which must be stopped first: faust" in refused
     assert "on 127.0.0.1 with 12 partitions" in refused
     worker = pipeline.processes.running.pop("graph")
     worker.send_signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ def test_the_one_graph_is_rebuilt_in_place_only_when_no_worker_runs(
     asyncio.run(damage())
     done = pipeline.run("replay", "graph", "--in-place", "--yes")
     assert re.search(r"wiped [\d,]+ nodes", done.stderr)
-    assert "1 events were discarded again" in done.stdout
+    assert "1 event discarded again" in done.stdout
     assert pipeline.run("export", "graph", "--json").stdout == live
     assert pipeline.json("dead-letters", "list", "--json") == []
     pipeline.start("graph")

@@ -76,7 +76,7 @@ def test_the_live_page_shows_what_happens(page: Page, console: Console) -> None:
     (appended,) = console.append(fact("PersonCreated", "seen-live"))
     expect(page.locator("#stage-log")).to_contain_text(f"{appended.position:,}")
     expect(page.locator("#stage-graph")).to_contain_text("lag 0")
-    expect(page.locator("#troubles")).to_contain_text("1 parked streams")
+    expect(page.locator("#troubles")).to_contain_text("1 stream parked")
     expect(page.locator("#workers")).to_contain_text("0, 1, 2")
     console.append(fact("PersonModified", "seen-live", diff={"rank": "O-1"}))
     expect(page.locator("#chart dd").first).not_to_contain_text("p50 \N{EN DASH}")  # the workers' ages have come

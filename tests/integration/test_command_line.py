@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from holonstream.ops import cli as command_line
+from holonstream.ops import doctor
 from holonstream.ops.settings import Settings
+from holonstream.producers.relay.lease import leader_key
 from tests.fix_pipeline import Pipeline
 from tests.support.poison import envelope
 from tests.support.waiting import wait_until
@@ -206,6 +209,10 @@ def test_wait_and_top_say_how_far_the_views_are(pipeline: Pipeline, shell: Shell
         return "no relay leads" in shell.run("top", "--rounds", "1", *PATIENT)
 
     wait_until(noticed, "the leader's lock is free")
+    shell.run("import", events_file(tmp_path, envelope("PersonCreated", "late")))
+    assert "relay: no relay leads, 1 event to publish" in shell.run("status", *PATIENT)
+    (relay,) = [check for check in shell.json("doctor", *PATIENT)["checks"] if check["check"] == "relay"]
+    assert (relay["state"], relay["remedy"]) == ("warning", "start `holonstream relay`")
 
 
 def test_doctor_finds_what_is_wrong_and_says_what_to_do(
@@ -228,6 +235,21 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(
     assert any(" neo4j " in line.lower() and "holonstream init" in line for line in faults)
     monkeypatch.setenv("HOLONSTREAM_REDIS_URL", "redis://127.0.0.1:9/0")
     assert "127.0.0.1:9/0" in shell.run("doctor", *PATIENT, code=3)
+
+
+def test_doctor_finds_a_relay_that_leads_and_publishes_nothing(
+    pipeline: Pipeline, shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "STUCK", 0.0)
+    settings = Settings.of(pipeline.environment)
+    shell.run("import", events_file(tmp_path, envelope("PersonCreated", "p-1")))
+    with psycopg.connect(settings.log_dsn) as leader:  # as a relay that hangs
+        leader.execute("SELECT pg_advisory_lock(%s)", [leader_key(settings.namespace)])
+        checks = shell.json("doctor", *PATIENT, code=1)["checks"]
+    (fault,) = [check for check in checks if check["state"] == "fault"]
+    assert fault["check"] == "published"
+    assert "position 0, 1 event to publish" in fault["detail"]
+    assert "restart `holonstream relay`" in fault["remedy"]
 
 
 def test_status_knows_the_rest_when_a_server_refuses(shell: Shell) -> None:

@@ -91,7 +91,7 @@ def test_a_graph_that_lacks_what_its_group_has_committed_lags(pipeline: Pipeline
     now = overview(settings, SLOW)
     assert now.problems == []
     assert now.groups["graph"].lag == 0
-    assert wait_for(settings, None, ["cache", "graph"], SLOW)[0] == EVENTS
+    assert wait_for(settings, None, ["cache", "graph"], SLOW).position == EVENTS
 
 
 def test_offsets_that_another_program_has_set_count_as_none(pipeline: Pipeline) -> None:

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from holonstream.ops import doctor
+from holonstream.ops import doctor, servers
 from holonstream.ops.doctor import Findings
+from holonstream.ops.servers import ServerAddress, full_disks
+
+
+def server(address: str) -> ServerAddress:
+    return ServerAddress("Kafka", address, lambda: None)
 
 
 def checked(folder: Path | None, address: str) -> doctor.Check:
-    findings = Findings("Kafka")
-    findings.disk(None if folder is None else str(folder), address, "data: ")
+    findings = Findings(server(address))
+    findings.disk(None if folder is None else str(folder), "data: ")
     (check,) = findings.checks
     return check
 
@@ -35,3 +40,23 @@ def test_the_disk_of_another_machine_is_not_guessed(tmp_path: Path) -> None:
         check = checked(folder, address)
         assert check.state == "ok"
         assert "own machine only" in check.detail
+
+
+def test_a_full_disk_is_named_where_a_server_of_this_machine_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (data := tmp_path / "all data").mkdir()
+    mounts = tmp_path / "mounts"
+    place = str(data).replace(" ", "\\040")
+    mounts.write_text(f"none /gone tmpfs rw 0 0\n/dev/a {place} ext4 rw,relatime 0 0\n/dev/a {tmp_path} ext4 rw 0 0\n")
+    assert full_disks(tmp_path / "none") == []
+    monkeypatch.setattr(servers, "FULL", 0)
+    assert full_disks(mounts) == []
+    monkeypatch.setattr(servers, "FULL", 2**80)
+    monkeypatch.setattr(servers, "NO_ROOM", 2.0)
+    assert full_disks(mounts) == [str(data)], "a disk is named once"
+    mounts.write_text(f"/dev/a {place} squashfs ro,relatime 0 0\n")
+    assert full_disks(mounts) == [], "one that nobody writes to is as it should be"
+    monkeypatch.setattr(servers, "full_disks", lambda: [str(data)])
+    assert f"the disk of {data} is full" in server("127.0.0.1:9092").remedy()
+    assert str(data) not in server("kafka.internal:9092").remedy()

@@ -12,19 +12,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
+from holonstream.ops.output import counted
+from holonstream.ops.servers import FULL, HELLO, ServerAddress, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError, Unavailable
+
+if TYPE_CHECKING:
+    from holonstream.ops.status import TopicStatus
 
 State = Literal["ok", "warning", "fault", "outage"]
 PATIENCE = 30.0  # seconds for all checks of a server
 CLOCK = 2.0  # seconds by which clocks may differ
 IDLE = 60.0  # seconds that a transaction may be open and do nothing
+STUCK = 5.0  # seconds in which a relay with events to publish publishes some
+POLL = 0.2  # seconds between two questions for its position
 SESSIONS = 0.9  # share of the sessions that may be in use
-FULL = 256 * 2**20  # bytes: a server that has less will soon stop
 LITTLE = 0.1  # share of a disk
 
 
@@ -47,13 +52,13 @@ class Check:
 class Findings:
     """Collects the checks of one server."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self.server = server
         self.checks: list[Check] = []
 
     def add(self, what: str, detail: str, *, wrong: State | None = None, remedy: str = "") -> None:
         """Add a check; `wrong` says how bad it is, None that all is well."""
-        self.checks.append(Check(self.server, what, wrong or "ok", detail, remedy))
+        self.checks.append(Check(self.server.name, what, wrong or "ok", detail, remedy))
 
     def attempt(self, what: str, ask: Callable[[], str]) -> bool:
         """Add what a function says, or the error that it raises; returns whether all is well."""
@@ -72,20 +77,15 @@ class Findings:
         wrong: State | None = "warning" if abs(difference) > CLOCK else None
         self.add("clock", f"{difference:+.1f} s from this machine's", wrong=wrong, remedy="run NTP on both")
 
-    def disk(self, folder: str | None, address: str, what: str) -> None:
+    def disk(self, folder: str | None, what: str) -> None:
         """Report the free space of a server's folder, which only a server on this machine shows."""
-        if not folder or not _is_here(address) or not Path(folder).exists():
+        if not folder or not self.server.is_here or not Path(folder).exists():
             self.add("disk", f"{what}free space is seen on the server's own machine only")
             return
         space = shutil.disk_usage(folder)
         detail = f"{what}{space.free / 2**20:,.0f} of {space.total / 2**20:,.0f} MiB are free"
         wrong: State | None = "fault" if space.free < FULL else "warning" if space.free < LITTLE * space.total else None
         self.add("disk", detail, wrong=wrong, remedy=f"make room where {folder} is, before the server stops")
-
-
-def _is_here(address: str) -> bool:
-    """Whether an address is of this machine alone."""
-    return any(host in address for host in ("127.0.0.1", "localhost", "[::1]"))
 
 
 def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
@@ -99,7 +99,7 @@ def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
         "neo4j": lambda findings: asyncio.run(_neo4j(settings, known, findings)),
         "redis": lambda findings: asyncio.run(_redis(settings, findings)),
     }
-    found = {name: Findings(server.name) for name, server in servers(settings).items()}
+    found = {name: Findings(server) for name, server in servers(settings).items()}
     greeted = greet_all(settings, limit)
     asked: dict[str, Callable[[], None]] = {}
     for name, server in servers(settings).items():
@@ -110,7 +110,7 @@ def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
                 "reachable",
                 f"{server.address}: {reason(answer)}",
                 wrong="fault" if known_cause else "outage",
-                remedy="check address, network, TLS and login",
+                remedy=server.remedy(),
             )
         else:
             found[name].add("reachable", server.address)
@@ -122,9 +122,11 @@ def examine(settings: Settings, limit: float = HELLO) -> list[Check]:
 
 
 def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> None:
+    from holonstream.ops.pipeline import describe_session
     from holonstream.producers.log.frontier import frontier_status
     from holonstream.producers.log.inspection import idle_transactions, log_facts, server_facts
     from holonstream.producers.log.postgres import connect
+    from holonstream.producers.relay.lease import current_leader
 
     with connect(settings.log_dsn, "holonstream-doctor") as connection:
         server = server_facts(connection)
@@ -135,7 +137,7 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         used = f"{server.sessions:,} of {server.max_sessions:,} sessions in use"
         wrong = "warning" if server.sessions > SESSIONS * server.max_sessions else None
         findings.add("limits", used, wrong=wrong, remedy="raise max_connections, or pool connections")
-        findings.disk(server.folder, settings.log_dsn, f"the database has {server.bytes / 2**20:,.0f} MiB, ")
+        findings.disk(server.folder, f"the database has {server.bytes / 2**20:,.0f} MiB, ")
         for idle in idle_transactions(connection, IDLE):
             who = f"pid {idle.pid} ({idle.user}, {idle.application_name}) for {idle.age_seconds:.0f} s"
             end = f"end it, as with pg_terminate_backend({idle.pid}), and set idle_in_transaction_session_timeout"
@@ -167,6 +169,11 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
                 wrong="fault",
                 remedy="docs/runbook.md, FrontierHeld",
             )
+        leader = current_leader(connection, settings.namespace)
+        if leader is None:
+            findings.add("relay", "no relay leads", wrong="warning", remedy="start `holonstream relay`")
+        else:
+            findings.add("relay", f"pid {leader.pid} {describe_session(leader)} leads")
 
 
 def _rights(user: str, append: bool, read: bool, sessions: bool, findings: Findings) -> None:
@@ -198,28 +205,60 @@ def _kafka(settings: Settings, findings: Findings) -> None:
             with driver_errors("asking for a broker's settings"):
                 config = broker_config(admin, nodes[0].id)
         except NotPermitted:
-            return f"{len(nodes)} brokers; this login may not read their settings, so version and disk are not known"
+            brokers = counted(len(nodes), "broker")
+            return f"{brokers}; this login may not read their settings, so version and disk are not known"
         for folder in (config.get("log.dirs") or config.get("log.dir") or "").split(","):
-            findings.disk(folder, settings.kafka_bootstrap, f"{folder} of broker {nodes[0].id}: ")
+            findings.disk(folder, f"{folder} of broker {nodes[0].id}: ")
         # Kafka tells nobody its version; 4.0 took this setting away
-        return f"{len(nodes)} brokers of Kafka {config.get('inter.broker.protocol.version') or '4.0 or later'}"
+        version = config.get("inter.broker.protocol.version") or "4.0 or later"
+        return f"{counted(len(nodes), 'broker')} of Kafka {version}"
 
     def topics() -> str:
-        return f"{settings.topic} with {check_topics(settings).partitions} partitions, kept for ever"
+        return f"{settings.topic} with {counted(check_topics(settings).partitions, 'partition')}, kept for ever"
 
     findings.attempt("cluster", cluster)
     if not findings.attempt("topics", topics):
         return
     with TopicStatus(client(settings), settings.topic) as topic:
+        _published(settings, topic, findings)
         groups, problems = group_statuses(settings, topic)
     for name, group in groups.items():
         wrong: State | None = None if group.members else "warning"
         remedy = f"start `holonstream worker {name if name in names.VIEWS else 'MODULE:FACTORY'}`"
-        findings.add("workers", f"{name} has {group.members}, {group.lag:,} records wait", wrong=wrong, remedy=remedy)
+        findings.add(
+            "workers",
+            f"{name} has {group.members}, {counted(group.lag, 'record')} to handle",
+            wrong=wrong,
+            remedy=remedy,
+        )
     for problem in problems:
         findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md, TopicCut")
     if not problems:
         findings.add("offsets", "all lie in the topic")
+
+
+def _published(settings: Settings, topic: TopicStatus, findings: Findings) -> None:
+    """Whether the relay publishes: one that leads and has events to publish raises its position."""
+    from holonstream.producers.relay.status import log_status
+
+    group = settings.group("relay")
+    try:
+        before = topic.relayed(group)
+        log = log_status(settings.log_dsn, settings.namespace, before)
+    except HolonstreamError:  # another check says so
+        return
+    detail = f"the relay is at position {before:,}, {counted(log.lag, 'event')} to publish"
+    stuck = log.leader is not None and log.frontier.holder is None and log.lag_seconds > STUCK
+    if stuck:
+        until = time.monotonic() + STUCK
+        while stuck and time.monotonic() < until:
+            time.sleep(POLL)
+            stuck = topic.relayed(group) <= before
+        detail += f", the oldest {log.lag_seconds:.0f} s old"
+    if stuck:
+        detail += f", and no more within {STUCK:g} s"
+    remedy = "its log says why; restart `holonstream relay`"
+    findings.add("published", detail, wrong="fault" if stuck else None, remedy=remedy)
 
 
 async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> None:
@@ -236,7 +275,7 @@ async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> No
         except HolonstreamError as error:
             findings.add("constraints", reason(error), wrong="fault")
             return
-        findings.add("constraints", f"all are there, and checkpoints of {partitions} partitions")
+        findings.add("constraints", f"all are there, and checkpoints of {counted(partitions, 'partition')}")
         try:
             await rebuild.content(connection, settings.topic)
         except rebuild.SharedGraph as error:
@@ -250,7 +289,7 @@ async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> No
             )
         parked = len(await parking.parked_streams(connection, settings.topic))
         wrong: State | None = "warning" if parked else None
-        findings.add("parked", f"{parked:,} streams", wrong=wrong, remedy="`holonstream dead-letters list`")
+        findings.add("parked", counted(parked, "stream"), wrong=wrong, remedy="`holonstream dead-letters list`")
 
 
 async def _redis(settings: Settings, findings: Findings) -> None:

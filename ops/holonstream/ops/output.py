@@ -42,6 +42,11 @@ def printable(text: object) -> str:
     return line if line.isprintable() else "".join(map(_shown, line))
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number and what it counts, ``1 stream`` or ``1,234 streams``; `plural` where an s does not do."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
 def say(text: object = "", *, err: bool = False) -> None:
     """Print one line; on standard error with `err`."""
     _write(printable(text) + "\n", err=err)
@@ -179,7 +184,7 @@ _unfinished: bool | None = None
 
 
 def _finish_line() -> None:
-    """Leave the last line of progress as it is, and go on below it."""
+    """Leave the last line of progress as it is, and continue below it."""
     global _unfinished
     if _unfinished is not None:
         err, _unfinished = _unfinished, None

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holonstream.ops.pipeline import PipelineStatus, group_document, group_statuses
+from holonstream.ops.pipeline import PipelineStatus, Trouble, group_document, group_statuses, parked, troubles
 from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -49,15 +49,20 @@ class Overview:
         """Whether anything could not be asked."""
         return any(error is not None for error in self.servers.values())
 
-    def errors(self, settings: Settings) -> list[str]:
-        """A line for each server that does not answer: its name, its address and why."""
+    def silent(self, settings: Settings) -> list[Trouble]:
+        """Each server that does not answer: its name, its address, why, and what to do."""
         known = servers(settings)
-        lines = []
+        found = []
         for name, error in self.servers.items():
             if error is not None:
                 where = f"{known[name].name} at {known[name].address}: "
-                lines.append(where + reason(error).removeprefix(where))
-        return lines
+                found.append(Trouble("server", where + reason(error).removeprefix(where), known[name].remedy()))
+        return found
+
+    def held_up(self) -> list[Trouble]:
+        """What holds the pipeline up, as far as servers answer."""
+        found = [*troubles(self.log, self.groups, self.problems)]
+        return found + ([parked(self.graph.parked)] if self.graph is not None and self.graph.parked else [])
 
     def document(self, settings: Settings) -> dict[str, Any]:
         """As JSON values; null is what nobody answered."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.log.frontier import ForeignLocks, FrontierHolder
@@ -17,6 +18,7 @@ from holonstream.schemas.errors import HolonstreamError
 
 GRAPH_TIMEOUT = 3.0  # seconds for the graph's checkpoints
 LONG_OPEN = 5.0  # seconds that an append's transaction may stay open before it counts as trouble
+LONG_UNPUBLISHED = 10.0  # seconds that an event may wait for a relay that leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +109,46 @@ class Trouble:
     remedy: str
 
 
-def troubles(status: PipelineStatus) -> Iterator[Trouble]:
-    """What holds the pipeline up, in the order of flow."""
-    frontier, leader = status.log.frontier, status.log.leader
-    held = frontier.holder
+def troubles(log: LogStatus | None, groups: Mapping[str, GroupStatus], problems: Sequence[str]) -> Iterator[Trouble]:
+    """What holds the pipeline up, in the order of flow; None and nothing stand for what did not answer."""
+    if log is not None:
+        yield from _log_troubles(log)
+    for problem in problems:
+        yield Trouble("topic", problem, "docs/runbook.md")
+    for name, group in groups.items():
+        if not group.members:
+            own = name not in names.VIEWS
+            remedy = f"start `holonstream worker {'MODULE:FACTORY' if own else name}`"
+            retire = f", or retire it: delete its group {group.name}" if own else ""
+            yield Trouble(name, f"no worker, {counted(group.lag, 'record')} to handle", remedy + retire)
+
+
+def parked(streams: int) -> Trouble:
+    """That streams are parked, and what to do about it."""
+    what = f"{counted(streams, 'stream')} parked, so that events are missing from the graph"
+    return Trouble("graph", what, "`holonstream dead-letters list` says why; fix the cause, then redrive")
+
+
+def _log_troubles(log: LogStatus) -> Iterator[Trouble]:
+    frontier, held = log.frontier, log.frontier.holder
     if held is not None and (held.age_seconds is None or held.age_seconds > LONG_OPEN):
         remedy = f"ROLLBACK PREPARED '{held.gid}'" if held.pid is None else f"pg_terminate_backend({held.pid})"
         yield Trouble(
             "log", f"held back at {held.position:,} by {describe_holder(held)}", f"end it, as with {remedy} in SQL"
         )
     for locks in frontier.foreign:
-        what = f"pid {locks.pid} {describe_session(locks)} has {locks.count} locks like those of appends"
+        what = f"pid {locks.pid} {describe_session(locks)} has {counted(locks.count, 'lock')} like those of appends"
         yield Trouble("log", what, f"end it, as with pg_terminate_backend({locks.pid}) in SQL")
-    if leader is None:
-        yield Trouble("relay", "no relay leads", "start `holonstream relay`")
-    for problem in status.problems:
-        yield Trouble("topic", problem, "docs/runbook.md")
-    for name, group in status.groups.items():
-        if not group.members:
-            named = name if name in names.VIEWS else "MODULE:FACTORY"
-            yield Trouble(name, f"no worker, {group.lag:,} records wait", f"start `holonstream worker {named}`")
+    waiting = f"{counted(log.lag, 'event')} to publish, the oldest {log.lag_seconds:.0f} s old"
+    if log.leader is None:
+        yield Trouble(
+            "relay", f"no relay leads, {waiting}" if log.lag else "no relay leads", "start `holonstream relay`"
+        )
+    elif held is None and log.lag_seconds > LONG_UNPUBLISHED:  # else it waits for the log
+        who = f"pid {log.leader.pid} {describe_session(log.leader)} leads"
+        yield Trouble(
+            "relay", f"{who}, {waiting}", "if its position does not rise, its log says why; `holonstream doctor` asks"
+        )
 
 
 def describe_holder(held: FrontierHolder) -> str:

@@ -32,7 +32,7 @@ that begins with `HOLONSTREAM_` and is no setting is a warning on standard error
 | 141 | the reader of standard output has gone, as with `head` |
 
 **Output** for people is on standard output, and what is no result (progress, errors, warnings) on standard error, one
-line each. `--json` prints one JSON document, or a document a line where output goes on. Ids, names and reasons come
+line each. `--json` prints one JSON document, or a document a line where output continues. Ids, names and reasons come
 from others: a character that a terminal would obey is shown as its escape, `\\x1b` or `\\u202e`. Without a terminal a
 row of a table is one line of any length. Colours leave with `NO_COLOR`.
 

@@ -7,11 +7,14 @@ or connect. The command line does not wait for it when it ends (`ops.cli`).
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from queue import Empty, Queue
 from time import monotonic
 from typing import TypeVar
@@ -30,6 +33,8 @@ DRIVERS = (
     "holonstream.sinks.graph.driver",
 )
 CONNECT = 2.0  # seconds for a connection to a broker
+FULL = 256 * 2**20  # bytes: a server that has less room will soon stop
+NO_ROOM = 0.05  # share of a disk
 
 
 class NoAnswer(Unavailable):
@@ -45,6 +50,17 @@ class ServerAddress:
     """without secrets"""
     greet: Callable[[], object]
     """asks the server for any answer; raises what says why there is none"""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the address is of this machine alone."""
+        return any(host in self.address for host in ("127.0.0.1", "localhost", "[::1]"))
+
+    def remedy(self) -> str:
+        """What to do when it does not answer. A full disk is seen on this machine only."""
+        if self.is_here and (full := full_disks()):
+            return f"the disk of {' and '.join(full)} is full: make room, then start the server again"
+        return "start it (one whose disk is full ends, and its log says so), or check network, TLS and login"
 
 
 def servers(settings: Settings) -> dict[str, ServerAddress]:
@@ -91,6 +107,21 @@ def greet_all(settings: Settings, limit: float = HELLO) -> dict[str, Exception |
     known = servers(settings)
     answers = ask_all({name: server.greet for name, server in known.items()}, limit)
     return {name: answer if isinstance(answer, Exception) else None for name, answer in answers.items()}
+
+
+def full_disks(mounts: Path = Path("/proc/mounts")) -> list[str]:
+    """Where file systems of this machine are mounted that have no room left."""
+    found: dict[int, str] = {}
+    for line in mounts.read_text().splitlines() if mounts.exists() else ():
+        _, place, _, options, *_ = line.split(" ")
+        folder = place.encode().decode("unicode_escape")  # a blank is written as \\040
+        try:
+            space, device = shutil.disk_usage(folder), os.stat(folder).st_dev
+        except OSError:
+            continue
+        if "rw" in options.split(",") and space.total and space.free < min(NO_ROOM * space.total, FULL):
+            found.setdefault(device, folder)
+    return list(found.values())
 
 
 def reason(error: Exception) -> str:

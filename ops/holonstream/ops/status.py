@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
+from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
 from holonstream.producers.relay.topic_tail import first_event
@@ -55,7 +56,7 @@ class Member:
     partitions: list[int]
 
     def __str__(self) -> str:
-        return f"{self.client} on {self.host} with {len(self.partitions)} partitions"
+        return f"{self.client} on {self.host} with {counted(len(self.partitions), 'partition')}"
 
 
 def members_of(described: ConsumerGroupDescription | None) -> list[Member]:
@@ -97,7 +98,7 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class TopicTransaction:
-    """A transaction that is open on a partition: whoever reads committed records sees nothing beyond its first one."""
+    """A transaction that is open on a partition: readers of committed records see nothing beyond its first one."""
 
     partition: int
     offset: int
@@ -287,6 +288,11 @@ class TopicStatus:
         if seconds:
             lags = self._with_ages(self._member(name), lags)
         return GroupStatus(name, state.lower(), members_of(described), lags)
+
+    def has_members(self, group: str) -> bool:
+        """Whether a group has a worker. Raises KafkaUnavailable, NotPermitted."""
+        with driver_errors(f"asking for group {group}"):
+            return bool(members_of(describe(self._admin, group)))
 
     def views(self, settings: Settings) -> list[str]:
         """Every view that a group of the namespace follows the log for: graph, cache, and the sinks of one's own that

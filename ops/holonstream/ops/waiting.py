@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from holonstream.ops.kafka import client
+from holonstream.ops.output import counted
 from holonstream.ops.pipeline import graph_offsets
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -37,8 +39,19 @@ def position_of(target: str | None, head: int) -> int:
     return position
 
 
-def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeout: float) -> tuple[int, list[str]]:
-    """Return position and views when each of the views has every event up to it; without any, all views that there are.
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """What was waited for."""
+
+    position: int
+    views: list[str]
+    """which have every event up to the position"""
+    left_out: list[str]
+    """sinks of one's own without a worker: nobody knows whether they are still in use"""
+
+
+def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeout: float) -> WaitResult:
+    """Return when each of the views has every event up to the target; without any, all that are in use.
 
     The steps are those of an event: the log is gap-free up to the position, the relay has published its events, each
     group has handled what the topic then held. An outage meanwhile is waited for.
@@ -48,7 +61,7 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
     for view in views:
         if not names.is_view(view):
             raise BadData(f"No view: {view!r}: there are {', '.join(names.VIEWS)}, and {names.sink_view('NAME')}")
-    asked = list(dict.fromkeys(views))
+    asked, left_out = list(dict.fromkeys(views)), list[str]()
     until = monotonic() + timeout
     pause = threading.Event()
     steps: Iterator[str] | None = None
@@ -62,13 +75,13 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
                 TopicStatus(client(settings), settings.topic) as topic,
             ):
                 position = position_of(target, log.frontier().head) if position is None else position
-                steps = _steps(settings, log, topic, position, asked)
+                steps = _steps(settings, log, topic, position, asked, left_out)
                 for missing in steps:
                     outage = None
                     if monotonic() >= until:
                         raise NotReached(f"Not within {timeout:g} s: {missing}")
                     pause.wait(POLL)
-                return position, asked
+                return WaitResult(position, asked, left_out)
         except Unavailable as error:
             outage = error
         if monotonic() >= until:
@@ -76,8 +89,10 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
         pause.wait(POLL)
 
 
-def _steps(settings: Settings, log: LogReader, topic: TopicStatus, position: int, asked: list[str]) -> Iterator[str]:
-    """What is missing, again and again, until nothing is. Without any view in `asked`, all are put there."""
+def _steps(
+    settings: Settings, log: LogReader, topic: TopicStatus, position: int, asked: list[str], left_out: list[str]
+) -> Iterator[str]:
+    """What is missing, again and again, until nothing is. Without any view in `asked`, those in use are put there."""
     while (reached := log.frontier().frontier) < position:
         yield f"the log is gap-free up to {reached:,} of {position:,} (holonstream status names who holds it)"
     last = log.last_position(position)
@@ -87,11 +102,14 @@ def _steps(settings: Settings, log: LogReader, topic: TopicStatus, position: int
     ends = topic.high_watermarks()
     while not set(asked) <= set(known := topic.views(settings)):
         yield f"no group follows the log for {' and '.join(set(asked) - set(known))} yet"
-    asked += [] if asked else known
+    if not asked:
+        used = [view for view in known if view in names.VIEWS or topic.has_members(settings.group(view))]
+        asked += used
+        left_out += [view for view in known if view not in used]
     for view in asked:
         while (group := _group(settings, topic, view, ends)).lag:
-            workers = f"{group.members} workers" if group.members else "it has no workers"
-            yield f"{view} has {group.lag:,} records to handle, {workers}"
+            workers = counted(group.members, "worker") if group.members else "it has no worker"
+            yield f"{view} has {counted(group.lag, 'record')} to handle, {workers}"
 
 
 def _group(settings: Settings, topic: TopicStatus, view: str, ends: Mapping[int, int]) -> GroupStatus:

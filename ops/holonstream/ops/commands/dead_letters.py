@@ -19,7 +19,7 @@ from holonstream.ops.command_line import (
     pass_settings,
     yes_option,
 )
-from holonstream.ops.output import print_json, print_table, say
+from holonstream.ops.output import counted, print_json, print_table, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -37,6 +37,9 @@ def dead_letters() -> None:
     An event that cannot be applied parks its stream: that event and all later ones of the stream stay out of the graph,
     while other streams continue. Fix the cause (usually: deploy the schema that the event needs), then redrive. These
     commands are safe while workers run.
+
+    They are about the graph. `history` shows what any view left out. What a sink of one's own has parked is in its
+    store; it is made again from the beginning when the cause is fixed (docs/own-sink.md, Parked streams).
     """
 
 
@@ -53,7 +56,29 @@ def list_command(settings: Settings, as_json: bool) -> None:
         print_json(rows)
         return
     columns = ["stream", "version", "position", "partition", "waiting", "reason"]
-    print_table(f"{len(rows):,} parked streams", columns, [[row[name] for name in columns] for row in rows])
+    print_table(counted(len(rows), "parked stream"), columns, [[row[name] for name in columns] for row in rows])
+
+
+@dead_letters.command("history")
+@click.option("--view", help="Only this one (graph, cache, sink-NAME of a sink of your own).")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many.")
+@json_option
+@pass_settings
+def history_command(settings: Settings, view: str | None, limit: int, as_json: bool) -> None:
+    """Print the dead-letter topic: every record that a view left out.
+
+    Sinks of one's own are among the views. Letters stay when a stream is redriven, and one may be there twice.
+    """
+    from holonstream.ops.letters import FIELDS, newest_letters
+    from holonstream.schemas import names
+
+    if view is not None and not names.is_view(view):
+        raise click.BadParameter(f"{view!r} is none of {', '.join(names.VIEWS)}, {names.sink_view('NAME')}")
+    letters = newest_letters(settings, limit, view)
+    if as_json:
+        print_json(letters)
+    else:
+        print_table(counted(len(letters), "letter"), FIELDS, [list(letter.values()) for letter in letters])
 
 
 @dead_letters.command("show")
@@ -90,14 +115,18 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool, a
         if as_json:
             print_json(rows)
         for row in [] if as_json else rows:
-            say(f"{row['stream']}: would be tried from version {row['version']}, {row['waiting']:,} later events wait")
+            waiting = counted(row["waiting"], "later event")
+            say(f"{row['stream']}: would be tried from version {row['version']}, {waiting} of it in the log")
         return
     done = asyncio.run(_redrive(settings, streams, None if as_json else _print))
     if as_json:
         print_json([_result(redriven) for redriven in done])
     still = sum(1 for redriven in done if redriven.parked is not None)
     applied = sum(redriven.applied for redriven in done)
-    say(f"{len(done) - still:,} streams unparked, {applied:,} events applied, {still:,} still parked", err=True)
+    say(
+        f"{counted(len(done) - still, 'stream')} unparked, {counted(applied, 'event')} applied, {still:,} still parked",
+        err=True,
+    )
     if still:
         raise click.exceptions.Exit(1)
 
@@ -216,7 +245,7 @@ def _print(done: RedriveResult) -> None:
         "unparked" if done.parked is None else f"still parked at version {done.parked.version}: {done.parked.reason}"
     )
     left_out = f", {done.discarded:,} discarded" if done.discarded else ""
-    say(f"{done.stream}: {done.applied:,} events applied{left_out}, {outcome}")
+    say(f"{done.stream}: {counted(done.applied, 'event')} applied{left_out}, {outcome}")
 
 
 def _document(state: State | None) -> dict[str, Any] | None:

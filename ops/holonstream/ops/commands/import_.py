@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holonstream.ops.command_line import json_option, pass_settings
-from holonstream.ops.output import print_json, say
+from holonstream.ops.output import counted, print_json, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -42,14 +42,17 @@ def import_(settings: Settings, file: Path, events_key: str, as_json: bool, dry_
         if as_json:
             print_json({"events": len(events), "valid": True})
         else:
-            say(f"{len(events):,} events are valid; nothing was appended", err=True)
+            say(f"{counted(len(events), 'valid event')}; nothing was appended", err=True)
         return
     before, appended = _append(settings, known, events)
     new = sum(1 for place in appended if place.position > before)
     last = max((place.position for place in appended), default=0)
     if as_json:
         print_json({"events": len(events), "appended": new, "position": last})
-    say(f"{new:,} of {len(events):,} events appended (the rest were in the log); last position {last:,}", err=True)
+    say(
+        f"{new:,} of {counted(len(events), 'event')} appended (the rest were in the log); last position {last:,}",
+        err=True,
+    )
 
 
 def _append(settings: Settings, known: Catalogue, events: list[Event]) -> tuple[int, list[Appended]]:

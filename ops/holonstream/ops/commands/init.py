@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holonstream.ops.command_line import json_option, pass_settings
-from holonstream.ops.output import print_json, say
+from holonstream.ops.output import counted, print_json, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -33,9 +33,9 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
     A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
     refused, with the settings that are wrong.
 
-    With --acls only the relay may write to the topic, if the brokers have an authorizer and refuse whoever has no ACL
-    (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. It needs
-    the right to alter the cluster.
+    With --acls only the relay may write to the topic, if the brokers have an authorizer and refuse anyone who has
+    no ACL (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. It needs the right to
+    alter the cluster.
     """
     from holonstream.ops import acls as rights
 
@@ -71,7 +71,10 @@ def initialise(settings: Settings) -> dict[str, Any]:
         if (position := repair_sequence(settings.log_dsn)) is not None:
             say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
         topic = make_topics(settings)
-        say(f"kafka: {settings.topic} with {topic.partitions} partitions, {settings.dead_letter_topic}", err=True)
+        say(
+            f"kafka: {settings.topic} with {counted(topic.partitions, 'partition')}, {settings.dead_letter_topic}",
+            err=True,
+        )
         limit = store_topic_limit(settings.log_dsn, settings.topic, topic.record_bytes)
         say(f"log: events of at most {limit:,} bytes are taken", err=True)
         indexes.result()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holonstream.ops.command_line import CommandGroup, dry_run_option, json_option, pass_settings, yes_option
-from holonstream.ops.output import print_json, printable, say
+from holonstream.ops.output import counted, print_json, printable, say
 
 if TYPE_CHECKING:
     from holonstream.ops.replay.graph import GraphReplay, ReplayResult
@@ -105,9 +105,9 @@ def _print_result(made: GraphReplay, done: ReplayResult) -> None:
         f"{done.position:,}: everything that the topic held at {done.moment:%H:%M:%S} UTC."
     )
     if done.discarded:
-        say(f"{done.discarded:,} events were discarded again, as decided earlier.")
+        say(f"{counted(done.discarded, 'event')} discarded again, as decided earlier.")
     if done.parked:
-        say(f"{done.parked:,} streams are parked: {made.command('dead-letters list')}")
+        say(f"{counted(done.parked, 'stream')} parked: {made.command('dead-letters list')}")
     uri, database = "HOLONSTREAM_NEO4J_URI", "HOLONSTREAM_NEO4J_DATABASE"
     say(f"Verify:  {made.command('verify graph')}")
     if made.live is None:
@@ -145,7 +145,7 @@ def topic_command(settings: Settings, yes: bool, dry_run: bool, as_json: bool) -
     if as_json:
         print_json({**asdict(made), "topic": old.name, "replaced": old.id, "head": old.head})
         return
-    say(f"Topic {old.name} was made again, with {made.partitions} partitions.")
+    say(f"Topic {old.name} was made again, with {counted(made.partitions, 'partition')}.")
     say("Then:  1. start the relays: they publish the log from its beginning")
     say("       2. rebuild the graph: holonstream replay graph --in-place, or beside with --to-uri")
     say("       3. where the log has lost events: holonstream replay cache")
@@ -176,4 +176,4 @@ def cache_command(settings: Settings, dry_run: bool, as_json: bool) -> None:
     count = asyncio.run(run())
     if as_json:
         print_json({"entries": count, "deleted": not dry_run})
-    say(f"{count:,} entries {'would be ' if dry_run else ''}deleted", err=True)
+    say(f"{counted(count, 'entry', 'entries')} {'would be ' if dry_run else ''}deleted", err=True)

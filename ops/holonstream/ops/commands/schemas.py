@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holonstream.ops.command_line import CommandGroup, json_option, pass_settings
-from holonstream.ops.output import print_json, print_text, say
+from holonstream.ops.output import counted, print_json, print_text, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -56,13 +56,13 @@ def _print_check(faults: list[str], known: Catalogue | None, refused: list[dict[
     for fault in faults:
         say(fault)
     if known is None:
-        say(f"{len(faults)} faults", err=True)
+        say(counted(len(faults), "fault"), err=True)
         return
     say(f"{len(known.types)} event types: no faults")
     for event in refused or []:
         say("position {position} {stream} version {version}: {reason}".format(**event))
     if refused:
-        say(f"{len(refused)} events of the log would be refused", err=True)
+        say(f"{counted(len(refused), 'event')} of the log would be refused", err=True)
     elif refused is not None:
         say("no event of the log would be refused")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holonstream.ops.command_line import CommandGroup, dry_run_option, json_always_option, json_option, pass_settings
-from holonstream.ops.output import print_json, print_text, say
+from holonstream.ops.output import counted, print_json, print_text, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -48,7 +48,7 @@ def make(settings: Settings, events: int, as_json: bool, dry_run: bool) -> None:
     sealed = sum(one.events for one in made)
     if as_json:
         print_json({"seals": [one.document() for one in made], "events": sealed})
-    say(f"log: {len(made)} seals made over {sealed:,} events", err=True)
+    say(f"log: {counted(len(made), 'seal')} made over {counted(sealed, 'event')}", err=True)
 
 
 @seal.command("export")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holonstream.ops.command_line import json_option, pass_settings, timeout_option, watch_options
-from holonstream.ops.output import print_json, print_json_line, print_text, printable, redraw, say, table_text
+from holonstream.ops.output import counted, print_json, print_json_line, print_text, printable, redraw, say, table_text
 
 if TYPE_CHECKING:
     from holonstream.ops.overview import Overview
@@ -46,14 +46,15 @@ def status(settings: Settings, as_json: bool, watch: bool, interval: float, time
         print_json(now.document(settings))
     else:
         print_text(_report(now))
-    for line in now.errors(settings):
-        say(f"error: {line}", err=True)
+    for trouble in now.silent(settings):
+        say(f"error: {trouble.what}: {trouble.remedy}", err=True)
     if now.failed:
         raise click.exceptions.Exit(3 if now.unavailable else 1)
 
 
 def _watched(now: Overview, settings: Settings) -> str:
-    return _report(now) + "".join(f"error: {printable(line)}\n" for line in now.errors(settings))
+    silent = (f"error: {trouble.what}: {trouble.remedy}" for trouble in now.silent(settings))
+    return _report(now) + "".join(f"{printable(line)}\n" for line in silent)
 
 
 def _report(now: Overview) -> str:
@@ -61,7 +62,8 @@ def _report(now: Overview) -> str:
     lines = "".join(f"{printable(line)}\n" for line in _lines(now))
     columns = ["partition", "offset", "end", "lag", "position", "seconds"]
     for group in now.groups.values():
-        title = f"{group.name}: {group.state}, {group.members} workers, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
+        workers = counted(group.members, "worker")
+        title = f"{group.name}: {group.state}, {workers}, lag {group.lag:,} ({group.lag_seconds:.3f} s)"
         rows = [[p.partition, p.offset, p.end, p.lag, p.position, p.lag_seconds] for p in group.partitions]
         lines += f"\n{printable(title)}\n{table_text(columns, rows)}"
     return lines
@@ -74,23 +76,21 @@ def _lines(now: Overview) -> Iterator[str]:
         yield from _log(now.log)
     if now.log is not None and now.relayed is not None:
         yield (
-            f"relay    position {now.relayed:,}, {now.log.lag:,} events behind, "
-            f"the oldest {now.log.lag_seconds:.3f} s old"
+            f"relay    position {now.relayed:,}, {counted(now.log.lag, 'event')} behind"
+            + (f", the oldest {now.log.lag_seconds:.3f} s old" if now.log.lag else "")
         )
     elif now.relayed is not None:
         yield f"relay    position {now.relayed:,}"
     if now.log is not None:
         leader = now.log.leader
         yield (
-            "         no leader: start `holonstream relay`"
-            if leader is None
-            else f"         led by pid {leader.pid} {describe_session(leader)}"
+            "         no leader" if leader is None else f"         led by pid {leader.pid} {describe_session(leader)}"
         )
     if now.graph is not None:
-        parked = f", {now.graph.parked:,} streams parked: `holonstream dead-letters list`" if now.graph.parked else ""
+        parked = f", {counted(now.graph.parked, 'stream')} parked" if now.graph.parked else ""
         yield f"graph    every partition is visible up to {now.graph.visible_position:,} at least{parked}"
-    for problem in now.problems:
-        yield f"problem  {problem}: docs/runbook.md"
+    for trouble in now.held_up():
+        yield f"problem  {trouble.where}: {trouble.what}: {trouble.remedy}"
 
 
 def _log(log: LogStatus) -> Iterator[str]:
@@ -102,4 +102,4 @@ def _log(log: LogStatus) -> Iterator[str]:
         yield f"         held back at {frontier.holder.position:,} by {describe_holder(frontier.holder)}"
     for locks in frontier.foreign:
         who = f"pid {locks.pid} {describe_session(locks)}"
-        yield f"         {who} has {locks.count} locks like those of appends: end it"
+        yield f"         {who} has {counted(locks.count, 'lock')} like those of appends"

@@ -50,16 +50,9 @@ class Reports:
 
     def next(self, now: Overview, settings: Settings, moment: float) -> dict[str, Any]:
         """The report of this moment, in seconds of a clock, as JSON values."""
-        from holonstream.ops.pipeline import troubles
-
         parts = _parts(now)
         rates = self._rates({name: part["done"] for name, part in parts.items() if part["done"] is not None}, moment)
-        whole = now.whole()
-        stuck = [{"where": t.where, "what": t.what, "remedy": t.remedy} for t in troubles(whole)] if whole else []
-        if now.graph is not None and now.graph.parked:
-            what = f"{now.graph.parked:,} streams are parked"
-            stuck.append({"where": "graph", "what": what, "remedy": "holonstream dead-letters list"})
-        stuck += [{"where": "server", "what": line, "remedy": "holonstream doctor"} for line in now.errors(settings)]
+        stuck = [{"where": t.where, "what": t.what, "remedy": t.remedy} for t in now.silent(settings) + now.held_up()]
         workers = [
             {"group": name, "client": worker.client, "host": worker.host, "partitions": worker.partitions}
             for name, group in now.groups.items()

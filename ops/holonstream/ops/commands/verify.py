@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holonstream.ops.command_line import CommandGroup, Duration, json_option, pass_settings
-from holonstream.ops.output import print_json, print_json_line, progress_interval, say, say_progress
+from holonstream.ops.output import counted, print_json, print_json_line, progress_interval, say, say_progress
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
@@ -155,8 +155,8 @@ def log_command(settings: Settings, as_json: bool, seals: Path | None, public_ke
         for finding in verdict.findings:
             say(finding.line())
         say(
-            f"{verdict.seals:,} seals up to position {verdict.until:,} of {verdict.frontier:,}: "
-            f"{verdict.events:,} events, {len(verdict.findings):,} differences"
+            f"{counted(verdict.seals, 'seal')} up to position {verdict.until:,} of {verdict.frontier:,}: "
+            f"{counted(verdict.events, 'event')}, {counted(len(verdict.findings), 'difference')}"
         )
     if verdict.findings:
         raise click.exceptions.Exit(1)
@@ -192,7 +192,7 @@ def cache_command(settings: Settings, as_json: bool, limit: int, sample: int, ev
     else:
         say(tally.line())
         if tally.unlisted:
-            say(f"{tally.unlisted:,} findings are not listed (--limit)", err=True)
+            say(f"{counted(tally.unlisted, 'finding')} not listed (--limit)", err=True)
         if tally.violations and not repair:
             say("to delete what is wrong, in all entries: holonstream verify cache --all --repair", err=True)
     if tally.violations:
@@ -301,7 +301,7 @@ async def _cache(settings: Settings, count: int | None, limit: int, repair: bool
 def _print(tally: GraphTally) -> None:
     say(tally.line())
     if unlisted := sum(tally.kinds.values()) - len(tally.listed):
-        say(f"{unlisted:,} findings are not listed (--limit)", err=True)
+        say(f"{counted(unlisted, 'finding')} not listed (--limit)", err=True)
 
 
 def _say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def wait(settings: Settings, target: str | None, views: tuple[str, ...], timeout
     """Wait until every view has the events of the log.
 
     TARGET is a consistency token or a position; without it, everything that is in the log when the command begins.
+    Sinks of one's own that have no worker are waited for when --view names them.
     Events of parked streams count as handled (`holonstream dead-letters list`).
 
     Exits with 1 when it takes longer than --timeout, and says what is missing; with 3 when a server does not answer
@@ -37,10 +39,13 @@ def wait(settings: Settings, target: str | None, views: tuple[str, ...], timeout
     from holonstream.ops.waiting import wait_for
 
     began = monotonic()
-    position, asked = wait_for(settings, target, views, timeout)
+    reached = wait_for(settings, target, views, timeout)
     seconds = monotonic() - began
     if as_json:
-        print_json({"position": position, "views": asked, "seconds": round(seconds, 3)})
-    else:
-        handled = f"{' and '.join(asked)} have handled everything up to position {position:,}"
-        say(f"{handled}, after {seconds:.1f} s", err=True)
+        print_json({**asdict(reached), "seconds": round(seconds, 3)})
+        return
+    have = "has" if len(reached.views) == 1 else "have"
+    handled = f"{' and '.join(reached.views)} {have} handled everything up to position {reached.position:,}"
+    say(f"{handled}, after {seconds:.1f} s", err=True)
+    for view in reached.left_out:
+        say(f"{view} has no worker, and was not waited for: --view {view} does", err=True)

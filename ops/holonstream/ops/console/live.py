@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import log10
 from time import time
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from holonstream.ops.console.freshness import FreshnessHour, quantile, share_within
 from holonstream.ops.console.rendering import render
 from holonstream.ops.console.watch import Observation, Watch
-from holonstream.ops.pipeline import Trouble, troubles
+from holonstream.ops.pipeline import PipelineStatus, Trouble, parked, troubles
+from holonstream.ops.servers import servers
 from holonstream.ops.settings import Settings
 from holonstream.schemas import names
 
@@ -19,6 +20,8 @@ RATES = 10.0  # seconds over which a rate is taken
 SHOWN = 5  # minutes of the figures beside the chart
 WIDTH, HEIGHT, LEFT = 640, 180, 46  # of the chart
 FLOOR = 0.01  # seconds at the chart's bottom
+SERVERS = {"log": "postgresql", "topic": "kafka", "graph": "neo4j", "cache": "redis"}
+"""the server of each part of the picture"""
 
 Sections = dict[str, str]
 
@@ -29,8 +32,8 @@ class Rates:
 
     appended: float | None = None
     relayed: float | None = None
-    graph: float | None = None
-    cache: float | None = None
+    handled: Mapping[str, float] = field(default_factory=dict)
+    """by view"""
 
 
 def rates(history: Sequence[Observation]) -> Rates:
@@ -45,16 +48,13 @@ def rates(history: Sequence[Observation]) -> Rates:
     assert new is not None
     assert old is not None
 
-    def handled(name: str) -> float:
-        return max(
-            sum(p.offset for p in new.groups[name].partitions) - sum(p.offset for p in old.groups[name].partitions), 0
-        )
+    def done(status: PipelineStatus, name: str) -> int:
+        return sum(place.offset for place in status.groups[name].partitions)
 
     return Rates(
         max(new.log.frontier.head - old.log.frontier.head, 0) / gone,
         max(new.relayed - old.relayed, 0) / gone,
-        handled("graph") / gone,
-        handled("cache") / gone,
+        {name: max(done(new, name) - done(old, name), 0) / gone for name in new.groups if name in old.groups},
     )
 
 
@@ -112,15 +112,11 @@ class LivePage:
         return {name: render(f"live_{name}.html", **shown) for name in ("picture", "troubles", "chart", "workers")}
 
     def _troubles(self, newest: Observation) -> list[Trouble]:
-        found = [Trouble(where, what, "start it, or repair the network to it") for where, what in newest.errors.items()]
+        known = servers(self._settings)
+        found = [Trouble(where, what, known[SERVERS[where]].remedy()) for where, what in newest.errors.items()]
         if newest.status is not None:
-            found += troubles(newest.status)
-        if newest.parked:
-            what = f"{newest.parked:,} parked streams: their events are not in the graph"
-            found.append(
-                Trouble("graph", what, "see Dead letters; fix the cause, then `holonstream dead-letters redrive`")
-            )
-        return found
+            found += troubles(newest.status.log, newest.status.groups, newest.status.problems)
+        return found + ([parked(newest.parked)] if newest.parked else [])
 
 
 def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:
@@ -141,7 +137,10 @@ def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:
 def lag_chart(watch: Watch) -> dict[str, Any]:
     """Lines of the age of the oldest event that is not handled, where nothing better is known."""
     now = time()
-    return _drawn({name: [(59 - (now - at) / 60, lags[name]) for at, lags in watch.lags] for name in names.VIEWS})
+    views = watch.lags[-1][1] if watch.lags else names.VIEWS
+    return _drawn(
+        {name: [(59 - (now - at) / 60, lags[name]) for at, lags in watch.lags if name in lags] for name in views}
+    )
 
 
 def _drawn(lines: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from holonstream.client import connections
 from holonstream.client.settings import PREFIX
 from holonstream.ops.kafka import client
-from holonstream.ops.output import progress_interval, say_progress
+from holonstream.ops.output import counted, progress_interval, say_progress
 from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.replay.progress import ReplayEstimate
@@ -100,7 +100,7 @@ class GraphReplay:
                 began = monotonic()
                 nodes = (await rebuild.content(connection, settings.topic)).nodes
                 await rebuild.wipe(connection, settings.topic, settings.group_suffix)
-                self.say(f"wiped {nodes:,} nodes in {monotonic() - began:.1f} s")
+                self.say(f"wiped {counted(nodes, 'node')} in {monotonic() - began:.1f} s")
             await initialise(connection, connections.catalogue(settings), settings.topic, partitions)
             await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "following")
             reached = await checkpoints(connection, settings.topic)
@@ -205,8 +205,8 @@ class ReplayPlan:
 
     def sentence(self) -> str:
         """For people."""
-        first = f"wipe {self.nodes:,} nodes" if self.wipe else f"continue from {self.nodes:,} nodes"
-        stop = f"; first stop the {self.workers_running} workers that run" if self.workers_running else ""
+        first = f"wipe {counted(self.nodes, 'node')}" if self.wipe else f"continue from {counted(self.nodes, 'node')}"
+        stop = f"; first stop {counted(self.workers_running, 'worker')}" if self.workers_running else ""
         return f"would {first} of {self.uri}, database {self.database}, and fill it from the topic{stop}"
 
 
@@ -235,8 +235,8 @@ def _refuse_foreign(settings: Settings, to_uri: str, to_database: str, is_replay
         raise NotAReplay(f"{to_uri}, database {to_database}, is the live graph: name another one, or use --in-place")
     if content and not is_replay:
         raise NotAReplay(
-            f"{to_uri}, database {to_database}, holds {content:,} nodes that no replay made: empty it, or name "
-            "another one"
+            f"{to_uri}, database {to_database}, holds {counted(content, 'node')} that no replay made: empty it, or "
+            "name another one"
         )
 
 
@@ -264,7 +264,7 @@ async def beside(
     suffix = mark.suffix if mark is not None and mark.suffix else f"-replay-{datetime.now(UTC):%Y%m%d}"
     wipe = mark is not None and (restart or mark.state == "wiping")
     if wipe and restart:
-        confirm(f"Wipe {content.nodes:,} nodes of {to_uri}, database {to_database}?")
+        confirm(f"Wipe {counted(content.nodes, 'node')} of {to_uri}, database {to_database}?")
     replay = GraphReplay(replace(target, group_suffix=suffix), settings, workers, logs, say)
     await replay.prepare(wipe=wipe)
     return replay
@@ -287,7 +287,7 @@ async def in_place(
     if mark is not None and continues:
         confirm(f"Continue the replay of {where} that began at {mark.began}? (--restart wipes it again)")
     else:
-        confirm(f"Wipe {content.nodes:,} nodes of {where}, and rebuild them from the log?")
+        confirm(f"Wipe {counted(content.nodes, 'node')} of {where}, and rebuild them from the log?")
     await replay.prepare(wipe=not continues)
     return replay
 
@@ -297,5 +297,5 @@ def refuse_workers(settings: Settings) -> None:
     group = settings.group("graph")
     if there := members(client(settings), group):
         raise WorkersRunning(
-            f"{len(there)} workers of {group} are running: stop them first: {'; '.join(map(str, there))}"
+            f"{group} has {counted(len(there), 'worker')}, which must be stopped first: {'; '.join(map(str, there))}"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from holonstream.ops.output import counted
+
 WINDOW = 15.0  # seconds over which the rate is averaged
 
 
@@ -31,7 +33,7 @@ class ReplayProgress:
         share = 100 * self.done / self.total if self.total else 100
         return (
             f"{self.seconds:8.1f} s   {self.done:>12,} of {self.total:,} ({share:5.1f} %)   {self.rate:>9,.0f}/s   "
-            f"{self.left_text} left   {self.workers} workers"
+            f"{self.left_text} left   {counted(self.workers, 'worker')}"
         )
 
 

@@ -10,7 +10,7 @@ Two histories must not mix on the new topic, nor in a view:
 
 Interrupted before the deletion, nothing has happened. After it, a relay finds no topic, or a position that was
 committed for another one, and refuses to start; the same command begins again. Offsets and checkpoints of the views
-carry the topic's id, so no worker goes on with one of the old topic.
+carry the topic's id, so no worker continues with one of the old topic.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from holonstream.ops import topics
 from holonstream.ops.kafka import client, security
+from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import members_of
 from holonstream.producers.errors import KafkaUnavailable
@@ -71,7 +72,7 @@ class OldTopic:
         what = (
             f"Make topic {self.name}, which is gone, again"
             if self.id is None
-            else f"Delete topic {self.name} ({self.partitions} partitions) and make it again, empty"
+            else f"Delete topic {self.name} ({counted(self.partitions, 'partition')}) and make it again, empty"
         )
         others = f" It is also read by {', '.join(self.readers)}, whose offsets then mean nothing." * bool(self.readers)
         return f"{what}, to publish the log from its beginning up to position {self.head:,}.{others}"

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from holonstream.ops.output import counted
 from holonstream.schemas.operation import ABSENT
 from holonstream.sinks.graph.recovery.rows import FieldDifference, shown
 
@@ -96,7 +97,7 @@ class CacheTally:
             f"{count:,} {verdict}" + (f" (up to {self.oldest[verdict]:.3f} s)" if verdict in self.oldest else "")
             for verdict, count in sorted(self.verdicts.items())
         )
-        return f"{self.entries:,} entries in {self.seconds:.1f} s: {verdicts or 'nothing is cached'}"
+        return f"{counted(self.entries, 'entry', 'entries')} in {self.seconds:.1f} s: {verdicts or 'nothing is cached'}"
 
 
 def _field(difference: FieldDifference) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from holonstream.ops.output import counted
 from holonstream.schemas.operation import ABSENT
 from holonstream.sinks.graph.recovery.rows import FieldDifference, Row, shown
 
@@ -141,7 +142,8 @@ class GraphTally:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.kinds.items())) or "no difference"
         repaired = f"; {self.repaired:,} repaired" if self.repaired else ""
         return (
-            f"{self.entities:,} entities of {self.events:,} events up to position {self.position:,} "
+            f"{counted(self.entities, 'entity', 'entities')} of {counted(self.events, 'event')} "
+            f"up to position {self.position:,} "
             f"in {self.seconds:.1f} s: {kinds}{repaired}"
         )
 

@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from time import monotonic
 
+from holonstream.ops.output import counted
 from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.verify.finding import GraphFinding, GraphTally
 from holonstream.ops.verify.log import Entity, EntityReader
@@ -100,13 +101,17 @@ class GraphVerifier:
             if self._is_due():
                 now = estimate.add(monotonic(), tally.events, tally.position, 0)
                 pace = f"{now.rate:,.0f} events/s, about {now.left_text} left"
-                self._progress(f"log to graph: {tally.entities:,} entities, {tally.diverging:,} differ, {pace}")
-        self._say(f"log to graph: done, {tally.entities:,} entities of {tally.events:,} events")
+                self._progress(
+                    f"log to graph: {counted(tally.entities, 'entity', 'entities')}, {tally.diverging:,} differ, {pace}"
+                )
+        self._say(
+            f"log to graph: done, {counted(tally.entities, 'entity', 'entities')} of {counted(tally.events, 'event')}"
+        )
         for scan in (self._graph.nodes, self._graph.edges):
             async for elements in scan():
                 await self._search_log(elements, tally, limit)
                 if self._is_due():
-                    self._progress(f"graph to log: {tally.elements:,} elements, {tally.diverging:,} differ")
+                    self._progress(f"graph to log: {counted(tally.elements, 'element')}, {tally.diverging:,} differ")
         tally.seconds = monotonic() - began
         return tally
 
@@ -175,7 +180,7 @@ class GraphVerifier:
                 last = max(behind, key=lambda entity: entity.position)
                 raise NotYetVisible(last.stream, last.position, self._reached_by(last.stream), waited)
             if self._is_due():
-                self._progress(f"waiting for the graph to reach {len(behind):,} entities")
+                self._progress(f"waiting for the graph to reach {counted(len(behind), 'entity', 'entities')}")
             await asyncio.sleep(POLL)
 
     def _behind(self, entities: Sequence[Entity]) -> list[Entity]:
@@ -269,7 +274,9 @@ class GraphVerifier:
             try:
                 await repair(self._connection, self._catalogue, self._topic, partition, streams, self._state_at)
             except CannotFold as error:
-                self._say(f"{len(streams)} entities of partition {partition} are not repaired: {error}")
+                self._say(
+                    f"{counted(len(streams), 'entity', 'entities')} of partition {partition} not repaired: {error}"
+                )
 
     async def _state_at(self, stream: str, position: int, before: int | None, left_out: frozenset[int]) -> LoggedState:
         def folded() -> Entity:

@@ -1,0 +1,68 @@
+"""The dead-letter topic, read from its beginning: what was left out of any view, and why."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.producers.kafka import TIMEOUT, driver_errors
+
+FIELDS = ("group", "stream", "version", "position", "partition", "offset", "reason")
+
+Letter = dict[str, Any]
+
+
+def newest_letters(settings: Settings, limit: int, view: str | None = None) -> list[Letter]:
+    """The newest letters, oldest first, of one view or of all. `group` is the view's consumer group.
+
+    Raises KafkaUnavailable, NotInitialised, NotPermitted.
+    """
+    topic = settings.dead_letter_topic
+    group = None if view is None else settings.group(view)
+    found: deque[Letter] = deque(maxlen=limit)
+    with driver_errors(f"reading topic {topic}"):
+        consumer = Consumer(
+            {
+                **client(settings),
+                "group.id": settings.group("relay"),  # joined by nobody: the places are assigned here
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            listed = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
+            if listed.error is not None:
+                raise KafkaException(listed.error)
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in listed.partitions])
+            unread = set(listed.partitions)
+            while unread:
+                message = consumer.poll(TIMEOUT)
+                if message is None:
+                    raise TimeoutError("no answer in time")
+                error = message.error()
+                if error is None:
+                    letter = _letter(message.value())
+                    if group in (None, letter["group"]):
+                        found.append(letter)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition())
+                else:
+                    raise KafkaException(error)
+        finally:
+            consumer.close()
+    return list(found)
+
+
+def _letter(value: bytes | None) -> Letter:
+    """A letter's fields; those of a record that no worker wrote are unknown."""
+    try:
+        read = msgspec.json.decode(value or b"")
+    except msgspec.DecodeError:
+        read = None
+    known = read if isinstance(read, dict) else {"reason": "no letter of a worker"}
+    return {name: known.get(name) for name in FIELDS}

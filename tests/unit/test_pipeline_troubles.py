@@ -1,0 +1,83 @@
+"""What holds a pipeline up, and how the console's picture shows it. No servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from holonstream.ops.console.live import Rates
+from holonstream.ops.console.rendering import render
+from holonstream.ops.console.watch import Observation
+from holonstream.ops.output import counted
+from holonstream.ops.pipeline import PipelineStatus, parked, troubles
+from holonstream.ops.status import GroupStatus, Member, PartitionLag
+from holonstream.producers.log.frontier import FrontierHolder, FrontierStatus
+from holonstream.producers.relay.lease import RelayLeader
+from holonstream.producers.relay.status import LogStatus
+
+LEADER = RelayLeader(7, "relay", "holonstream-relay", None, 60.0)
+HOLDER = FrontierHolder(12, 8, "app", "shop", None, 90.0, "idle in transaction", None)
+WORKER = Member("w-1", "here", [0])
+
+
+def log(lag: int = 0, seconds: float = 0.0, leader: RelayLeader | None = LEADER, held: bool = False) -> LogStatus:
+    return LogStatus(FrontierStatus(20, 11 if held else 20, HOLDER if held else None, []), lag, seconds, leader)
+
+
+def group(name: str, *workers: Member) -> GroupStatus:
+    return GroupStatus(f"holonstream-{name}", "stable", list(workers), [PartitionLag(0, 3, 4, 1, 3, 0.5)])
+
+
+def found(log: LogStatus | None, **groups: GroupStatus) -> list[tuple[str, str]]:
+    return [(trouble.where, trouble.what) for trouble in troubles(log, groups, [])]
+
+
+def test_a_relay_that_leads_and_does_not_publish_is_named() -> None:
+    assert found(log()) == []
+    assert found(log(lag=5, seconds=2.0)) == [], "it has only just got them"
+    ((where, what),) = found(log(lag=5, seconds=45.0))
+    assert where == "relay"
+    assert "leads, 5 events to publish, the oldest 45 s old" in what
+    assert found(log(lag=1, seconds=3.0, leader=None)) == [
+        ("relay", "no relay leads, 1 event to publish, the oldest 3 s old")
+    ]
+
+
+def test_a_relay_that_waits_for_the_log_is_not_blamed() -> None:
+    ((where, what),) = found(log(lag=9, seconds=90.0, held=True))
+    assert (where, "pid 8" in what) == ("log", True)
+
+
+def test_a_group_without_workers_is_named_also_one_of_a_sink_of_ones_own() -> None:
+    groups = {"graph": group("graph", WORKER), "cache": group("cache"), "sink-search": group("sink-search")}
+    cache, search = troubles(None, groups, [])
+    assert (cache.where, cache.what) == ("cache", "no worker, 1 record to handle")
+    assert cache.remedy == "start `holonstream worker cache`"
+    assert "MODULE:FACTORY" in search.remedy
+    assert "delete its group holonstream-sink-search" in search.remedy
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 streams"), (1, "1 stream"), (1234, "1,234 streams")])
+def test_what_is_counted_is_in_the_right_number(number: int, text: str) -> None:
+    assert counted(number, "stream") == text
+    assert text in parked(number).what
+    assert counted(number, "entity", "entities").endswith("y" if number == 1 else "ies")
+
+
+def test_the_picture_has_every_group() -> None:
+    groups = {name: group(name, WORKER) for name in ("graph", "cache", "sink-search")}
+    figures: dict[str, Any] = {"graph": {"p50": None}}
+    text = render(
+        "live_picture.html",
+        newest=Observation(0.0, None, {}, 0),
+        status=PipelineStatus(20, log(), groups, []),
+        groups=groups,
+        rates=Rates(handled={"sink-search": 12.0}),
+        troubles=[],
+        figures=figures,
+    )
+    assert 'id="stage-sink-search"' in text
+    assert "12/s" in text
+    assert 'id="stage-cache-store"' in text
+    assert "stage-sink-search-store" not in text
