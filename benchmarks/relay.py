@@ -3,7 +3,7 @@
 All publish the same keys and values on topics of 12 partitions of the same broker, from the same PostgreSQL, in turns.
 A drain is timed from the first twentieth of the records on the topic to the last record, so that starting is left out.
 Debezium's slot collects the backlog while its connector is stopped. The processor time is that of the relay's process
-(Connect's for Debezium), of PostgreSQL's session for it, and of Kafka; that of whoever appends is left out.
+(Connect's for Debezium), of PostgreSQL's session for it, and of Kafka; that of the program that appends is left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Logins and rights on a broker that refuses whoever has no ACL: every kind of login, for both of our clients."""
+"""Logins and rights on a broker that refuses anyone who has no ACL: every kind of login, for both of our clients."""
 
 from __future__ import annotations
 

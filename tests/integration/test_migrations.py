@@ -78,7 +78,7 @@ def test_a_database_of_the_release_before_becomes_what_a_new_one_is(old: str, ne
 
 
 def test_the_statements_of_the_release_before_run_on_the_new_schema(new: str) -> None:
-    """A relay, a worker or a service that was not replaced yet goes on."""
+    """A relay, a worker or a service that was not replaced yet continues."""
     event = {"type": "PersonCreated", "occurredAt": "2024-03-01", "actor": "a", "subjects": ["p"], "sourceSystem": "s"}
     arguments: dict[str, Any] = {
         "events": json.dumps([{**event, "payload": {"name": "Ada"}}]),
@@ -136,7 +136,7 @@ def test_a_database_of_a_later_release_is_refused(new: str, newer: LiteralString
         for use in (lambda: apply_schema(new, CATALOGUE), lambda: schema_status(new)):
             with pytest.raises(SchemaNewer, match=r"99\.0\.0"):
                 use()
-    with PostgresEventStore(new, CATALOGUE) as store:  # services go on
+    with PostgresEventStore(new, CATALOGUE) as store:  # services continue
         store.append([person("p")])
 
 

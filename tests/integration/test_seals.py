@@ -1,4 +1,4 @@
-"""Seals: whoever changes rows of the log, as a superuser with triggers off, is found out."""
+"""Seals: anyone who changes rows of the log, as a superuser with triggers off, is found out."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_partitions_move_when_workers_come_and_are_killed(log: Log, workers: Wor
 
 
 def test_an_assignment_may_take_longer_than_one_answer_of_a_broker(log: Log, workers: Workers) -> None:
-    # Faust gives up a seek when its own limit is over, and goes on as if it were done: nothing would ever be written.
+    # Faust gives up a seek when its own limit is over, and continues as if it were done: nothing would ever be written.
     log.fill(transactions=2, size=200)
     workers.order("slow-brokers")
     workers.start()

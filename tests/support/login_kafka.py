@@ -1,4 +1,4 @@
-"""A Kafka that refuses whoever has no ACL, with a listener for every kind of login."""
+"""A Kafka that refuses anyone who has no ACL, with a listener for every kind of login."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ unsecuredLoginStringClaim_sub="broker";
 
 
 class LoginKafka(KafkaServer):
-    """Its plaintext listener is the administrator's; on the others whoever has no ACL may do nothing.
+    """Its plaintext listener is the administrator's; on the others anyone who has no ACL may do nothing.
 
     `sasl` takes PLAIN, SCRAM and OAUTHBEARER (unsigned tokens) over TLS, `tls` client certificates.
     """

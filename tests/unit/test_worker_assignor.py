@@ -58,7 +58,7 @@ def test_a_rebalance_moves_what_it_must() -> None:
 
 
 def test_workers_of_the_release_before_share_a_group() -> None:
-    """An upgrade replaces one worker after the other; whoever leads must understand all."""
+    """An upgrade replaces one worker after the other; anyone who leads must understand all."""
     assert worker_assignor().name == RoundRobinPartitionAssignor.name
     moved([worker_assignor(), RoundRobinPartitionAssignor, worker_assignor(), RoundRobinPartitionAssignor])
     moved([RoundRobinPartitionAssignor, worker_assignor(), RoundRobinPartitionAssignor, worker_assignor()])

@@ -1,6 +1,6 @@
 """How long events take from their commit to the topic, to the cache's tombstone, and into the graph.
 
-Whoever watches every event disturbs what it measures: each poll is a query, and each fetch from the topic costs a
+Anyone who watches every event disturbs what it measures: each poll is a query, and each fetch from the topic costs a
 broker. With `sample` only some events are watched, on some partitions, and nothing is polled between them.
 """
 

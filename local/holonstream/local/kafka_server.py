@@ -44,8 +44,8 @@ group.min.session.timeout.ms=1000
 broker.session.timeout.ms={session}
 broker.heartbeat.interval.ms=500
 """
-# How soon three go on without one of them. A coordinator of transactions waits for `request.timeout.ms` (else 30 s) if
-# a broker takes no marker. If the lost one was the controller, the others elect one.
+# How soon three continue without one of them. A coordinator of transactions waits for `request.timeout.ms` (else 30 s)
+# if a broker takes no marker. If the lost one was the controller, the others elect one.
 _OF_THREE = """\
 request.timeout.ms=2000
 controller.quorum.fetch.timeout.ms=1000

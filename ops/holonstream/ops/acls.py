@@ -2,7 +2,7 @@
 
 Only the relay writes the topic of events. The brokers need an authorizer (KRaft's StandardAuthorizer). With
 ``allow.everyone.if.no.acl.found`` these ACLs still keep all others from these topics and groups, and from the cluster's
-ACLs; without it whoever has no ACL may do nothing at all.
+ACLs; without it anyone who has no ACL may do nothing at all.
 """
 
 from __future__ import annotations

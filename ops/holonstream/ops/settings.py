@@ -68,7 +68,7 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
         str, Meta(pattern=_PRINCIPAL, description="The same of `status`, `exporter` and `verify`, which only read.")
     ] = "User:holonstream-reader"
     operator_principal: Annotated[
-        str, Meta(pattern=_PRINCIPAL, description="The same of whoever runs `init` and `replay`.")
+        str, Meta(pattern=_PRINCIPAL, description="The same of those who run `init` and `replay`.")
     ] = "User:holonstream-operator"
     partitions: Annotated[int, Meta(ge=1, description="Partitions of the event topic, when `init` makes it.")] = 12
     replication: Annotated[

@@ -168,7 +168,7 @@ class EventSinkWriter:
         if held is None:
             if self._keeps:
                 raise CheckpointMoved(batch.topic, batch.partition, "is not assigned to this worker")
-            return WriteResult(0, len(batch.records), 0, None)  # whoever has the partition now reads it again
+            return WriteResult(0, len(batch.records), 0, None)  # anyone who has the partition now reads it again
         try:
             return await self._write_in_halves(held, batch)
         except CheckpointMoved as moved:

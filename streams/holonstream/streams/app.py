@@ -30,7 +30,7 @@ from holonstream.streams.transport import SCHEME, FetchSchema, WorkerApp
 log = structlog.get_logger(__name__)
 
 MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group permanently when its store is down
-# Seconds. When this is over Faust gives up the seek that follows an assignment, and goes on as if it were done: no
+# Seconds. When this is over Faust gives up the seek that follows an assignment, and continues as if it were done: no
 # partition would ever start. The limit of single requests is `WorkerApp.request_timeout`.
 ASSIGNMENT_TIMEOUT = 1e6
 METADATA_AGE = 2  # seconds until the brokers are asked again who leads which partition: one may have vanished

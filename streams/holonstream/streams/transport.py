@@ -46,7 +46,7 @@ TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
 
 @dataclass(frozen=True)
 class Fetch:
-    """What one poll brought of one partition; reading started at `start` and goes on at `next_offset`.
+    """What one poll brought of one partition; reading started at `start` and continues at `next_offset`.
 
     `records` may be empty: then only transaction markers were passed.
     """
@@ -65,7 +65,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
-    """What a group commits for a partition: the offset to go on from, and the log position reached before it."""
+    """What a group commits for a partition: the offset to continue from, and the log position reached before it."""
 
     offset: int
     position: int | None

@@ -1,4 +1,4 @@
-# The server's certificate: signed by itself, trusted by whoever is given it (output `certificate`), so that clients know
+# The server's certificate: signed by itself, trusted by anyone who is given it (output `certificate`), so that clients know
 # with whom they speak. Its key comes to the instance from a secret.
 
 resource "tls_private_key" "server" {

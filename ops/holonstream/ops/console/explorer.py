@@ -123,9 +123,9 @@ class Place:
 
 async def places(services: Services, holon_id: str, log: EntityHistory) -> list[Place]:
     """What log, graph and cache have of a holon now, and whether that fits."""
-    told = log.state if isinstance(log.state, Holon) else None
+    in_log = log.state if isinstance(log.state, Holon) else None
     end = log.steps[-1].position if log.steps else 0
-    found = [Place("log", told.version if told else None, end or None, "the truth")]
+    found = [Place("log", in_log.version if in_log else None, end or None, "the truth")]
     try:
         graph = Neo4jGraphStore(await services.graph(), services.catalogue, services.settings.topic)
         read = await graph.read_holon(holon_id)
@@ -135,18 +135,18 @@ async def places(services: Services, holon_id: str, log: EntityHistory) -> list[
     if read is not None:
         holon = read.holon
         version, position = (None, None) if holon is None else (holon.version, holon.position)
-        if holon == told:
+        if holon == in_log:
             remark, wrong = "as the log", False
         elif read.checkpoint_position < end:
             remark, wrong = f"behind: has reached {read.checkpoint_position:,}", False
         else:
             remark, wrong = "differs: `holonstream verify graph --repair`", True
         found.append(Place("graph", version, position, remark, wrong))
-    found.append(await _cached(services, holon_id, told, end))
+    found.append(await _cached(services, holon_id, in_log, end))
     return found
 
 
-async def _cached(services: Services, holon_id: str, told: Holon | None, end: int) -> Place:
+async def _cached(services: Services, holon_id: str, in_log: Holon | None, end: int) -> Place:
     try:
         async with redis_client(services.settings, timeout=1.0) as redis:
             with redis_errors("reading an entry"):
@@ -160,7 +160,7 @@ async def _cached(services: Services, holon_id: str, told: Holon | None, end: in
         return Place("cache", None, position, "a tombstone: reads go to the graph")
     value = decode_value(entry, holon_id)
     version = value.version if value else None
-    if value is not None and value == told:
+    if value is not None and value == in_log:
         return Place("cache", version, position, "as the log")
     if position < end:
         return Place("cache", version, position, "older: an invalidation is under way")

@@ -110,21 +110,21 @@ def _fits(holon: Holon, type: str, wanted: list[HolonFilter | None]) -> bool:
 @router.get("/holon")
 async def holon(shared: Shared, reader: Reader, id: Id) -> Response:
     """One holon: its state, history, neighbours, and what each store has of it."""
-    told = await history(shared, HOLON, id)
-    if not told.steps:
+    entity = await history(shared, HOLON, id)
+    if not entity.steps:
         raise NotFound(f"holon {id!r}: the log has no event of it")
-    found = await explorer.places(shared, id, told)
+    found = await explorer.places(shared, id, entity)
     types = sorted(shared.catalogue.relationship_types)
-    return html("entity.html", kind=HOLON, id=id, told=told, places=found, types=types, **_state(told))
+    return html("entity.html", kind=HOLON, id=id, entity=entity, places=found, types=types, **_state(entity))
 
 
 @router.get("/relationship")
 async def relationship(shared: Shared, id: Id) -> Response:
     """One relationship: its state and history."""
-    told = await history(shared, RELATIONSHIP, id)
-    if not told.steps:
+    entity = await history(shared, RELATIONSHIP, id)
+    if not entity.steps:
         raise NotFound(f"relationship {id!r}: the log has no event of it")
-    return html("entity.html", kind=RELATIONSHIP, id=id, told=told, places=[], types=[], **_state(told))
+    return html("entity.html", kind=RELATIONSHIP, id=id, entity=entity, places=[], types=[], **_state(entity))
 
 
 @router.get("/state")
@@ -143,8 +143,8 @@ async def state(
     return html("entity_state.html", **_state(await history(shared, kind, id, version or 0)))
 
 
-def _state(told: explorer.EntityHistory) -> dict[str, Any]:
-    return {"step": told.steps[-1] if told.steps else None, "at": None, **_shown(told.state)}
+def _state(entity: explorer.EntityHistory) -> dict[str, Any]:
+    return {"step": entity.steps[-1] if entity.steps else None, "at": None, **_shown(entity.state)}
 
 
 def _shown(state: State | None) -> dict[str, Any]:

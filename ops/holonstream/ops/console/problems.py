@@ -80,7 +80,7 @@ def title_of(error: HolonstreamError) -> str:
 def handle_errors(app: FastAPI) -> None:
     """Answer every error of an app's routes with a problem, or a page's with a page."""
 
-    def told(request: Request, status: int, title: str, detail: str, answer: Response) -> Response:
+    def explained(request: Request, status: int, title: str, detail: str, answer: Response) -> Response:
         if request.url.path.startswith("/api/"):
             return answer
         template = "error_part.html" if "hx-request" in request.headers else "error.html"
@@ -89,18 +89,18 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(HolonstreamError)
     async def ours(request: Request, error: HolonstreamError) -> Response:
         answer = of_error(error)
-        return told(request, answer.status_code, title_of(error), str(error), answer)
+        return explained(request, answer.status_code, title_of(error), str(error), answer)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:10]]
         detail, title = "; ".join(faults), "Invalid request"
-        return told(request, 400, title, detail, problem(400, title, detail, kind="invalid-request"))
+        return explained(request, 400, title, detail, problem(400, title, detail, kind="invalid-request"))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         title = str(error.detail)
-        return told(
+        return explained(
             request, error.status_code, title, title, problem(error.status_code, title, title, headers=error.headers)
         )
 
@@ -108,4 +108,4 @@ def handle_errors(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> Response:
         log.error("console.failed", **incident(error))
         title, detail = "Internal error", "The console's log says more"
-        return told(request, 500, title, detail, problem(500, title, detail))
+        return explained(request, 500, title, detail, problem(500, title, detail))

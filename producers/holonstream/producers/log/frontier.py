@@ -1,7 +1,7 @@
 """The frontier: how far the log is gap-free.
 
 Transactions commit in another order than they draw positions, so that the highest position seen says nothing about
-those below it. Up to the frontier every position is committed and visible, or will never be used. Whoever appends
+those below it. Up to the frontier every position is committed and visible, or will never be used. Anyone who appends
 holds a lock that names a position below all that it draws (append.sql); the frontier is the smaller of the last
 position drawn and the lowest such lock, read in that order (read.sql). A position at or below the frontier may then
 be relied on in any snapshot taken afterwards, so the log must be read by a later statement.

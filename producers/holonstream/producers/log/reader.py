@@ -1,6 +1,6 @@
 """The log as operators' tools read it: stream by stream and undecoded, for what they read may be unreadable.
 
-The walk over all streams follows the unique index on (stream, version) in short statements, each going on where the one
+The walk over all streams follows the unique index on (stream, version) in short statements, each from where the one
 before ended: nothing is sorted, nothing is spilled to a disk, no snapshot stays open, and one pass is enough.
 """
 

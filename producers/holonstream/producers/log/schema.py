@@ -130,7 +130,7 @@ def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:
 
 
 def repair_sequence(dsn: str) -> int | None:
-    """Raise a position sequence that is behind its log; the position that it goes on from, None when it was not behind.
+    """Raise a position sequence that is behind its log; the position to continue from, None when it was not behind.
 
     Logical replication and partial dumps bring a log's rows without its sequence. Waits for open appends.
     Raises LogUnavailable, NotInitialised, NotPermitted.

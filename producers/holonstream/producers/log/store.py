@@ -2,7 +2,7 @@
 
 PostgreSQL is the truth. An append is one call of the SQL function ``holonstream.append_events``, in the caller's
 transaction or in one of its own; what it returns is final once that transaction has committed. Reads that go by
-position end at the frontier (`producers.log.frontier`), so that a reader who goes on from the last position it saw
+position end at the frontier (`producers.log.frontier`), so that a reader who continues from the last position it saw
 never misses an event; `get_event` and `read_stream` see everything that is committed.
 """
 

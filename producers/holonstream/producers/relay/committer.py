@@ -38,7 +38,7 @@ LAST_TIMEOUT = 2.0  # seconds for the last one of a relay that ends
 class PositionCommitter:
     """Commits the position that `reached` was given last, whenever `commit_if_due` finds that it is time.
 
-    `connect` makes a client. After a failure another one is made: that of a coordinator that has come back may go on
+    `connect` makes a client. After a failure another one is made: that of a coordinator that has come back may continue
     without an answer for ever.
     """
 

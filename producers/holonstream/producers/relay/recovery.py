@@ -1,6 +1,6 @@
-"""Where a relay goes on: from the committed position, checked against the topic and the log.
+"""Where a relay continues: from the committed position, checked against the topic and the log.
 
-committed   topic's last event   log                  go on from    (committed: by the topic, else by the witness)
+committed   topic's last event   log                  continue from    (committed: by the topic, else by the witness)
 none        none                                      0
 any         T, not before it     has what is recent   T
 P           none, or T < P                            refused: TopicBehind, unless `trust_topic`, then T or 0
@@ -12,7 +12,7 @@ have not only T but all that was published since T was recorded (`producers.rela
 have T and lack an event with a lower position, whose transaction committed after that of T.
 
 A position that was committed for a topic with another id is refused (TopicReplaced): the topic was deleted and made
-again. With `trust_topic` the relay goes on from T (or 0), if the topic is empty or begins with the log's first event.
+again. With `trust_topic` the relay continues from T (or 0), if the topic is empty or begins with the log's first event.
 A topic that had fewer partitions then is refused too (PartitionsAdded).
 """
 
@@ -78,7 +78,7 @@ def _check_replaced(
 ) -> None:
     """Check that a topic made again may be published to: on request, and when no event before its first is missing.
 
-    A relay that ran when the topic was replaced went on publishing until it noticed, so that the beginning is missing.
+    A relay that ran when the topic was replaced published until it noticed, so that the beginning is missing.
     """
     first = first_event(publisher.consumer, topic)
     with driver_errors():

@@ -192,7 +192,7 @@ SELECT (SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e)
 LOCK TABLE holonstream.events IN SHARE ROW EXCLUSIVE MODE;
 
 -- raise_sequence --
--- Make the sequence go on beyond the log; the position that it then stands at.
+-- Make the sequence continue beyond the log; the position that it then stands at.
 SELECT setval('holonstream.events_position', (SELECT max(e.position) FROM holonstream.events AS e));
 
 -- seal_entries --

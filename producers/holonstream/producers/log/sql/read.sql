@@ -80,7 +80,7 @@ RETURN concat(
 -- Up to where the log is gap-free: up to `frontier` every position is committed and visible to a snapshot taken after this
 -- call, or will never be used. `head` is the last position drawn.
 --
--- The order of the two statements is the proof. Whoever drew a position up to `head` took its lock before drawing, so
+-- The order of the two statements is the proof. Anyone who drew a position up to `head` took its lock before drawing, so
 -- before the first statement; at the second the lock is held, and the frontier stays at or below its L, or released,
 -- and then the transaction has ended. In one statement the locks could be read first. `after`: when nothing was drawn
 -- beyond it the locks, which cost more, are not read.
@@ -115,7 +115,7 @@ CREATE OR REPLACE VIEW holonstream.frontier_locks AS
 
 -- The transactions that append, or have appended and are still open. `pid` is NULL for a prepared one.
 --
--- Whoever appends locks rows of holonstream.streams first, and so holds a ROW EXCLUSIVE lock on that table until the
+-- Anyone who appends locks rows of holonstream.streams first, and so holds a ROW EXCLUSIVE lock on that table until the
 -- transaction ends; only the owner's functions get that.
 CREATE OR REPLACE VIEW holonstream.appending_transactions AS
     SELECT l.virtualtransaction AS holder, l.pid FROM pg_catalog.pg_locks AS l

@@ -25,7 +25,7 @@ BEGIN
 END
 $$;
 
--- Whoever may connect can take advisory locks, those of appends and of the relay's leader among them.
+-- Anyone who may connect can take advisory locks, those of appends and of the relay's leader among them.
 DO $$
 BEGIN
     EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());

@@ -16,13 +16,13 @@ A batch, one transaction:
    far a stream without an entity has come is recorded too (`sinks.graph.empty_streams`);
 4. *write* the final states: many events of one entity are one write;
 5. *park*: a stream whose event cannot be applied is recorded as parked from that version on, in this transaction, and
-   the records go to the dead letters before the commit. Its later events follow; other streams go on;
+   the records go to the dead letters before the commit. Its later events follow; other streams continue;
 6. *commit*;
 7. *publish the visible position*, in a transaction of its own: once the commit has returned, readers may rely on it.
 
 A crash before the commit leaves no trace but dead letters, which the next attempt publishes again. A crash after it
 finds the checkpoint moved: the redelivered records lie below it and are skipped. When the connection breaks during the
-commit, its outcome is unknown. The next attempt then reads the checkpoint under its lock, and goes on from the offset
+commit, its outcome is unknown. The next attempt then reads the checkpoint under its lock, and continues from the offset
 found, whether that is the one before the batch or the one after it; at any other offset it raises CheckpointMoved. A
 crash before the last step leaves it to the worker that takes the partition. Cached states never survive a transaction
 that did not commit.
