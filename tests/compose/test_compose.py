@@ -285,9 +285,9 @@ def test_one_of_three_brokers_is_lost(compose: Compose, small_organisation: Path
         (container,) = compose.containers(broker)
         with Trickle(bootstrap) as trickle:
             compose.run("docker", "network", "disconnect", compose.network, container)
-            trickle.wait_for(100, f"publishing goes on without {broker}")
+            trickle.wait_for(100, f"publishing continues without {broker}")
             compose.run("docker", "network", "connect", "--alias", broker, compose.network, container)
-            trickle.wait_for(100, f"publishing goes on with {broker}")
+            trickle.wait_for(100, f"publishing continues with {broker}")
         assert trickle.failure is None
         print(f"{broker} was cut off: the longest pause of publishing was {trickle.longest_pause():.2f} s")
         wait_until(lambda c=container: compose.inspect(c, ".State.Health.Status") == "healthy", "healthy", PATIENCE)  # type: ignore[misc]

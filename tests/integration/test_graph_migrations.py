@@ -72,7 +72,7 @@ async def test_a_graph_of_a_later_release_is_refused(neo4j_uri: str, newer: str)
             await graph_status(connection, CATALOGUE)
         with pytest.raises(SchemaNewer, match=r"99\.0\.0"):
             await initialise(connection, CATALOGUE, TOPIC, 1)
-        assert await check(connection, CATALOGUE, TOPIC) == 1  # workers go on
+        assert await check(connection, CATALOGUE, TOPIC) == 1  # workers continue
 
 
 @in_loop

@@ -548,12 +548,12 @@ BEGIN
     FROM locked AS l JOIN counted AS c ON c.stream = l.stream;
 
     -- A stream that `expected` names and nobody has appended to is locked by a row of its own. No row is left: until this
-    -- transaction ends, whoever inserts the stream waits all the same.
+    -- transaction ends, anyone who inserts the stream waits all the same.
     IF only_named IS NOT NULL THEN
         DELETE FROM holonstream.streams AS s WHERE s.stream = ANY (only_named) AND s.version = 0;
     END IF;
 
-    -- 3. Look for ids that are in the log already. Whoever appends the same event at the same time had to wait in
+    -- 3. Look for ids that are in the log already. Anyone who appends the same event at the same time had to wait in
     -- step 2, for an event's content names its stream.
     given := incoming;
     SELECT array_agg(i.ord) INTO known FROM unnest(incoming) AS i JOIN holonstream.events AS e ON e.id = i.id;
