@@ -149,6 +149,26 @@ async def test_marks_that_another_program_has_changed_end_nobody_and_can_be_redr
 
 
 @in_loop
+async def test_a_mark_whose_partition_was_changed_is_listed_and_redriven(neo4j_uri: str, log: Log) -> None:
+    people = [f"p-{n}" for n in range(7)]
+    events = log.append(*(made for name in people for made in (person(name), changed(name, 2, n=1))))
+    async with ready(neo4j_uri) as connection:
+        await feed(sink(connection), events)
+        streams = [f"holon/{name}" for name in people]
+        rows = [list(row) for row in zip(streams, ("x", -1, 99, 1.0, None, [1], True), strict=True)]
+        damage = "UNWIND $rows AS row MATCH (p:HolonstreamParked {key: row[0]}) SET p.partition = row[1]"
+        await connection.execute(damage, rows=rows)
+        marks = await log.redriver(connection).parked()
+        assert {m.stream: m.partition for m in marks} == {s: partition_of(s, PARTITIONS) for s in streams}
+        assert [done.parked for done in await all_of(log.redriver(connection))] == [None] * len(people)
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        for name, last in zip(people, events[1::2], strict=True):
+            assert (await store.read_holon(name)).checkpoint_position >= last.position
+        assert await graph(connection) == fold(log.newer, events)
+        assert await connection.execute("MATCH (p:HolonstreamParked) RETURN p.key") == []
+
+
+@in_loop
 async def test_what_still_does_not_apply_stays_parked_with_the_new_reason(neo4j_uri: str, log: Log) -> None:
     async with ready(neo4j_uri, 1) as connection:
         events = log.append(person("a"), changed("a", 2, n=1), changed("a", 1, m=1), person("b"), changed("b", 2, n=1))

@@ -182,13 +182,16 @@ RETURN epoch, position
 
 // parked_streams //
 // Every parked stream of a topic, in log order. A mark whose version cannot be read parks the whole stream: here and below
-// what another program has put into one is not believed.
+// what another program has put into one is not believed. A partition that has no checkpoint is none.
 MATCH (p:HolonstreamParked {topic: $topic})
-WHERE p.redriven IS NULL AND p.key IS :: STRING NOT NULL AND p.partition IS :: INTEGER NOT NULL
+WHERE p.redriven IS NULL AND p.key IS :: STRING NOT NULL
 RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
   CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
-  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position,
-  p.topic, p.partition, CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, p.topic,
+  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: p.topic, partition: p.partition}) }
+    THEN p.partition END,
+  COUNT { (:HolonstreamCheckpoint {topic: p.topic}) },
+  CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
 ORDER BY position
 
 // parked_in //
@@ -205,8 +208,11 @@ MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys AND p.redriven IS NULL
 RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
   CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
-  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position,
-  p.topic, p.partition, CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, p.topic,
+  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: p.topic, partition: p.partition}) }
+    THEN p.partition END,
+  COUNT { (:HolonstreamCheckpoint {topic: p.topic}) },
+  CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
 
 // hidden_from //
 // Where streams are parked, or were until a redrive that may not be applied yet: the position of the first event that
@@ -226,7 +232,7 @@ SET p = row
 // Unpark streams. Their marks are deleted when readers may rely on it: see checkpoint_publish.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
-SET p.redriven = true
+SET p.redriven = true, p.partition = $partition
 
 // discard //
 // Record an operator's decision to leave one event out. There are few of these, and the checkpoint's lock is held.

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from holonstream.schemas.partition import partition_of
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.mapping import MAX_ID
 from holonstream.sinks.graph.statements import text
@@ -57,7 +58,7 @@ def parked_key(stream: str) -> str:
 
 async def parked_streams(connection: GraphConnection, topic: str) -> list[ParkedStream]:
     """Every parked stream, in log order. Raises GraphUnavailable."""
-    return [ParkedStream(*row) for row in await connection.execute(text("parked_streams"), topic=topic)]
+    return [_parked(*row) for row in await connection.execute(text("parked_streams"), topic=topic)]
 
 
 async def parked_in(connection: GraphConnection, topic: str, partition: int) -> dict[str, tuple[int, str]]:
@@ -69,7 +70,7 @@ async def parked_in(connection: GraphConnection, topic: str, partition: int) -> 
 async def parked_of(database: Database, streams: Collection[str]) -> dict[str, ParkedStream]:
     """Those streams of `streams` that are parked. Raises GraphUnavailable."""
     rows = await database.execute(text("parked_of"), keys=_keys(streams))
-    return {row[0]: ParkedStream(*row) for row in rows}
+    return {row[0]: _parked(*row) for row in rows}
 
 
 async def hidden_from(connection: GraphConnection, streams: Collection[str]) -> dict[str, int]:
@@ -89,10 +90,10 @@ async def park(
         await transaction.execute(text("park"), rows=rows)
 
 
-async def unpark(transaction: Transaction, streams: Collection[str]) -> None:
-    """Unpark streams; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
+async def unpark(transaction: Transaction, streams: Collection[str], partition: int) -> None:
+    """Unpark streams of a partition; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
     if streams:
-        await transaction.execute(text("unpark"), keys=_keys(streams))
+        await transaction.execute(text("unpark"), keys=_keys(streams), partition=partition)
 
 
 async def discard(transaction: Transaction, event: DiscardedEvent, topic: str) -> None:
@@ -111,6 +112,14 @@ async def discarded_of(database: Database, streams: Collection[str]) -> dict[str
     for stream, version in await database.execute(text("discarded_of"), keys=_keys(streams)):
         found[stream].add(version)
     return {stream: frozenset(versions) for stream, versions in found.items()}
+
+
+def _parked(
+    stream: str, version: int, position: int, topic: str, partition: int | None, partitions: int, *rest: Any
+) -> ParkedStream:
+    """A row; of a stream whose node names no partition of the topic, the one that holds the stream."""
+    known = partition_of(stream, partitions or 1) if partition is None else partition
+    return ParkedStream(stream, version, position, topic, known, *rest)
 
 
 def _keys(streams: Collection[str]) -> list[str]:

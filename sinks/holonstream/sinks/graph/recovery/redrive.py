@@ -262,7 +262,7 @@ class Redriver:
                     raise _OtherCommand
                 for fold in pending:
                     fold.fold_to(position)
-                await self._write(transaction, pending, decision)
+                await self._write(transaction, partition, pending, decision)
             await self._publish_visible(partition)
         return [fold.result() for fold in folds]
 
@@ -276,14 +276,16 @@ class Redriver:
                 log.info("redrive.not_published", partition=partition, cause=type(error).__name__)
                 await asyncio.sleep(delay)
 
-    async def _write(self, transaction: Transaction, folds: Sequence[_Fold], decision: DiscardedEvent | None) -> None:
+    async def _write(
+        self, transaction: Transaction, partition: int, folds: Sequence[_Fold], decision: DiscardedEvent | None
+    ) -> None:
         pairs = [(f.before, f.after) for f in folds if f.after is not None and f.after is not f.before]
         await perform(transaction, self._catalogue, changes(pairs))
         await write_empty_streams(
             transaction,
             {f.was.stream: LastSeen(f.version, f.position) for f in folds if f.after is None and f.parked is None},
         )
-        await parking.unpark(transaction, [fold.was.stream for fold in folds if fold.parked is None])
+        await parking.unpark(transaction, [fold.was.stream for fold in folds if fold.parked is None], partition)
         parked = [fold.parked for fold in folds if fold.parked is not None]
         await parking.park(transaction, parked, since={fold.was.stream: fold.was.position for fold in folds})
         if decision is not None:
