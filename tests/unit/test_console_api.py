@@ -102,6 +102,8 @@ BASIC = "Basic " + b64encode(f"anybody:{TOKEN}".encode()).decode()
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://a]"}, 403),
     ],
 )
 @in_loop
@@ -129,15 +131,31 @@ async def test_a_name_in_the_settings_is_a_host() -> None:
         ("Basic not-base64", 401),
         ("Basic " + b64encode(TOKEN.encode()).decode(), 401),
         (TOKEN, 401),
+        ("", 401),
+        (f"Digest {TOKEN}", 401),
+        (f"Bearer\t{TOKEN}", 401),
+        (f"Bearer {TOKEN},Bearer {TOKEN}", 401),
+        (f"Bearer {TOKEN}\u00e9", 401),
+        ("Basic \u00e9", 401),
+        ("Bearer " + "x" * 100_000, 401),
+        ("Basic " + "A" * 100_000, 401),
     ],
 )
 @in_loop
 async def test_a_token_is_asked_of_everybody(authorization: str | None, status: int) -> None:
     async with asking(token=TOKEN) as http:
-        headers = {} if authorization is None else {"Authorization": authorization}
+        headers = [] if authorization is None else [(b"Authorization", authorization.encode("latin-1"))]
         answer = await http.get("/api/v1/health", headers=headers)
         assert answer.status_code == status
         assert ("Basic" in answer.headers.get("WWW-Authenticate", "")) == (status == 401)
+
+
+@in_loop
+async def test_two_tokens_are_none() -> None:
+    async with asking(token=TOKEN) as http:
+        for second in (TOKEN, "x" * len(TOKEN)):
+            twice = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {second}")]
+            assert (await http.get("/api/v1/health", headers=twice)).status_code == 401
 
 
 @in_loop

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -137,13 +137,13 @@ class AccessMiddleware:
         if len(hosts) != 1 or not self._login.knows_host(hosts[0]):
             return problem(421, "Misdirected", "This host name is not in HOLONSTREAM_CONSOLE_NAMES")
         for origin in given.get("origin", []):
-            if urlsplit(origin).netloc.lower() != hosts[0].lower():
+            if not _is_origin(origin, hosts[0]):
                 return problem(403, "Foreign origin", "Pages of other origins may not ask")
         header = (self._login.user_header or "").lower()
         users = given.get(header, [])
         peer = scope["client"][0] if scope.get("client") else None
-        authorization = given.get("authorization", [""])
-        if not self._login.admits(authorization[0], users[0] if len(users) == 1 else None, peer):
+        shown = given.get("authorization", [])
+        if not self._login.admits(_only(shown) or "", _only(users), peer):
             challenge = {"WWW-Authenticate": CHALLENGE} if self._login.token is not None else {}
             return problem(401, "Login needed", "Give the console's token (docs/console.md)", headers=challenge)
         return None
@@ -151,6 +151,19 @@ class AccessMiddleware:
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _only(values: Sequence[str]) -> str | None:
+    """The value of a header; None when it comes twice, for a proxy may have checked the other one."""
+    return values[0] if len(values) == 1 else None
+
+
+def _is_origin(origin: str, host: str) -> bool:
+    """Whether an ``Origin`` is a page of this server."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _is_address(host: str) -> bool:
