@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
-from holonstream.producers.errors import LogUnavailable, NotPrimary, SequenceBehind
+from holonstream.producers.errors import LogUnavailable, NotPrimary, SequenceBehind, SequenceExhausted
 from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.postgres import connect
 from holonstream.producers.log.schema import apply_schema, repair_sequence
@@ -128,6 +128,35 @@ def test_init_raises_a_sequence_that_is_behind_and_nothing_else(dsn: str) -> Non
     with PostgresEventStore(dsn, CATALOGUE) as store:
         assert store.append([person("new")])[0].position == 21
         assert [event.position for event in store.get_events(after=19)] == [20, 21]
+
+
+@pytest.mark.parametrize("altered", ["CACHE 50", "INCREMENT -1", "INCREMENT 2", "CYCLE"])
+def test_a_sequence_that_somebody_has_altered_is_refused_and_repaired(dsn: str, altered: str) -> None:
+    """With CACHE a session draws positions that lie below the frontier."""
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        store.append([person("before")])
+        owner.execute(f"ALTER SEQUENCE holonstream.events_position {altered}".encode())
+        with pytest.raises(SequenceBehind, match=r"sequence altered.*holonstream init"):
+            store.append([person("refused")])
+        with pytest.raises(SequenceBehind, match="sequence altered"):
+            read_frontier(owner)
+        repair_sequence(dsn)
+        assert [store.append([person(name)])[0].position for name in ("a", "b")] == [2, 3]
+
+
+def test_a_sequence_that_is_exhausted_is_named(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        owner.execute("ALTER SEQUENCE holonstream.events_position MAXVALUE 2")
+        with pytest.raises(SequenceExhausted, match=r"No positions are left.*holonstream init"):
+            store.append([person(f"p-{n}") for n in range(3)])
+        repair_sequence(dsn)
+        assert len(store.append([person(f"p-{n}") for n in range(3)])) == 3
+        top = 2**48 - 1
+        owner.execute("SELECT setval('holonstream.events_position', %s)", [top - 1])
+        assert store.append([person("last")])[0].position == top  # which a lock's key can still name
+        with pytest.raises(SequenceExhausted):
+            store.append([person("none")])
+        assert read_frontier(owner).frontier == top
 
 
 def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

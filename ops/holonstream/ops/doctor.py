@@ -156,9 +156,9 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         missing = f"the log lacks {', '.join(log.types_missing[:5])}" if log.types_missing else "all are in the log"
         wrong = "fault" if log.types_missing else None
         findings.add("event types", missing, wrong=wrong, remedy="run `holonstream init`")
-        wrong = "fault" if log.sequence_behind else None
-        behind = "behind the log" if log.sequence_behind else "ahead of the log"
-        findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which raises it")
+        wrong = "fault" if log.sequence_behind or log.sequence_altered else None
+        behind = "behind the log" if log.sequence_behind else "altered" if log.sequence_altered else "ahead of the log"
+        findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which repairs it")
         _rights(server.user, log.may_append, log.may_read, log.sees_sessions, findings)
         holder = frontier_status(connection).holder if log.may_read else None
         if holder is not None and (holder.age_seconds or 0) > IDLE:

@@ -52,10 +52,15 @@ class AppendOnly(HolonstreamError):
 
 class SequenceBehind(HolonstreamError):
     """The log holds positions that its sequence has not drawn: rows were restored or replicated without the sequence.
+    Or somebody has altered the sequence, so that what it draws need not rise.
 
     Nothing may be appended until `holonstream init` has raised the sequence: what is drawn now falls among old
     positions, which the relay has passed. Events appended in between must be searched for by hand.
     """
+
+
+class SequenceExhausted(HolonstreamError):
+    """The sequence has no position left: somebody has lowered its MAXVALUE, which `holonstream init` puts right."""
 
 
 class WrongExpectedVersion(BadData):

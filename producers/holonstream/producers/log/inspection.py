@@ -39,6 +39,8 @@ class LogFacts:
     types_missing: list[str]
     """event types of the catalogue that the log does not know"""
     sequence_behind: bool
+    sequence_altered: bool
+    """whether it may draw positions that do not rise, or too few"""
     may_append: bool
     may_read: bool
     sees_sessions: bool
@@ -71,12 +73,14 @@ def log_facts(connection: psycopg.Connection[Any], catalogue: Catalogue) -> LogF
             return None
         known = {(name, version) for name, version in connection.execute(query("loaded_event_types"))}
         behind = connection.execute(query("sequence_behind")).fetchone()
+        altered = connection.execute(query("sequence_altered")).fetchone()
         rights = connection.execute(query("log_rights")).fetchone()
     assert behind is not None
+    assert altered is not None
     assert rights is not None
     wanted = {(kind["name"], kind["version"]) for kind in jsontext.decode(event_types(catalogue))}
     missing = sorted(f"{name} version {version}" for name, version in wanted - known)
-    return LogFacts(applied[0] == schema_digest(), missing, behind[0], *rights)
+    return LogFacts(applied[0] == schema_digest(), missing, behind[0], altered[0], *rights)
 
 
 def idle_transactions(connection: psycopg.Connection[Any], seconds: float) -> list[IdleTransaction]:

@@ -17,6 +17,7 @@ from holonstream.producers.errors import (
     NotPermitted,
     NotPrimary,
     SequenceBehind,
+    SequenceExhausted,
     SessionRequired,
     TransactionConflict,
     TransactionFailed,
@@ -205,9 +206,11 @@ def translate(error: BaseException) -> HolonstreamError | None:
         case "HS008":
             return NotPrimary(f"PostgreSQL unavailable: {message}: connect to the primary")
         case "HS009":
-            return SequenceBehind(f"{message}: run `holonstream init`, which raises it")
+            return SequenceBehind(f"{message}: run `holonstream init`, which repairs it")
         case "23505" if constraint == "events_pkey":
             return SequenceBehind(f"Position sequence behind the log: {detail} run `holonstream init`")
+        case "2200H":
+            return SequenceExhausted(f"No positions are left: {message}: run `holonstream init`")
         # what jsonb cannot hold: \u0000, lone surrogates, larger numbers; levels beyond the server's stack
         case "22P02" | "22P05" | "22021" | "22003" | "54000" | "54001":
             return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")

@@ -132,10 +132,13 @@ def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:
 def repair_sequence(dsn: str) -> int | None:
     """Raise a position sequence that is behind its log; the position to continue from, None when it was not behind.
 
-    Logical replication and partial dumps bring a log's rows without its sequence. Waits for open appends.
-    Raises LogUnavailable, NotInitialised, NotPermitted.
+    Logical replication and partial dumps bring a log's rows without its sequence. Also puts right what somebody has
+    altered of it. Waits for open appends. Raises LogUnavailable, NotInitialised, NotPermitted.
     """
     with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+        altered = connection.execute(query("sequence_altered")).fetchone()
+        if altered is not None and altered[0]:
+            connection.execute(query("restore_sequence"))
         behind = connection.execute(query("sequence_behind")).fetchone()
         if behind is None or not behind[0]:
             return None

@@ -2,7 +2,7 @@
 --
 -- Errors, by SQLSTATE: HS001 unknown event type, HS002 invalid event, HS003 wrong expected version, HS004 event id
 -- conflict (also 23505 on events_id_key, when two transactions append one id to two streams at once), HS005 event too
--- large, HS006 append-only, HS009 position sequence behind the log. DETAIL is a JSON object with the error's values.
+-- large, HS006 append-only, HS009 position sequence behind the log or altered. DETAIL is a JSON object with the error's values.
 
 -- An event on its way in: what the caller gave, and the stream that follows from it.
 DO $$
@@ -293,6 +293,8 @@ $$;
 --
 -- What is in the log was drawn before it was written, so the log is read first. A serializable transaction does not
 -- read it: every appender would then conflict with every other. There the relay, which checks too, notices.
+--
+-- Raises HS009, too, when somebody has altered the sequence so that a session draws positions at or below another's L.
 CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -303,10 +305,15 @@ BEGIN
         SELECT coalesce(max(e.position), 0) INTO written FROM holonstream.events AS e;
     END IF;
     SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO drawn FROM holonstream.events_position AS s;
+    IF EXISTS (SELECT FROM pg_sequence AS q WHERE q.seqrelid = 'holonstream.events_position'::regclass
+               AND (q.seqcache, q.seqincrement, q.seqcycle) <> (1, 1, false)) THEN
+        RAISE EXCEPTION 'Position sequence altered: it must have CACHE 1, INCREMENT 1 and NO CYCLE'
+            USING ERRCODE = 'HS009', DETAIL = '{}', HINT = 'holonstream init repairs the sequence.';
+    END IF;
     IF written > drawn THEN
         RAISE EXCEPTION 'Position sequence behind the log: it has drawn %, the log holds position %', drawn, written
             USING ERRCODE = 'HS009', DETAIL = jsonb_build_object('drawn', drawn, 'written', written),
-                  HINT = 'holonstream init raises the sequence.';
+                  HINT = 'holonstream init repairs the sequence.';
     END IF;
     RETURN drawn;
 END

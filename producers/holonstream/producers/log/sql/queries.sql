@@ -187,6 +187,15 @@ COMMENT ON SCHEMA holonstream IS {digest};
 SELECT (SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e)
        > (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM holonstream.events_position AS s);
 
+-- sequence_altered --
+-- Whether somebody has altered the sequence (migrations 0001 and 0005).
+SELECT (q.seqcache, q.seqincrement, q.seqcycle, q.seqmax) <> (1, 1, false, 281474976710655)
+FROM pg_catalog.pg_sequence AS q WHERE q.seqrelid = 'holonstream.events_position'::regclass;
+
+-- restore_sequence --
+-- Make it what it was.
+ALTER SEQUENCE holonstream.events_position INCREMENT 1 MAXVALUE 281474976710655 CACHE 1 NO CYCLE;
+
 -- lock_events --
 -- Keep appends out until the transaction ends.
 LOCK TABLE holonstream.events IN SHARE ROW EXCLUSIVE MODE;
