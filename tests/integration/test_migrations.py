@@ -17,13 +17,16 @@ from holonstream import local
 from holonstream.local.install import postgres_bin
 from holonstream.ops.cli import cli
 from holonstream.ops.settings import Settings
+from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.log import schema
 from holonstream.producers.log.schema import apply_schema, migrations, schema_status
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import SchemaNewer
 from holonstream.schemas.statements import parse_statements
 from holonstream.testing.databases import temporary_database
-from tests.support.event_log import person
+from tests.support.event_log import append, envelope, person
+from tests.support.waiting import wait_until
 
 CATALOGUE = Catalogue.load()
 CASES = Path(__file__).parents[1] / "cases"
@@ -156,6 +159,28 @@ def command(old: str) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+def test_an_upgrade_that_waits_for_a_transaction_does_not_hold_up_appends(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(old) as idle, ThreadPoolExecutor(1) as thread:
+        idle.execute("LOCK TABLE holonstream.events IN ROW EXCLUSIVE MODE")  # as an append that is not committed yet
+        monkeypatch.setattr(schema, "PATIENCE", 0.0)
+        with pytest.raises(LogUnavailable, match="doctor"):
+            apply_schema(old, CATALOGUE)
+        monkeypatch.undo()
+        upgrade = thread.submit(apply_schema, old, CATALOGUE)
+        with psycopg.connect(old, autocommit=True) as service:
+            waiting = (
+                "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'holonstream.events'::regclass"
+            )
+            wait_until(lambda: service.execute(waiting).fetchone() == (True,), "the upgrade waits")
+            service.execute("SET statement_timeout = '30s'")
+            append(service, [envelope("meanwhile")])
+        assert not upgrade.done()
+        idle.commit()
+        assert upgrade.result(60)
 
 
 def test_the_commands_show_what_they_would_do_and_do_it(command: Callable[..., str], old: str) -> None:

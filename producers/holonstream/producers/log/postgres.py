@@ -244,7 +244,7 @@ def _disconnected(error: BaseException) -> bool:
     return sqlstate_of(error) is None and any(kind.__name__ in DISCONNECTED for kind in type(error).__mro__)
 
 
-def sqlstate_of(error: BaseException) -> str | None:
+def sqlstate_of(error: BaseException | None) -> str | None:
     """The SQLSTATE that an error of any driver carries."""
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else None

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
+from threading import Event
+from time import monotonic
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from holonstream.producers.log.postgres import connect, driver_errors, query
+from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.log.postgres import connect, driver_errors, query, sqlstate_of
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
@@ -29,6 +32,9 @@ FUNCTIONS = ("append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
 RECORD_OVERHEAD = 10_000  # bytes of a record beside its event's JSON text: the stream twice, fixed text, headers
 OLDEST_SERVER = 15
+LOCK_TIMEOUT = "55P03"
+PATIENCE = 60.0  # seconds for the locks of an upgrade
+PAUSE = 1.0  # seconds between two attempts
 
 
 @cache
@@ -61,10 +67,27 @@ def schema_status(dsn: str) -> SchemaStatus:
 def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     """Make or upgrade the event log and load the catalogue's types; returns whether anything of the schema was applied.
 
-    May be repeated and run by several processes at once. What was applied is not applied again, since its locks
-    would wait for every open transaction. Raises LogUnavailable, NotPermitted, SchemaNewer, BadData (a type changed its
-    stream, the database has another encoding than UTF8, or the server is too old).
+    May be repeated and run by several processes at once. What was applied is not applied again. Its locks wait for
+    every open transaction, and appends wait behind them: each attempt to get them is short, so that appends go on.
+    Raises LogUnavailable, NotPermitted, SchemaNewer, BadData (a type changed its stream, the database has another
+    encoding than UTF8, or the server is too old).
     """
+    until, pause = monotonic() + PATIENCE, Event()
+    while True:
+        try:
+            return _apply_schema(dsn, catalogue)
+        except LogUnavailable as error:
+            if sqlstate_of(error.__cause__) != LOCK_TIMEOUT:
+                raise
+            if monotonic() > until:
+                raise LogUnavailable(
+                    f"PostgreSQL unavailable: for {PATIENCE:g} s another transaction has held the log's tables, so "
+                    "nothing was upgraded: `holonstream doctor` names it"
+                ) from error
+        pause.wait(PAUSE)
+
+
+def _apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     with _upgrade(dsn) as (connection, status):
         for step in status.pending:
             connection.execute(step.text.encode())
