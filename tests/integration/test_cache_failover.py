@@ -329,3 +329,33 @@ async def test_under_load_no_hit_is_older_than_an_acknowledged_invalidation(
             await fault(load, proxy, first, second)
             await load.more(200, hits=50)
         assert load.stale == []
+
+
+@in_loop
+async def test_under_load_no_hit_is_stale_when_everything_may_be_evicted(
+    servers: tuple[RedisServer, RedisServer],
+) -> None:
+    """A policy that was set under a running worker evicts tombstones and watermarks like anything else."""
+    server, _ = servers
+    load = Load(partial(connect, url_of(server), timeout=5), random.Random(7))
+    async with Redis.from_url(url_of(server)) as redis:
+        usual = await redis.config_get("maxmemory*")
+        try:
+            async with load.running():
+                await load.more(50, hits=10)
+                await redis.config_set("maxmemory-policy", "allkeys-random")
+                for rounds in range(20):
+                    used = (await redis.info("memory"))["used_memory"]
+                    evicted = (await redis.info("stats"))["evicted_keys"]
+                    await redis.config_set("maxmemory", 1 if rounds % 4 == 0 else used - 2_000)
+
+                    async def evicts(before: int = evicted) -> bool:
+                        return bool((await redis.info("stats"))["evicted_keys"] > before)
+
+                    await wait_for(evicts, "keys are evicted")
+                    await redis.config_set("maxmemory", 0)
+                    await load.more(20, hits=2)
+        finally:
+            for name in ("maxmemory", "maxmemory-policy"):
+                await redis.config_set(name, usual[name] or "0")
+    assert load.stale == []

@@ -295,13 +295,16 @@ async def _neo4j(settings: Settings, known: Catalogue, findings: Findings) -> No
 async def _redis(settings: Settings, findings: Findings) -> None:
     from holonstream.client.connections import redis_client
     from holonstream.ops.wiring import SINK_TIMEOUT
-    from holonstream.sinks.cache.driver import check_server, redis_errors
+    from holonstream.sinks.cache.driver import WANTED, check_server, redis_errors
 
     redis = redis_client(settings, timeout=SINK_TIMEOUT)
     try:
         try:
-            await check_server(redis)
-            findings.add("persistence", "off, and values are evicted first")
+            warnings = "; ".join(await check_server(redis))
+            wrong: State | None = "warning" if warnings else None
+            findings.add(
+                "persistence", warnings or "off, and values are evicted first", wrong=wrong, remedy=f"set {WANTED}"
+            )
         except HolonstreamError as error:
             findings.add("persistence", reason(error), wrong="fault")
         with redis_errors("reading its state"):
@@ -312,7 +315,7 @@ async def _redis(settings: Settings, findings: Findings) -> None:
         findings.clock(seconds + micros / 1e6)
         used, most = info["used_memory"], info.get("maxmemory", 0)
         limit = f" of {most / 2**20:,.0f}" if most else ", without a limit"
-        wrong: State | None = None if most else "warning"
+        wrong = None if most else "warning"
         findings.add("memory", f"{used / 2**20:,.0f} MiB{limit}", wrong=wrong, remedy="set maxmemory")
         findings.add("rights", "may run scripts")
     finally:

@@ -24,7 +24,7 @@ from holonstream.sinks.errors import CacheUnavailable
 log = structlog.get_logger(__name__)
 
 _POLICY = "volatile-ttl"
-_WANTED = f"save '', appendonly no, maxmemory-policy {_POLICY}"
+WANTED = f"save '', appendonly no, maxmemory-policy {_POLICY}"
 
 
 class UnsafeRedis(NotInitialised):
@@ -151,10 +151,11 @@ class Script:
         return answers
 
 
-async def check_server(client: Redis) -> None:
+async def check_server(client: Redis) -> list[str]:
     """Refuse a Redis that is a cluster, or that evicts other than values first. Warn of one that persists.
 
-    Raises UnsafeRedis, naming the setting, or CacheUnavailable. Where CONFIG is forbidden (managed Redis) it warns.
+    Where CONFIG is forbidden (managed Redis) it warns, too. Returns the warnings, which it logs as well. Raises
+    UnsafeRedis, naming the setting, or CacheUnavailable.
     """
     with redis_errors("reading its settings"):
         if (await client.info("cluster")).get("cluster_enabled"):
@@ -166,22 +167,24 @@ async def check_server(client: Redis) -> None:
         try:
             for name in ("save", "appendonly", "maxmemory", "maxmemory-policy"):
                 settings |= {_text(k): _text(v) for k, v in (await client.config_get(name)).items()}
-        except exceptions.NoPermissionError as error:
-            log.warning("cache.settings.unchecked", reason=str(error), wanted=_WANTED)
-            return
-        except exceptions.ResponseError as error:
-            if not str(error).startswith("unknown command"):  # as where CONFIG is renamed
+        except exceptions.ResponseError as error:  # no right, or CONFIG is renamed
+            if not isinstance(error, exceptions.NoPermissionError) and not str(error).startswith("unknown command"):
                 raise
-            log.warning("cache.settings.unchecked", reason=str(error), wanted=_WANTED)
-            return
-    for name, off in (("save", ""), ("appendonly", "no")):
-        if settings.get(name, off) != off:
-            log.warning("cache.settings.persists", setting=f"{name} {settings[name]}", wanted=_WANTED)
+            log.warning("cache.settings.unchecked", reason=str(error), wanted=WANTED)
+            return [f"not checked ({error})"]
+    persists = [
+        f"{name} {settings[name]}"
+        for name, off in (("save", ""), ("appendonly", "no"))
+        if settings.get(name, off) != off
+    ]
+    for setting in persists:
+        log.warning("cache.settings.persists", setting=setting, wanted=WANTED)
     if int(settings.get("maxmemory", 0)) > 0 and settings.get("maxmemory-policy") != _POLICY:
         raise UnsafeRedis(
             f"Redis has maxmemory {settings['maxmemory']} with policy {settings['maxmemory-policy']!r}: "
             f"set maxmemory-policy {_POLICY}, so that values are evicted before tombstones"
         )
+    return [f"{setting}: what is saved counts as absent after a restart" for setting in persists]
 
 
 def _text(value: str | bytes | None) -> str:
