@@ -21,6 +21,7 @@ from tests.support.event_log import append, envelope, person
 from tests.support.standby import standby_of
 
 CATALOGUE = Catalogue.load()
+RECORDING = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'write_events'"
 
 
 def test_a_promoted_replica_without_the_last_commits_is_refused(
@@ -55,10 +56,17 @@ def test_a_promoted_replica_without_the_last_commits_is_refused(
 def test_a_promoted_replica_without_a_commit_below_its_last_event_is_refused(
     postgres_dsn: str, kafka_bootstrap: str, topic_prefix: str
 ) -> None:
-    """The last event on the topic is there, and one with a lower position, which was committed after it, is not."""
+    """The last event on the topic is there, and one with a lower position, which was committed after it, is not.
+
+    The clock of PostgreSQL is an hour ahead of that of the relay.
+    """
     namespace = topic_prefix.rstrip(".")
     make_topics(Settings.of({"HOLONSTREAM_KAFKA_BOOTSTRAP": kafka_bootstrap, "HOLONSTREAM_NAMESPACE": namespace}))
     apply_schema(postgres_dsn, CATALOGUE)
+    with psycopg.connect(postgres_dsn) as connection:
+        (recording,) = connection.execute(RECORDING).fetchone() or ("",)
+        assert "clock_timestamp()" in recording
+        connection.execute(recording.replace("clock_timestamp()", "clock_timestamp() + interval '1 hour'"))
     with standby_of(postgres_dsn) as standby, psycopg.connect(postgres_dsn) as late:
         lost = append(late, [envelope("late")])[0][3]
         with PostgresEventStore(postgres_dsn, CATALOGUE) as store:

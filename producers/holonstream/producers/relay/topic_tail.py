@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from holonstream.producers.errors import KafkaUnavailable
@@ -19,7 +27,7 @@ from holonstream.schemas.wire import EventPosition
 TIMEOUT = 10.0  # seconds
 FIRST_STEP = 32  # offsets: a record, the marker of its transaction, and what others may have put behind it
 STEP_FACTOR = 16
-CLOCKS = 5.0  # seconds by which the clocks of PostgreSQL and of the relays may differ
+CLOCKS = 5.0  # seconds by which a clock may have gone wrong while these events were published
 MOST_RECENT = 200_000  # offsets of all partitions that are read because they are recent
 _EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -33,6 +41,8 @@ class _Tail:
     start: int
     events: dict[int, EventPosition] = field(default_factory=dict)
     """by offset"""
+    published: dict[int, float] = field(default_factory=dict)
+    """by offset: when, as the relay's clock said; seconds since 1970"""
 
 
 def tail_events(consumer: Consumer, admin: AdminClient, topic: str) -> list[EventPosition]:
@@ -64,11 +74,7 @@ def tail_events(consumer: Consumer, admin: AdminClient, topic: str) -> list[Even
 
 def _read_recent(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> None:
     """Read what was published since the event with the highest position was recorded, and is not read yet."""
-    last = max((e for tail in tails.values() for e in tail.events.values()), key=lambda e: e.position, default=None)
-    try:
-        since = None if last is None else instant.parse(last.recorded_at).timestamp() - CLOCKS
-    except InvalidEvent:  # somebody else's
-        since = None
+    since = _last_recorded(tails)
     if since is None:
         return
     asked = [TopicPartition(topic, p, max(int(since * 1000), 0)) for p in tails]
@@ -82,6 +88,26 @@ def _read_recent(consumer: Consumer, topic: str, tails: dict[int, _Tail]) -> Non
             unread[tp.partition], tail.start = tail.start, first
     if unread:
         _read(consumer, topic, {p: tails[p] for p in unread}, unread)
+
+
+def _last_recorded(tails: dict[int, _Tail]) -> float | None:
+    """When the event with the highest position was recorded, by the relay's clock; None when that cannot be said.
+
+    The clock may have been behind that of PostgreSQL, by an hour too: then events were published before they were
+    recorded.
+    """
+    last, recorded, behind = -1, None, 0.0
+    for tail in tails.values():
+        for offset, event in tail.events.items():
+            try:
+                at = instant.parse(event.recorded_at).timestamp()
+            except InvalidEvent:  # somebody else's
+                at = None
+            if event.position > last:
+                last, recorded = event.position, at
+            if at is not None and offset in tail.published:
+                behind = max(behind, at - tail.published[offset])
+    return None if recorded is None else recorded - behind - CLOCKS
 
 
 def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
@@ -168,6 +194,9 @@ def _read(consumer: Consumer, topic: str, tails: dict[int, _Tail], ends: dict[in
                 event = _event_in(message)
                 if event is not None:
                     tails[partition].events[message.offset()] = event
+                    kind, milliseconds = message.timestamp()
+                    if kind != TIMESTAMP_NOT_AVAILABLE:
+                        tails[partition].published[message.offset()] = milliseconds / 1000
             elif error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
                     raise KafkaException(error)
