@@ -24,14 +24,14 @@ from msgspec.structs import replace
 
 from holonstream.ops.status import TopicStatus
 from holonstream.producers import kafka
-from holonstream.producers.errors import LogBehind, ProducerFenced, TopicBehind
+from holonstream.producers.errors import LogBehind, NotPermitted, ProducerFenced, TopicBehind
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay import committer, topic_tail
 from holonstream.producers.relay.committer import PositionCommitter
 from holonstream.producers.relay.progress import RelayProgress
-from holonstream.producers.relay.publisher import Publisher
+from holonstream.producers.relay.publisher import PRODUCER, Publisher
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
@@ -698,6 +698,13 @@ def test_a_topic_that_holds_less_than_was_published_is_refused_until_trusted(pla
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 1
     place.check_published()
+
+
+def test_brokers_that_allow_only_shorter_transactions_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("transaction.timeout.ms", "message.timeout.ms"):
+        monkeypatch.setitem(PRODUCER, setting, 1_000_000)  # the brokers allow 900,000
+    with pytest.raises(NotPermitted, match=r"set transaction.max.timeout.ms of the brokers"):
+        relay_all(place)
 
 
 def test_a_missing_topic_says_what_to_run(place: Place) -> None:

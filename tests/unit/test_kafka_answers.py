@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from holonstream.producers.errors import KafkaUnavailable
+from holonstream.producers.errors import KafkaUnavailable, NotPermitted
 from holonstream.producers.kafka import PASSING, answer, driver_errors
 
 
@@ -44,3 +44,15 @@ def test_an_error_that_does_not_pass_in_time_says_that_kafka_does_not_answer() -
     with pytest.raises(KafkaUnavailable, match="NOT_COORDINATOR"), driver_errors("asking"):
         answer(brokers.ask, timeout=0.3)
     assert 1 < brokers.questions < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "hint"),
+    [
+        (KafkaError.INVALID_TIMESTAMP, KafkaUnavailable, "the clock of this host or of the broker is wrong"),
+        (KafkaError.INVALID_TRANSACTION_TIMEOUT, NotPermitted, "set transaction.max.timeout.ms of the brokers"),
+    ],
+)
+def test_an_error_that_does_not_say_what_helps_gets_a_hint(code: int, kind: type[Exception], hint: str) -> None:
+    with pytest.raises(kind, match=hint), driver_errors("publishing"):
+        raise KafkaException(KafkaError(code))

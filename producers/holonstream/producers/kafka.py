@@ -65,13 +65,19 @@ FORBIDDEN: Final = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_DELETION_DISABLED,
+    KafkaError.INVALID_TRANSACTION_TIMEOUT,
 }
 BUGS: Final = {
     KafkaError._INVALID_ARG,
     KafkaError._CONFLICT,
     KafkaError._STATE,
-    KafkaError.INVALID_TRANSACTION_TIMEOUT,
 }
+HINTS: Final = {
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: "set transaction.max.timeout.ms of the brokers to 30000 or more",
+    KafkaError.INVALID_TIMESTAMP: "the clock of this host or of the broker is wrong, or the topic's "
+    "message.timestamp.after.max.ms and message.timestamp.before.max.ms are too small",
+}
+"""what helps, where the error does not say it"""
 
 
 @contextmanager
@@ -88,6 +94,8 @@ def driver_errors(doing: str) -> Iterator[None]:
     except KafkaException as exception:
         error: KafkaError = exception.args[0]
         message = f"{doing}: {error.name()}: {error.str()}"
+        if (hint := HINTS.get(error.code())) is not None:
+            message += f": {hint}"
         if error.code() in FENCED:
             raise ProducerFenced(f"Fenced while {message}: another relay has the same transactional id") from exception
         if error.code() in MISSING:
