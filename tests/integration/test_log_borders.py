@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +14,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
-from holonstream.producers.errors import LogUnavailable, NotPrimary, SequenceBehind, SequenceExhausted
+from holonstream.producers.errors import LogUnavailable, NotPermitted, NotPrimary, SequenceBehind, SequenceExhausted
+from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
-from holonstream.producers.log.postgres import connect
+from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.log.schema import apply_schema, repair_sequence
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
@@ -255,19 +257,43 @@ def test_preparing_transactions_never_lets_the_frontier_pass_one(dsn: str) -> No
     assert too_far == []
 
 
+@contextmanager
+def login_of(dsn: str, owner: psycopg.Connection[Any]) -> Iterator[tuple[str, Identifier]]:
+    """The address and the name of a login that has no role."""
+    name = f"login_{uuid4().hex}"
+    owner.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(name)))
+    try:
+        yield dsn.replace("postgres@", f"{name}@"), Identifier(name)
+    finally:
+        owner.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+
+
 def test_a_login_without_a_role_of_ours_may_not_connect(dsn: str) -> None:
-    login = f"login_{uuid4().hex}"
-    address = dsn.replace("postgres@", f"{login}@")
-    with psycopg.connect(dsn, autocommit=True) as owner:
-        owner.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(login)))
-        try:
-            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-                psycopg.connect(address)
-            owner.execute(SQL("GRANT holonstream_writer TO {}").format(Identifier(login)))
-            with psycopg.connect(address) as service:
-                append(service, [envelope("a")])
-        finally:
-            owner.execute(SQL("DROP ROLE {}").format(Identifier(login)))
+    with psycopg.connect(dsn, autocommit=True) as owner, login_of(dsn, owner) as (address, name):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(address)
+        owner.execute(SQL("GRANT holonstream_writer TO {}").format(name))
+        with psycopg.connect(address) as service:
+            append(service, [envelope("a")])
+
+
+@pytest.mark.parametrize("level", ["ENABLE ROW LEVEL SECURITY", "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"])
+def test_row_level_security_hides_no_event_in_silence(dsn: str, level: str) -> None:
+    """A relay that sees no rows would go on to the frontier without them."""
+    with psycopg.connect(dsn, autocommit=True) as owner, login_of(dsn, owner) as (address, name):
+        append(owner, [envelope("a")])
+        owner.execute(SQL("GRANT holonstream_reader TO {}").format(name))
+        with (
+            connect(address, "relay", options=READER_OPTIONS) as relay,
+            PostgresEventStore(address, CATALOGUE) as store,
+        ):
+            owner.execute(f"ALTER TABLE holonstream.events {level}".encode())
+            with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
+                read_frontier(relay)
+            with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
+                list(read_batches(relay, 0, 1, limit=1, batch_events=1, batch_bytes=1))
+            with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
+                list(store.get_events())
 
 
 @pytest.fixture

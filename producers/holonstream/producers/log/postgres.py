@@ -51,7 +51,7 @@ DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesN
 NO_LIMIT = 2**63 - 1
 ANSWER_TIMEOUT = 10.0  # seconds that relay and status wait for PostgreSQL to send something
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
-# longer the log is.
+# longer the log is. Row-level security is an error, instead of events that are not there.
 READER_OPTIONS = " ".join(
     f"-c {setting}"
     for setting in (
@@ -60,6 +60,7 @@ READER_OPTIONS = " ".join(
         "enable_sort=off",
         "max_parallel_workers_per_gather=0",
         "jit=off",
+        "row_security=off",
     )
 )
 # The relay's session has the leader lock: the server must end it soon after the relay's host has gone, too.
@@ -223,6 +224,11 @@ def translate(error: BaseException) -> HolonstreamError | None:
         case "25006":
             return LogUnavailable(
                 f"PostgreSQL takes no writes: {message}: default_transaction_read_only is on, or it is a standby"
+            )
+        case "42501" if "row-level security" in message:
+            return NotPermitted(
+                f"Not permitted: {message}: ALTER TABLE holonstream.events DISABLE ROW LEVEL SECURITY, "
+                "NO FORCE ROW LEVEL SECURITY"
             )
         case "42501":
             return NotPermitted(

@@ -295,8 +295,9 @@ $$;
 -- read it: every appender would then conflict with every other. There the relay, which checks too, notices.
 --
 -- Raises HS009, too, when somebody has altered the sequence so that a session draws positions at or below another's L.
+-- With row_security = off, row-level security is an error: a reader from whom it hides events would go on without them.
 CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     written bigint := 0;
     drawn   bigint;
