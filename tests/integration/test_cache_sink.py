@@ -331,6 +331,18 @@ async def test_watermarks_of_an_earlier_version_are_deleted_and_fills_wait_for_t
 
 
 @in_loop
+async def test_a_grace_period_is_not_prolonged_by_a_clock_that_was_set_back(server: RedisServer) -> None:
+    watermarks = f"{NAMESPACE}:watermarks:0"
+    async with opened(server, grace_period=3) as (sink, redis):
+        await sink.assign(TOPIC, 0, 5)
+        made = int(await redis.hget(watermarks, "fills_from") or 0)
+        await redis.hset(watermarks, "fills_from", made + 3_600_000)
+        await sink.make_floors()
+        seconds, _ = await redis.time()
+        assert made <= int(await redis.hget(watermarks, "fills_from") or 0) <= (seconds + 4) * 1000
+
+
+@in_loop
 async def test_lost_floors_are_made_without_a_write(server: RedisServer) -> None:
     async with opened(server, floor_interval=0.01) as (sink, redis):
         await sink.assign(TOPIC, 0, 5)

@@ -14,6 +14,8 @@ for i, key in ipairs(KEYS) do
   else
     local time = now()
     redis.call('HSET', key, 'lease', time + ARGV[2])
+    local latest = time + ARGV[1]
+    if marks.fills_from > latest then redis.call('HSET', key, 'fills_from', latest) end  -- the clock was set back
     if processed > marks.floor and time < marks.fills_from then redis.call('HSET', key, 'floor', processed) end
   end
 end
