@@ -12,6 +12,8 @@ from typing import Any, Self
 
 LOOPBACK = "127.0.0.1"
 BYTES = 65_536  # read at once
+PATIENCE = 2.0  # seconds for connections to end before they are cancelled
+ROUNDS = 50  # at the end: somebody may connect again and again
 
 
 class FaultProxy:
@@ -107,13 +109,19 @@ class FaultProxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
+        """End everything, then stop listening: asyncio leaves a connection open that it is just taking."""
         assert self._server is not None
-        self._server.close()
         self._set(True, True)
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for _ in range(ROUNDS):
+            for _ in range(3):  # a connection becomes a task of ours two turns of the loop after it was accepted
+                turn = self._loop.create_future()
+                self._loop.call_soon(turn.set_result, None)
+                await turn
+            if not (others := asyncio.all_tasks() - {asyncio.current_task()}):
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), PATIENCE)
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
