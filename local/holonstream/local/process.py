@@ -76,10 +76,16 @@ def identify(pid: int) -> Process | None:
 
 def is_alive(process: Process) -> bool:
     """True while this very process runs; another one with the same pid does not count."""
-    child = _children.get(process.pid)
-    if child is not None and child.poll() is not None:
-        del _children[process.pid]
-    return identify(process.pid) == process
+    alive = identify(process.pid) == process
+    reap()  # last: it may have ended just now
+    return alive
+
+
+def reap() -> None:
+    """Take note of our children that have ended, also of those that another process has ended."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(pid, None)
 
 
 def spawn(command: Command, log: Path) -> Process:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from holonstream.local import process
 from holonstream.local.errors import LocalStackError
 from holonstream.local.stack import SERVICES, Stack
 
@@ -52,7 +53,9 @@ def temporary_stack(
     finally:
         assert guard.stdin is not None
         guard.stdin.close()
-        if guard.wait() != 0:
+        ended = guard.wait()
+        process.reap()
+        if ended != 0:
             raise LocalStackError(f"the stack in {folder} could not be taken down")
 
 
