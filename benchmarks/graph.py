@@ -72,7 +72,7 @@ def left(name: str) -> Event:
 
 
 class Log:
-    """Events with their places, over all rounds."""
+    """Events with their places, over all rounds: an event below one that was written before would be no new one."""
 
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
@@ -161,8 +161,8 @@ async def _measure(uri: str, rounds: int) -> dict[str, list[tuple[float, float]]
     async with GraphConnection(uri) as connection, AsyncGraphDatabase.driver(uri) as driver:
         await connection.execute(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
+        theirs, ours = Log(), Log()
         for number in range(rounds + 1):  # the first warms the server and is not counted
-            theirs, ours = Log(), Log()
             for name, (statements, make) in paths(number).items():
                 rows = theirs.rows(theirs.take(make("bare")))
                 records = records_of(ours.take(make("sink")))
