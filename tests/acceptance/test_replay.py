@@ -6,9 +6,10 @@ import asyncio
 import json
 import re
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from holonstream.client import connections
 from holonstream.ops.kafka import client

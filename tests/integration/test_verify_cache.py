@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from holonstream.ops.verify import cache as module

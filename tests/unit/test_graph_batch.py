@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from holonstream.sinks.graph.read.pages import FetchedPage, floor, page
 from holonstream.sinks.graph.write.background import Background, collection_paused

@@ -6,11 +6,11 @@ Written by hand from the rules (docs/domain.md, Operations), not from the schema
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import Holon, Relationship

@@ -6,8 +6,9 @@ Pure: neither the state nor the payload is ever changed; new states share what d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from holonstream.schemas import instant, jsontext
 from holonstream.schemas.catalogue import Catalogue

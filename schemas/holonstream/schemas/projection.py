@@ -17,8 +17,9 @@ Pure: neither states nor payloads are changed. New states share with the old one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from holonstream.schemas import instant
 from holonstream.schemas.catalogue import Catalogue

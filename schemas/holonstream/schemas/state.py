@@ -7,15 +7,15 @@ States are values: neither they nor their properties are ever changed in place. 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 HOLON = "holon"
 RELATIONSHIP = "relationship"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holon:
+class Holon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node."""
 
     id: str
@@ -30,8 +30,7 @@ class Holon:
     position: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relationship:
+class Relationship(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An edge. Its ends need not exist as holons. ``effective_end`` is None while it is open."""
 
     id: str

@@ -11,7 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from holonstream.producers.log.reader import LogReader
 from holonstream.schemas import wire

@@ -16,10 +16,9 @@ A row is ``{"t": type, "p": properties}``, for a relationship also ``"s"`` and `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -34,6 +33,9 @@ INSTANTS = ("_createdAt", "_lastModified", "_effectiveStart", "_effectiveEnd")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
 _INSTANT_LENGTHS = (24, 27)  # characters: canonical text has milliseconds or microseconds
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _encode = msgspec.json.encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.decode  # not schemas.jsontext: a stored value must come back exactly, 1.0 as 1.0
@@ -104,71 +106,75 @@ def is_whole(p: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
         return False
 
 
+def _damage_is_named(made: Callable[P, T]) -> Callable[P, T]:
+    """Whatever goes wrong while a row becomes a state is damage of the row."""
+
+    @wraps(made)
+    def make(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return made(*args, **kwargs)
+        except KeyError as error:
+            raise DamagedRow(f"no property {error}") from error
+        except (IndexError, TypeError, ValueError, AttributeError, RecursionError, msgspec.MsgspecError) as error:
+            raise DamagedRow(f"{type(error).__name__}: {error}") from error
+
+    return make
+
+
+@_damage_is_named
 def holon_of(labels: Sequence[str], p: dict[str, Any]) -> Holon:
     """The holon of a node's labels and properties, its instants as text. `p` is used up. Raises DamagedRow."""
     names = [label for label in labels if label != "Holon"]
     if len(names) != 1:
         raise DamagedRow(f"labels {sorted(labels)}")
-    with _damage():
-        system, own = _split(p)
-        holon = Holon(
-            id=system["_id"],
-            type=names[0],
-            properties=own,
-            status=system["_status"],
-            created_at=canonical_instant(system["_createdAt"]),
-            created_by=system["_createdBy"],
-            source_documents=tuple(system.get("_sourceDocuments", ())),
-            last_modified=canonical_instant(system["_lastModified"]),
-            version=system["_version"],
-            position=system["_position"],
-        )
-        _check_system(holon, system, holon.status)
-        _check_instants(holon.created_at, holon.last_modified)
+    system, own = _split(p)
+    holon = Holon(
+        id=system["_id"],
+        type=names[0],
+        properties=own,
+        status=system["_status"],
+        created_at=canonical_instant(system["_createdAt"]),
+        created_by=system["_createdBy"],
+        source_documents=tuple(system.get("_sourceDocuments", ())),
+        last_modified=canonical_instant(system["_lastModified"]),
+        version=system["_version"],
+        position=system["_position"],
+    )
+    _check_system(holon, system, holon.status)
+    _check_instants(holon.created_at, holon.last_modified)
     return holon
 
 
+@_damage_is_named
 def relationship_of(source: str, type: str, target: str, p: dict[str, Any]) -> Relationship:
     """The relationship of an edge's ends, type and properties, its instants as text. `p` is used up.
 
     Raises DamagedRow.
     """
-    with _damage():
-        system, own = _split(p)
-        end = system.get("_effectiveEnd")
-        relationship = Relationship(
-            id=system["_id"],
-            type=type,
-            source=source,
-            target=target,
-            properties=own,
-            effective_start=canonical_instant(system["_effectiveStart"]),
-            effective_end=None if end is None else canonical_instant(end),
-            authority_level=system["_authorityLevel"],
-            confidence_score=system.get("_confidenceScore"),
-            source_system=system["_sourceSystem"],
-            source_documents=tuple(system.get("_sourceDocuments", ())),
-            created_by=system["_createdBy"],
-            last_modified=canonical_instant(system["_lastModified"]),
-            version=system["_version"],
-            position=system["_position"],
-        )
-        _check_system(relationship, system, source, target, relationship.source_system)
-        _check_instants(relationship.effective_start, relationship.last_modified)
-        if end is not None:
-            _check_instants(relationship.effective_end)
+    system, own = _split(p)
+    end = system.get("_effectiveEnd")
+    relationship = Relationship(
+        id=system["_id"],
+        type=type,
+        source=source,
+        target=target,
+        properties=own,
+        effective_start=canonical_instant(system["_effectiveStart"]),
+        effective_end=None if end is None else canonical_instant(end),
+        authority_level=system["_authorityLevel"],
+        confidence_score=system.get("_confidenceScore"),
+        source_system=system["_sourceSystem"],
+        source_documents=tuple(system.get("_sourceDocuments", ())),
+        created_by=system["_createdBy"],
+        last_modified=canonical_instant(system["_lastModified"]),
+        version=system["_version"],
+        position=system["_position"],
+    )
+    _check_system(relationship, system, source, target, relationship.source_system)
+    _check_instants(relationship.effective_start, relationship.last_modified)
+    if end is not None:
+        _check_instants(relationship.effective_end)
     return relationship
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Whatever goes wrong while a row becomes a state is damage of the row."""
-    try:
-        yield
-    except KeyError as error:
-        raise DamagedRow(f"no property {error}") from error
-    except (IndexError, TypeError, ValueError, AttributeError, RecursionError, msgspec.MsgspecError) as error:
-        raise DamagedRow(f"{type(error).__name__}: {error}") from error
 
 
 def _check_system(state: State, system: dict[str, Any], *texts: Any) -> None:
@@ -214,11 +220,10 @@ def is_native(value: Any) -> bool:
     if kind is int:
         return bool(_INT_MIN <= value <= _INT_MAX)
     if kind is list:
-        if not value:
-            return True
-        kind = type(value[0])
-        if any(type(item) is not kind for item in value):
-            return False
+        kinds = set(map(type, value))
+        if len(kinds) != 1:
+            return not kinds
+        (kind,) = kinds
         if kind is int:
             return all(_INT_MIN <= item <= _INT_MAX for item in value)
     return kind in (str, bool, float)
@@ -256,11 +261,11 @@ def _split(p: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     decoded = {name: _decode(p.pop(name)) for name in p.pop("_json", ())}
     for name, value in p.items():
         kind = type(value)
-        if kind not in _PLAIN and value is not None and not (kind is list and all(type(i) in _PLAIN for i in value)):
+        if kind not in _PLAIN and value is not None and not (kind is list and set(map(type, value)) <= _PLAIN):
             raise DamagedRow(f"property {name!r} is a {kind.__name__}")
     system: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for name, value in chain(p.items(), decoded.items()):
+    for name, value in (p | decoded if decoded else p).items():
         if name[0] != "_":
             own[name] = value
         elif name[1:2] == "_":

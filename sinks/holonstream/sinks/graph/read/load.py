@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from holonstream.schemas.catalogue import Catalogue
@@ -51,16 +50,22 @@ class Loader:
         states: dict[str, State] = {}
         if holons:
             for labels, properties in await holon_rows(self._connection, holons):
-                with _damage_of(HOLON, properties):
+                holon_id = properties.get("_id")
+                try:
                     holon = holon_of(self._own_labels(labels), properties)
+                except DamagedRow as error:
+                    raise _damaged(HOLON, holon_id, error) from error
                 states[stream_of(HOLON, holon.id)] = holon
         if relationships and (types := await self._occurring_types()):
             query = statement("relationships_load", self._catalogue, relationship_types=types)
             for row in (await self._connection.execute(query, ids=relationships))[0][0]:
-                with _damage_of(RELATIONSHIP, row[-1]):
+                relationship_id = row[-1].get("_id")
+                try:
                     relationship = relationship_of(*row)
                     if (stream := stream_of(RELATIONSHIP, relationship.id)) in states:
                         raise DamagedRow("it is there more than once")
+                except DamagedRow as error:
+                    raise _damaged(RELATIONSHIP, relationship_id, error) from error
                 states[stream] = relationship
         return states
 
@@ -77,16 +82,11 @@ class Loader:
         return self._types
 
 
-@contextmanager
-def _damage_of(kind: str, properties: dict[str, Any]) -> Iterator[None]:
-    identity = properties.get("_id")
-    try:
-        yield
-    except DamagedRow as error:
-        raise GraphDamaged(
-            f"{kind}/{identity} in Neo4j is not as it was written ({error}): if it is not just being deleted, type "
-            "`holonstream verify graph --no-wait --repair`"
-        ) from error
+def _damaged(kind: str, identity: Any, error: DamagedRow) -> GraphDamaged:
+    return GraphDamaged(
+        f"{kind}/{identity} in Neo4j is not as it was written ({error}): if it is not just being deleted, type "
+        "`holonstream verify graph --no-wait --repair`"
+    )
 
 
 def ids_of(streams: Sequence[str]) -> tuple[list[str], list[str]]:

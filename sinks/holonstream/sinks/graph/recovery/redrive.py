@@ -55,6 +55,7 @@ from itertools import islice
 from typing import Protocol
 
 import structlog
+from msgspec import structs
 
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
@@ -358,7 +359,7 @@ class _Fold:
             return
         if event.version in self._left_out:
             if self.after is not None:
-                self.after = replace(self.after, version=event.version, position=event.position)
+                self.after = structs.replace(self.after, version=event.version, position=event.position)
             self._discarded += 1
         else:
             outcome = Outcome()

@@ -58,10 +58,10 @@ class Background(Generic[T]):
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """No garbage collection in the block, which must not await.
+    """No garbage collection in the block: the writing of a batch.
 
-    Decoding makes thousands of objects that stay until the batch is written and hold no cycles. The collector would
-    visit them again and again, which takes half as long as the decoding itself.
+    A batch is thousands of objects that stay until it is written, and are then freed without the collector. It would
+    visit them again and again, which takes a quarter of the worker's processor.
     """
     if not gc.isenabled():
         yield

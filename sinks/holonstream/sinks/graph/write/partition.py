@@ -59,11 +59,12 @@ class StateCache(Mapping[str, State]):
 
 def memory_of(value: Any) -> int:
     """About how many bytes of memory a JSON value takes."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return 50 + len(value)
-    if isinstance(value, dict):
+    if kind is dict:
         return 250 + sum(map(memory_of, value.values()))  # names are shared
-    if isinstance(value, list | tuple):
+    if kind is list:
         return 60 + sum(map(memory_of, value))
     return 30
 

@@ -214,7 +214,8 @@ class GraphSink:
         is a bug. Part of refused batches may be written then; it is skipped the next time.
         """
         try:
-            return await self._write_batches(batches)
+            with collection_paused():
+                return await self._write_batches(batches)
         except REFUSALS as refused:
             # Neo4j's own words may quote a value: they are in the parked mark and the dead letter, not in the log.
             cause = type(refused).__name__
@@ -291,7 +292,7 @@ class GraphSink:
     async def _write(self, works: Sequence[BatchWork], refused: str | None) -> dict[int, WriteResult]:
         for work in works:
             work.held.attempted = work.batch.next_offset
-            with collection_paused(), self._folding():
+            with self._folding():
                 work.streams, work.position = sort_out(work.batch, work.held.offset, work.outcome, work.held.position)
             if refused is not None:
                 park_refused(work.batch, work.streams, refused, work.outcome)
@@ -436,7 +437,7 @@ class GraphSink:
     def _fold(self, group: Sequence[str], works: Mapping[str, BatchWork], loaded: _Loaded | None) -> list[Pair]:
         """States before and after a group's events, if they changed; `loaded` None means that the states are known."""
         pairs: list[Pair] = []
-        with collection_paused(), self._folding():
+        with self._folding():
             for stream in group:
                 work = works[stream]
                 held, items, outcome = work.held, work.streams[stream], work.outcome
