@@ -8,18 +8,18 @@ it.
 It is the offset of partition 0 of the topic. Deleting the topic deletes that, so the same is committed for partition 0
 of a second topic, the witness. With it, a topic that was made again is not taken for one that nobody has published to.
 Each carries the id that Kafka gave to the topic, since a relay may publish to the new topic before it notices.
+
+A consumer commits it that has the group's id and never subscribes. (An admin client can, too; librdkafka 2.16 may abort
+the process, or never answer again, when the brokers stop under such a request.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import TopicIdentity, driver_errors
@@ -31,26 +31,23 @@ log = structlog.get_logger(__name__)
 
 INTERVAL = 1.0  # seconds between two commits of a position that rises
 REPEAT = 10.0  # seconds until one that stays is committed again
-NO_ANSWER = 10.0  # seconds until an answer counts as lost
 LAST_TIMEOUT = 2.0  # seconds for the last one of a relay that ends
+TURN = 0.05  # seconds
+NO_ANSWER = 10.0  # seconds until an answer counts as lost
 
 
 class PositionCommitter:
     """Commits the position that `reached` was given last, whenever `commit_if_due` finds that it is time.
 
-    `connect` makes a client. After a failure another one is made: that of a coordinator that has come back may continue
-    without an answer for ever.
+    `consumer` is one of the group, whose ``on_commit`` is `answered`.
     """
 
-    def __init__(
-        self, connect: Callable[[], AdminClient], group: str, topic: str, witness: str, identity: TopicIdentity
-    ) -> None:
-        self._connect, self._admin = connect, connect()
-        self._group, self._topics = group, (topic, witness)
+    def __init__(self, consumer: Consumer, group: str, topic: str, witness: str, identity: TopicIdentity) -> None:
+        self._consumer, self._group, self._topics = consumer, group, (topic, witness)
         self._metadata = OffsetMetadata(None, *identity).text()
         self._position: int | None = None
-        self._asked: Future[Any] | None = None
-        self._asking = 0
+        self._asking: int | None = None
+        """the position whose commit has found no answer yet"""
         self._committed: int | None = None
         self._next = 0.0
         self._failed = False
@@ -64,11 +61,11 @@ class PositionCommitter:
 
         Another failure is logged, and the position is committed again a second later.
         """
-        if self._asked is not None:
-            if not self._asked.done() and monotonic() < self._next - INTERVAL + NO_ANSWER:
-                return
-            self._evaluate(self._asked, 0.0)
         now = monotonic()
+        if self._asking is not None:
+            self._consumer.poll(0)  # calls `answered`
+            if self._asking is not None and now < self._next - INTERVAL + NO_ANSWER:
+                return
         if self._position is None or now < self._next:
             return
         if self._position != self._committed or now >= self._next + REPEAT - INTERVAL:
@@ -76,28 +73,29 @@ class PositionCommitter:
 
     def commit_last(self) -> None:
         """Commit now what is not committed yet, and wait a little for the answer. Raises NotPermitted."""
-        if self._asked is not None:  # an earlier one must not come later
-            self._evaluate(self._asked, LAST_TIMEOUT)
         if self._position is not None and self._position != self._committed:
-            self._evaluate(self._commit(self._position), LAST_TIMEOUT)
+            self._commit(self._position)
+            until = monotonic() + LAST_TIMEOUT
+            while self._asking is not None and monotonic() < until:
+                self._consumer.poll(TURN)
 
-    def _commit(self, position: int) -> Future[Any]:
-        places = [TopicPartition(topic, 0, position, metadata=self._metadata) for topic in self._topics]
-        asked = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group, places)])
-        self._asked, self._asking, self._next = asked[self._group], position, monotonic() + INTERVAL
-        return self._asked
-
-    def _evaluate(self, asked: Future[Any], timeout: float) -> None:
-        self._asked = None
+    def answered(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
+        """Take note of an answer. Raises NotPermitted."""
+        if self._asking == places[0].offset:
+            self._asking = None
         try:
             with driver_errors(f"committing the position of group {self._group}"):
-                for place in asked.result(timeout).topic_partitions:
-                    if place.error is not None:
-                        raise KafkaException(place.error)
-        except (KafkaUnavailable, NotInitialised) as error:  # that the topic is missing, the publisher notices
+                for found in (error, *(place.error for place in places)):
+                    if found is not None:
+                        raise KafkaException(found)
+        except (KafkaUnavailable, NotInitialised) as unavailable:  # that the topic is missing, the publisher notices
             if not self._failed:
-                log.warning("relay.position.uncommitted", position=self._asking, **incident(error))
+                log.warning("relay.position.uncommitted", position=places[0].offset, **incident(unavailable))
             self._failed = True
-            self._admin = self._connect()
         else:
-            self._committed, self._failed = self._asking, False
+            self._committed, self._failed = places[0].offset, False
+
+    def _commit(self, position: int) -> None:
+        places = [TopicPartition(topic, 0, position, metadata=self._metadata) for topic in self._topics]
+        self._asking, self._next = position, monotonic() + INTERVAL
+        self._consumer.commit(offsets=places, asynchronous=True)

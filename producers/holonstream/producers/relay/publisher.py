@@ -9,7 +9,6 @@ transaction is ended, with markers on all its partitions, and every later call o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -95,8 +94,7 @@ class Publisher:
     ) -> None:
         self._topic, self._witness, self._group = topic, witness, group
         common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
-        self._connect = partial(AdminClient, common)
-        self._admin = self._connect()
+        self._admin = AdminClient(common)
         self._limit = _record_limit(self._admin, topic)
         self._producer = Producer(
             {
@@ -111,6 +109,7 @@ class Publisher:
         )
         self.identity = TopicIdentity("", 0)
         """of the topic, once `open` has returned"""
+        self._committer: PositionCommitter
         self.consumer = Consumer(
             {
                 **common,
@@ -120,6 +119,7 @@ class Publisher:
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 10,
+                "on_commit": lambda error, places: self._committer.answered(error, places),
             }
         )
 
@@ -129,7 +129,7 @@ class Publisher:
             self._producer.init_transactions(CALL_TIMEOUT)
         self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
         self._watch = TopicWatch(self._admin, self._topic, self.identity)
-        self._committer = PositionCommitter(self._connect, self._group, self._topic, self._witness, self.identity)
+        self._committer = PositionCommitter(self.consumer, self._group, self._topic, self._witness, self.identity)
 
     def keep_up(self) -> None:
         """Check the topic and commit the position, each when it is due; it waits for no answer.
