@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from holonstream.ops.status import TopicStatus
 from holonstream.producers import kafka
-from holonstream.producers.errors import LogBehind, NotPermitted, ProducerFenced, TopicBehind
+from holonstream.producers.errors import KafkaUnavailable, LogBehind, NotPermitted, ProducerFenced, TopicBehind
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
@@ -233,6 +233,25 @@ def test_a_transaction_is_bounded_in_bytes(place: Place) -> None:
     with running(relay):
         reaches(relay, position)
     assert relay.progress.now.transactions == 4
+    place.check_published()
+
+
+def test_what_does_not_pass_in_time_is_published_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over a slow network, or under a quota of the brokers."""
+    publish, sizes = Publisher.publish, []
+
+    def publish_few(publisher: Publisher, batch: EventBatch) -> None:
+        if len(batch.events) > 60:
+            raise KafkaUnavailable("more than passes in time")
+        publish(publisher, batch)
+        sizes.append(len(batch.events))
+
+    monkeypatch.setattr(Publisher, "publish", publish_few)
+    last = place.append(400)
+    relay = place.relay(batch_events=200)
+    with running(relay):
+        reaches(relay, last)
+    assert sizes == [50] * 8
     place.check_published()
 
 

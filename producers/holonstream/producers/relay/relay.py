@@ -40,7 +40,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from holonstream.producers.errors import ProducerFenced
+from holonstream.producers.errors import KafkaUnavailable, ProducerFenced
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect_session
@@ -59,6 +59,7 @@ SHORTEST_IDLE = 0.001  # seconds between two polls of the log
 LONGEST_IDLE = 0.025  # seconds
 QUIET, QUIET_IDLE = 2.0, 0.05  # seconds without an event, after which it polls half as often
 STEADY = 15.0  # seconds; an attempt that lasted longer was ended by a new incident
+SMALLEST_SHARE = 1e-4  # of a full batch
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
 
 
@@ -87,6 +88,8 @@ class Relay:
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
         self._topic = names.events_topic(namespace)
         self._batch_events, self._batch_bytes = batch_events, batch_bytes
+        self._share = 1.0
+        """of a full batch that is published at once: less after one that did not pass"""
         self._linger = linger
         self._compression, self._kafka_config = compression, dict(kafka_config or {})
         self._trust_topic = trust_topic
@@ -178,23 +181,29 @@ class Relay:
         stop: threading.Event,
     ) -> int:
         """Publish gap-free events, and return the position that this reached."""
-        limit = STRETCH_BATCHES * self._batch_events
+        batch_events = max(1, int(self._batch_events * self._share))
+        limit = STRETCH_BATCHES * batch_events
         count = 0
         batches = read_batches(
             connection,
             position,
             frontier,
             limit=limit,
-            batch_events=self._batch_events,
-            batch_bytes=self._batch_bytes,
+            batch_events=batch_events,
+            batch_bytes=int(self._batch_bytes * self._share),
         )
         with closing(batches):
             for batch in batches:
                 publisher.keep_up()
-                publisher.publish(batch)
+                try:
+                    publisher.publish(batch)
+                except KafkaUnavailable:  # perhaps more than a slow network or a quota of the brokers lets pass in time
+                    self._share = max(self._share / 4, SMALLEST_SHARE)
+                    raise
                 count += len(batch.events)
                 position = batch.position
                 self.progress.published(len(batch.events), batch.bytes, position)
                 if stop.is_set():
                     return position
+        self._share = min(self._share * 2, 1.0)
         return position if count == limit else frontier
