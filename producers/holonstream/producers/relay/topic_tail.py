@@ -42,7 +42,7 @@ class _Tail:
     events: dict[int, EventPosition] = field(default_factory=dict)
     """by offset"""
     published: dict[int, float] = field(default_factory=dict)
-    """by offset: when, as the relay's clock said; seconds since 1970"""
+    """by offset, of the last events: when, as the relay's clock said; seconds since 1970"""
 
 
 def tail_events(consumer: Consumer, admin: AdminClient, topic: str) -> list[EventPosition]:
@@ -195,7 +195,8 @@ def _read(consumer: Consumer, topic: str, tails: dict[int, _Tail], ends: dict[in
                 if event is not None:
                     tails[partition].events[message.offset()] = event
                     kind, milliseconds = message.timestamp()
-                    if kind != TIMESTAMP_NOT_AVAILABLE:
+                    # Not of what is read because it is recent: that may be much.
+                    if kind != TIMESTAMP_NOT_AVAILABLE and ends[partition] == tails[partition].high:
                         tails[partition].published[message.offset()] = milliseconds / 1000
             elif error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
