@@ -14,7 +14,7 @@ EVENTS ?=
 JSON ?=
 SCREENSHOTS ?=
 
-.PHONY: help setup demo check test test-faults test-vanished test-unplugged test-real test-upgrade test-languages test-console docs test-docs compose-test drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
+.PHONY: help setup demo check test test-faults test-vanished test-unplugged test-real test-upgrade test-languages test-console docs test-docs compose-test test-msk drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ compose-test: setup ## Tests of docs/compose.md with containers; needs a Docker 
 test-console: setup ## Tests of the console in a headless Chromium, and of its API; SCREENSHOTS=folder keeps pictures
 	@$(if $(SCREENSHOTS),HOLONSTREAM_TEST_SCREENSHOTS=$(SCREENSHOTS)) $(PYTEST) tests/console
 
+test-msk: setup ## The login of an AWS role, against an imitation of MSK
+	@test -d .aws || $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --target .aws aws-msk-iam-sasl-signer-python
+	@PYTHONPATH=.aws $(PYTEST) tests/msk
+
 drill: setup ## Lose the log in six ways and recover it, timed: EVENTS=100000
 	@$(BIN)/python -m tests.drill $(if $(EVENTS),--events $(EVENTS)) $(if $(JSON),--json)
 
@@ -108,4 +112,4 @@ down: setup ## Stop the local servers, keep their data
 
 clean: ## Delete the environment and the local servers' data
 	@test ! -x $(BIN)/holonstream || $(BIN)/holonstream local down --wipe
-	@rm -rf $(VENV) site .checkov .terraform-schema
+	@rm -rf $(VENV) site .checkov .terraform-schema .aws

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError as WorkersKafkaError
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from msgspec.structs import replace
 
 from holonstream import local
@@ -29,13 +27,20 @@ from holonstream.ops.processes import Processes
 from holonstream.ops.replay.group import set_offsets
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.ops.wiring import group_settings
 from holonstream.producers.errors import NotPermitted
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from tests.conformance.graph_store import person
 from tests.fix_stack import unlink_keys
-from tests.support.login_kafka import PLAIN_USERS, LoginKafka, certificate, code_of_delivery, login_kafka, token
+from tests.support.login_kafka import (
+    PLAIN_USERS,
+    LoginKafka,
+    ask_as_worker,
+    certificate,
+    code_of_delivery,
+    login_kafka,
+    token,
+)
 from tests.support.waiting import wait_until
 
 PASSWORD = "s3cret of the 'test'"
@@ -80,16 +85,6 @@ def settings(server: LoginKafka, folder: Path) -> Settings:
 
 def login(settings: Settings, user: str, password: str = PASSWORD, mechanism: str = "SCRAM-SHA-512") -> Settings:
     return replace(settings, kafka_user=user, kafka_password=Secret(password), kafka_mechanism=mechanism)
-
-
-async def ask_as_worker(settings: Settings) -> None:
-    """Connect as workers do, by aiokafka."""
-    auth = credentials_to_aiokafka_auth(group_settings(settings, "cache").credentials(), None)
-    worker = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap, **auth)
-    try:
-        await worker.bootstrap()
-    finally:
-        await worker.close()
 
 
 def with_token(settings: Settings, folder: Path, text: str) -> Settings:

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import trustme
+from aiokafka.client import AIOKafkaClient
 from confluent_kafka import Producer
 from confluent_kafka.admin import (
     AdminClient,
@@ -25,10 +26,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from holonstream.local import ports
 from holonstream.local.kafka_server import KafkaServer
 from holonstream.local.ports import LOOPBACK
+from holonstream.ops.settings import Settings
+from holonstream.ops.wiring import group_settings
 
 PLAIN_USERS = {"plain": "plain's password"}
 _MODULES = "org.apache.kafka.common.security"
@@ -113,18 +117,28 @@ def certificate(authority: trustme.CA, folder: Path, name: str, common_name: str
 
 
 @contextmanager
-def login_kafka(folder: Path, authority: trustme.CA) -> Iterator[LoginKafka]:
+def login_kafka(folder: Path, authority: trustme.CA, kind: type[LoginKafka] = LoginKafka) -> Iterator[LoginKafka]:
     """A running broker, whose certificate `authority` signs; its files are in `folder`."""
     cert, key = certificate(authority, folder, "server")
     (folder / "server.pem").write_bytes(key.read_bytes() + cert.read_bytes())
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    server = LoginKafka(folder / "kafka", ports.choose(LoginKafka.port_names()))
+    server = kind(folder / "kafka", ports.choose(kind.port_names()))
     server.folder = folder
     server.start(lambda _: None, Event())
     try:
         yield server
     finally:
         server.kill()
+
+
+async def ask_as_worker(settings: Settings) -> None:
+    """Connect as workers do, by aiokafka."""
+    auth = credentials_to_aiokafka_auth(group_settings(settings, "cache").credentials(), None)
+    worker = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap, **auth)
+    try:
+        await worker.bootstrap()
+    finally:
+        await worker.close()
 
 
 def code_of_delivery(config: dict[str, Any], topic: str) -> str | None:
