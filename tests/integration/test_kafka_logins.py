@@ -102,7 +102,7 @@ Change = Callable[[Settings], Settings]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # aiokafka's sockets of refused logins
-@pytest.mark.parametrize("kind", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"])
+@pytest.mark.parametrize("kind", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "token", "certificate"])
 def test_both_clients_log_in_and_a_wrong_login_is_named(
     kind: str, settings: Settings, server: LoginKafka, authority: trustme.CA, tmp_path: Path
 ) -> None:
@@ -111,6 +111,10 @@ def test_both_clients_log_in_and_a_wrong_login_is_named(
         right = with_token(settings, tmp_path, token("relay"))
         wrong = replace(right, kafka_token_file=tmp_path / "old")
         (tmp_path / "old").write_text(token("relay", life=-4))
+    elif kind == "token":  # one that the brokers refuse
+        right = with_token(settings, tmp_path, token("relay"))
+        wrong = replace(right, kafka_token_file=tmp_path / "forged")
+        (tmp_path / "forged").write_text(token("relay") + "signature")
     elif kind == "certificate":
         right = with_certificate(settings, server, tmp_path, authority)
         wrong, said = with_certificate(settings, server, tmp_path, trustme.CA()), "certificate"
