@@ -134,7 +134,7 @@ class TopicStatus:
         """A client that asks for a group's offsets without joining it.
 
         (AdminClient.list_consumer_group_offsets of confluent-kafka 2.16.1 crashes the process while the brokers make
-        their topic of offsets.)
+        their topic of offsets, or are late: see COORDINATOR_LIMIT.)
         """
         if group not in self._members:
             self._members[group] = Consumer(

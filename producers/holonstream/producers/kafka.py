@@ -26,6 +26,9 @@ ANSWER_TIMEOUT = 3.0  # seconds for one answer of one broker; then the request g
 METADATA_AGE = 1.0  # seconds until the brokers are asked again which of them lead, and whom to ask
 TIMEOUT = 10.0  # seconds for each question to the brokers
 PAUSE = 0.1  # seconds before a question is asked again
+# Seconds for a question to a group's coordinator: more than anybody waits for the answer. When such a question ends by
+# its own limit while the coordinator is looked for, and an answer comes afterwards, librdkafka 2.16 aborts the process.
+COORDINATOR_LIMIT = 3600.0
 
 # What every client of librdkafka is made with. A broker that vanished without closing its connections must be noticed
 # before its successor is elected: librdkafka's own limit for an answer is a minute.
@@ -130,7 +133,9 @@ def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
     offsets: where the group is forbidden, librdkafka lets a question for them wait until it times out.
     """
     try:
-        return answer(lambda: admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group].result(TIMEOUT))
+        return answer(
+            lambda: admin.describe_consumer_groups([group], request_timeout=COORDINATOR_LIMIT)[group].result(TIMEOUT)
+        )
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return None
