@@ -88,7 +88,11 @@ def _lines(now: Overview) -> Iterator[str]:
         )
     if now.graph is not None:
         parked = f", {counted(now.graph.parked, 'stream')} parked" if now.graph.parked else ""
-        yield f"graph    every partition is visible up to {now.graph.visible_position:,} at least{parked}"
+        group = now.groups.get("graph")
+        if group is not None and group.lag == 0:  # a partition without events is visible up to 0
+            yield f"graph    has everything that is on the topic{parked}"
+        else:
+            yield f"graph    every partition is visible up to {now.graph.visible_position:,} at least{parked}"
     for trouble in now.held_up():
         yield f"problem  {trouble.where}: {trouble.what}: {trouble.remedy}"
 
