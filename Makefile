@@ -19,18 +19,22 @@ SCREENSHOTS ?=
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-$(BIN)/.ready: pyproject.toml constraints.txt
+# What the demo and the stack need is a third of what developers need.
+$(BIN)/.ready: EXTRAS := .[all,docs]
+$(BIN)/.ready: GROUPS := --group dev
+$(BIN)/.runs: EXTRAS := .[all]
+$(BIN)/.ready $(BIN)/.runs: pyproject.toml constraints.txt
 	@echo "setup: Python environment in $(VENV), once; a minute or two"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holonstream needs Python 3.11 or later")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all,docs]" --group dev 2>/dev/null \
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable "$(EXTRAS)" $(GROUPS) 2>/dev/null \
 	  || { $(BIN)/pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1" \
-	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable ".[all,docs]" --group dev; }
-	@touch $@
+	  && $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt --editable "$(EXTRAS)" $(GROUPS); }
+	@touch $(BIN)/.runs $@
 
 setup: $(BIN)/.ready ## Make the Python environment
 
-demo: setup ## Start everything, run a history through it, ask questions, stop everything (DATA=folder of congress files)
+demo: $(BIN)/.runs ## Start everything, run a history through it, ask questions, stop everything (DATA=folder of congress files)
 	@$(BIN)/holonstream demo $(if $(DATA),--data $(DATA))
 
 check: lint ## Format, lint, types and unit tests; no servers, under a minute
@@ -104,10 +108,10 @@ terraform-schema: setup ## Compare terraform/ with the schema of the AWS provide
 	@test -d .terraform-schema || $(BIN)/pip download --disable-pip-version-check --quiet --no-deps -d .terraform-schema cdktf-cdktf-provider-aws==21.22.1
 	@TERRAFORM_SCHEMA=.terraform-schema $(PYTEST) tests/terraform
 
-up: setup ## Start the local servers and leave them running
+up: $(BIN)/.runs ## Start the local servers and leave them running
 	@$(BIN)/holonstream local up
 
-down: setup ## Stop the local servers, keep their data
+down: $(BIN)/.runs ## Stop the local servers, keep their data
 	@$(BIN)/holonstream local down
 
 clean: ## Delete the environment and the local servers' data

@@ -19,7 +19,7 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 def machine() -> dict[str, str]:
     """What the figures depend on."""
     load = os.getloadavg()[0]
-    libraries = {name: version(name) for name in ("faust-streaming", "aiokafka", "confluent-kafka", "psycopg", "neo4j")}
+    libraries = {name: version(name) for name in ("faust-streaming", "aiokafka", "confluent-kafka", "psycopg")}
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": str(os.cpu_count()),
@@ -29,6 +29,7 @@ def machine() -> dict[str, str]:
         **versions(),
         "debezium": "3.1.0.Final, Connect 3.9.1",
         **libraries,
+        "neo4j driver": version("neo4j"),
         "load before": f"{load:.1f}",
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
     }
