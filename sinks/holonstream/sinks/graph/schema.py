@@ -12,21 +12,24 @@ from the log. Programs of the release before run on an upgraded graph.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded
 from holonstream.schemas.migration import AppliedMigration, Migration, SchemaStatus, pending_migrations, read_migrations
+from holonstream.schemas.retry import retry_deadlock
 from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 from holonstream.sinks.graph import checkpoint
-from holonstream.sinks.graph.driver import GraphConnection, Transaction
+from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.statements import statement, text
 
 INDEXES = "indexes"
+AT_ONCE = 4  # constraints that are made at the same time; with more they wait for each other
 UNKNOWN = 2**62
 """A position that no event has."""
 
@@ -123,22 +126,41 @@ async def upgrade(connection: GraphConnection, catalogue: Catalogue) -> bool:
 
 
 async def make_indexes(connection: GraphConnection, catalogue: Catalogue) -> None:
-    """Make the constraints and indexes that are missing, one by one: several at once wait for each other's locks.
+    """Make the constraints and indexes that are missing.
 
-    Raises DuplicateIds, NotInitialised (another program's index is in the way), GraphUnavailable, GraphRefused.
+    The server builds the index of a constraint, mostly waiting, before the statement returns: so some are made at a
+    time. All other indexes take one transaction. Raises DuplicateIds, NotInitialised (another program's index is in the
+    way), GraphUnavailable, GraphRefused.
     """
     missing = await missing_indexes(connection, catalogue)
-    for index, make in missing.items():
-        try:
-            await connection.execute(make)
-        except (GraphRefused, GraphUnavailable) as error:
-            await _check_duplicates(connection, [index])
-            if isinstance(error, GraphRefused):
-                await _check_names(connection, missing)
-            raise
-    if missing:
-        await connection.execute(text("await_indexes"))
-        await _check_names(connection, missing)
+    if not missing:
+        return
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def make(index: Index) -> None:
+        async with turns:
+            try:
+                await retry_deadlock(partial(connection.execute, missing[index]), Deadlock)
+            except (GraphRefused, GraphUnavailable):
+                await _check_duplicates(connection, [index])
+                raise
+
+    async def make_plain() -> None:
+        async with connection.transaction() as transaction:
+            for index, statement in missing.items():
+                if not index.unique:
+                    await transaction.execute(statement)
+
+    making = [retry_deadlock(make_plain, Deadlock), *(make(index) for index in missing if index.unique)]
+    failures = [found for found in await asyncio.gather(*making, return_exceptions=True) if found is not None]
+    if failures:
+        # What says most: a constraint that cannot be made, then an index of others in the way.
+        failure = min(failures, key=lambda error: not isinstance(error, DuplicateIds))
+        if isinstance(failure, GraphRefused):
+            await _check_names(connection, missing)
+        raise failure
+    await connection.execute(text("await_indexes"))
+    await _check_names(connection, missing)
 
 
 async def missing_indexes(connection: GraphConnection, catalogue: Catalogue) -> dict[Index, str]:
