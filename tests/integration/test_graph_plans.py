@@ -193,6 +193,21 @@ async def test_no_statement_scans_a_filled_graph(neo4j_uri: str) -> None:
         await plans_are_good(connection)
 
 
+@in_loop
+async def test_a_statement_is_planned_once_whatever_the_length_of_its_lists(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        lists = {name: PARAMETERS[name] for name in ("claims", "holons", "ends", "created", "updated", "empty")}
+
+        async def planned(*lengths: int) -> object:
+            await connection.execute("CALL db.clearQueryCaches()")
+            for length in lengths:
+                await connection.execute(statement("batch_write", CATALOGUE), **{**lists, "ends": ["a"] * length})
+            return await connection.execute("CALL db.clearQueryCaches()")  # says how many there were
+
+        assert await planned(1) != await planned()
+        assert await planned(1, 2, 50, 500) == await planned(1)
+
+
 @pytest.mark.parametrize("end", ["sourceAlias", "targetAlias"])
 @in_loop
 async def test_a_pattern_walks_from_its_types_and_never_multiplies_what_is_connected(neo4j_uri: str, end: str) -> None:

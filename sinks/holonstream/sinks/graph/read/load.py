@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ class Loader:
         self._connection, self._catalogue = connection, catalogue
         self._types: set[str] | None = None
         self._forgotten = 0
+
+    async def warm(self) -> None:
+        """Have the server plan the statements that the first load will need. Raises GraphUnavailable."""
+        await asyncio.gather(holon_rows(self._connection, []), occurring_types(self._connection, self._catalogue))
 
     def forget_types(self) -> None:
         """Read again which types occur: another worker may have written the first relationship of a type.

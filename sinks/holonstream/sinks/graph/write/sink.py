@@ -39,6 +39,7 @@ load come first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,8 +143,9 @@ class GraphSink:
         """Connect and check that the graph is ready. Raises NotInitialised, GraphUnavailable, GraphRefused."""
         await self._connection.open()
         await schema.check(self._connection, self._catalogue, self._topic)
-        # Writes nothing: the server plans its longest statement now, and not when the first batch waits for it.
-        await write_at_once(self._connection, self._catalogue, [], Changes(), {}, BATCH_TIMEOUT)
+        # Writes nothing: the server plans its longest statements now, and not when the first batch waits for them.
+        nothing = write_at_once(self._connection, self._catalogue, [], Changes(), {}, BATCH_TIMEOUT)
+        await asyncio.gather(nothing, self._loader.warm())
 
     async def close(self) -> None:
         """Close all connections; closing twice is fine."""
