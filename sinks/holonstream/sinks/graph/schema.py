@@ -98,9 +98,11 @@ async def initialise(
 
 async def graph_status(connection: GraphConnection, catalogue: Catalogue) -> SchemaStatus:
     """What was applied to a graph and what is pending; changes nothing. Raises SchemaNewer, GraphUnavailable."""
-    applied = _applied(await connection.execute(text("migrations_applied")))
+    reading = connection.execute(text("migrations_applied")), missing_indexes(connection, catalogue)
+    rows, missing = await asyncio.gather(*reading)
+    applied = _applied(rows)
     pending = pending_migrations(f"The graph in {connection}", migrations(), applied)
-    if missing := await missing_indexes(connection, catalogue):
+    if missing:
         pending.insert(0, Migration(0, INDEXES, ";\n".join(missing.values())))
     return SchemaStatus(applied, pending)
 
