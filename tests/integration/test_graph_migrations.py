@@ -25,7 +25,10 @@ CREATE (:HolonstreamCheckpoint {topic: $topic, partition: partition, offset: 7, 
 
 async def records(connection: GraphConnection) -> list[int]:
     return [
-        number for (number,) in await connection.execute("MATCH (m:HolonstreamMigration) RETURN m.number ORDER BY 1")
+        number
+        for (number,) in await connection.execute(
+            "MATCH (m:HolonstreamMigration) RETURN m.number AS number ORDER BY number"
+        )
     ]
 
 
