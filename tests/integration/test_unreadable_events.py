@@ -110,5 +110,5 @@ def test_export_log_prints_what_can_be_read_and_names_the_rest(store: PostgresEv
 def test_import_goes_on(store: PostgresEventStore, postgres_dsn: str, tmp_path: Path) -> None:
     file = tmp_path / "events.json"
     file.write_text(json.dumps([envelope("e")]))
-    assert "1 of 1 events appended" in command(postgres_dsn, "import", str(file)).stderr
+    assert "1 event appended; last position" in command(postgres_dsn, "import", str(file)).stderr
     assert [event.position for event in store.get_events(after=8)] == [9]

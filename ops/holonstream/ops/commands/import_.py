@@ -49,10 +49,8 @@ def import_(settings: Settings, file: Path, events_key: str, as_json: bool, dry_
     last = max((place.position for place in appended), default=0)
     if as_json:
         print_json({"events": len(events), "appended": new, "position": last})
-    say(
-        f"{new:,} of {counted(len(events), 'event')} appended (the rest were in the log); last position {last:,}",
-        err=True,
-    )
+    known_before = f", {len(events) - new:,} were in the log already" if new < len(events) else ""
+    say(f"{counted(new, 'event')} appended{known_before}; last position {last:,}", err=True)
 
 
 def _append(settings: Settings, known: Catalogue, events: list[Event]) -> tuple[int, list[Appended]]:
