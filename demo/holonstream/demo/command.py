@@ -78,11 +78,10 @@ def _run(settings: Settings, environment: dict[str, str], data: DataSet, logs: P
     initialise(settings)
     known = connections.catalogue(settings)
     with Processes(environment, logs) as processes:
+        processes.start("worker-graph", "worker", "graph")  # which takes longest to begin
         processes.start("relay", "relay")
-        processes.start("standby", "relay")
-        processes.start("worker-graph", "worker", "graph")
         processes.start("worker-cache", "worker", "cache")
-        say("processes: a relay, its standby, a graph worker and a cache worker")
+        say("processes: a relay, a graph worker and a cache worker")
         say()
         say(f"{len(data.events):,} events: {data.name}, {writers} writers")
         ledger = Ledger(settings.partitions)

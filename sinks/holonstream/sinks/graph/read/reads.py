@@ -14,7 +14,7 @@ from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph.checkpoint import checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import hidden_from
-from holonstream.sinks.graph.read.load import holon_rows
+from holonstream.sinks.graph.read.load import holon_rows, occurring_types
 from holonstream.sinks.graph.read.pages import FetchedPage, page
 from holonstream.sinks.graph.read.pattern import compile_pattern, is_known, match_of
 from holonstream.sinks.graph.read.prefilter import holon_prefilter, is_exact, relationship_prefilter
@@ -125,7 +125,7 @@ class Neo4jReads:
             last = holons[-1].id
             for holon in holons:
                 yield holon
-        for name in sorted(self._catalogue.relationship_types):
+        for name in await occurring_types(self._connection, self._catalogue):
             last = None
             while relationships := await self.relationships(name, None, last, EXPORT_PAGE):
                 last = relationships[-1].id
