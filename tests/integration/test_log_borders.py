@@ -161,6 +161,21 @@ def test_a_sequence_that_is_exhausted_is_named(dsn: str) -> None:
         assert read_frontier(owner).frontier == top
 
 
+def test_a_trigger_that_drops_events_does_not_drop_them_in_silence(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        owner.execute("""
+            CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF NEW.stream = 'holon/b' THEN RETURN NULL; END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER audit BEFORE INSERT ON holonstream.events FOR EACH ROW EXECUTE FUNCTION drops()
+        """)
+        with pytest.raises(LogUnavailable, match=r"trigger on holonstream.events has dropped 1 of 3"):
+            store.append([person("a"), person("b"), person("c")])
+        assert [event.stream for event in store.append([person("a")])] == ["holon/a"]
+
+
 def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a serializable transaction drew below the log must be below the repaired sequence as well."""
     behind(dsn)

@@ -221,6 +221,8 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return TransactionFailed(f"The transaction has failed before: {message}: roll it back")
         case "25P03" | "25P04":
             return LogUnavailable(f"PostgreSQL ended the transaction: {message}")
+        case "55000":
+            return LogUnavailable(f"PostgreSQL unavailable: {message}")
         case "25006":
             return LogUnavailable(
                 f"PostgreSQL takes no writes: {message}: default_transaction_read_only is on, or it is a standby"

@@ -403,6 +403,7 @@ RETURNS TABLE (id uuid, stream text, version bigint, "position" bigint) LANGUAGE
 #variable_conflict use_column
 DECLARE
     recorded_at timestamptz := date_trunc('milliseconds', clock_timestamp());
+    written     bigint;
 BEGIN
     RETURN QUERY
         INSERT INTO holonstream.events (
@@ -417,6 +418,11 @@ BEGIN
             ORDER BY i.ord
         ) AS i
         RETURNING events.id, events.stream, events.version, events.position;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written <> cardinality(incoming) THEN
+        RAISE EXCEPTION 'Events were not written: a trigger on holonstream.events has dropped % of %',
+            cardinality(incoming) - written, cardinality(incoming) USING ERRCODE = '55000';
+    END IF;
 END
 $$;
 
