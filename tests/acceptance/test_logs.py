@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from holonstream.ops.processes import Processes
 from tests.fix_pipeline import Pipeline
@@ -71,7 +72,14 @@ def test_poison_is_reported_by_its_place_and_cause(
     garbage = Producer({"bootstrap.servers": pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]})
     place = {"subject": "holon/ghost", "sequence": "9", "streamversion": "1"}
     place["recordedtime"] = "2024-03-01T08:00:00.000Z"
-    for value in (f"no JSON, {MARKER}".encode(), json.dumps({**place, "data": MARKER}).encode()):
+    admin = AdminClient({"bootstrap.servers": pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]})
+    smaller = ConfigEntry("max.message.bytes", "5000", incremental_operation=AlterConfigOpType.SET)
+    letters = ConfigResource(
+        ConfigResource.Type.TOPIC, f"{pipeline.namespace}.dead-letters", incremental_configs=[smaller]
+    )
+    admin.incremental_alter_configs([letters])[letters].result(30)
+    broken = f"no JSON, {MARKER}, " + "x" * 20_000  # larger than a dead letter may be
+    for value in (broken.encode(), json.dumps({**place, "data": MARKER}).encode()):
         garbage.produce(f"{pipeline.namespace}.events", value, b"holon/ghost", partition=0)
     garbage.flush(30)
     verbose.start("graph", "worker", "graph")
@@ -86,6 +94,10 @@ def test_poison_is_reported_by_its_place_and_cause(
     assert parked["holon/ghost"]["cause"] == "InvalidEvent"
     undecodable = logged.lines("cache.records.undecodable")  # more than one if the run came again
     assert {(line["partition"], line["count"], line["cause"]) for line in undecodable} == {(0, 1, "InvalidEvent")}
+    assert logged.lines("dead_letters.shortened")
+    found = [json.loads(value) for values in pipeline.values("dead-letters").values() for value in values]
+    assert {letter["stream"] for letter in found} == {"holon/poor", "holon/ghost", None}
+    assert all(letter["truncated"] for letter in found if letter["stream"] is None)
     assert MARKER not in logged.text()
     assert SECRET not in logged.text()
     assert MARKER in pipeline.run("dead-letters", "show", "holon/poor").stdout  # that is where an operator finds it

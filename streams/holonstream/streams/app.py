@@ -15,7 +15,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 from faust.auth import OAuthCredentials
 
 from holonstream.schemas import jsontext
@@ -35,6 +35,7 @@ MAX_POLL_INTERVAL = 1e6  # seconds; with a shorter one a worker leaves its group
 ASSIGNMENT_TIMEOUT = 1e6
 METADATA_AGE = 2  # seconds until the brokers are asked again who leads which partition: one may have vanished
 STOP_TIMEOUT = 8.0  # seconds that an orderly stop may take
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 DEAD_LETTER_VALUE = 64 * 1024  # bytes of a record that its dead letter carries
 DEAD_LETTER_TEXT = (
     4 * 1024
@@ -226,24 +227,37 @@ class SinkApp(WorkerApp):
         return self.crash_reason or next(filter(None, failed), None)
 
     async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Put letters on the dead-letter topic; returns when the brokers have them. Raises Unavailable."""
+        """Put letters on the dead-letter topic; returns when the brokers have them. Raises Unavailable.
+
+        Where somebody has lowered the size of the topic's records, letters that are too large come without the record.
+        """
+        try:
+            await self._send_dead_letters(letters, DEAD_LETTER_VALUE)
+        except TOO_LARGE as error:
+            log.warning("dead_letters.shortened", topic=self.settings.dead_letter_topic, **incident(error))
+            for letter in letters:
+                await self._send_dead_letters([letter], 0)
+
+    async def _send_dead_letters(self, letters: Sequence[DeadLetter], most: int) -> None:
         try:
             sent = [
                 await self._dead_letters.send(
                     key=(letter.stream or "")[:DEAD_LETTER_TEXT].encode(),
-                    value=_dead_letter_text(letter, self.settings.group),
+                    value=_dead_letter_text(letter, self.settings.group, most),
                 )
                 for letter in letters
             ]
             for future in sent:
                 await future
         except KafkaError as error:
-            if not error.retriable and not isinstance(error, KafkaTimeoutError):
+            if most and isinstance(error, TOO_LARGE):
+                raise
+            if not error.retriable and not isinstance(error, (KafkaTimeoutError, *TOO_LARGE)):
                 raise
             raise Unavailable(f"Kafka does not take dead letters: {error!r}") from error
 
 
-def _dead_letter_text(letter: DeadLetter, group: str) -> bytes:
+def _dead_letter_text(letter: DeadLetter, group: str, most: int) -> bytes:
     value = letter.value or b""
     return jsontext.encode(
         {
@@ -256,7 +270,7 @@ def _dead_letter_text(letter: DeadLetter, group: str) -> bytes:
             "position": letter.position,
             "reason": letter.reason[:DEAD_LETTER_TEXT],
             "traceparent": letter.traceparent and letter.traceparent[:DEAD_LETTER_TEXT],
-            "value": value[:DEAD_LETTER_VALUE].decode(errors="replace"),
-            "truncated": len(value) > DEAD_LETTER_VALUE,
+            "value": value[:most].decode(errors="replace"),
+            "truncated": len(value) > most,
         }
     )
