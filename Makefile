@@ -10,6 +10,7 @@ DURATION ?=
 RATE ?=
 VARIANT ?=
 BROKERS ?=
+LOSS ?=
 EVENTS ?=
 JSON ?=
 SCREENSHOTS ?=
@@ -86,7 +87,7 @@ chaos-ci: setup ## Three minutes of load and faults, and two relays that are wro
 
 chaos: setup ## Load and faults for longer, against an oracle: SEED=n DURATION=seconds BROKERS=3, or an hour over six seeds
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(JSON),--json)
+	  $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(LOSS),--loss $(LOSS)) $(if $(JSON),--json)
 
 lint: setup ## Format, lint and type check
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

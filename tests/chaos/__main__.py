@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from holonstream.ops import logs
+from tests.chaos.losses import LOSSES
 from tests.chaos.report import summary
 from tests.chaos.run import Run
 from tests.chaos.variants import QUERIES
@@ -28,6 +29,7 @@ SEEDS = "1,2,3,4,5,6"
 @click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(1), help="Events a second.")
 @click.option("--variant", type=click.Choice(sorted(QUERIES)), help="A relay with a defect, which must be detected.")
 @click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Brokers of Kafka.")
+@click.option("--loss", type=click.Choice([*LOSSES, "none"]), help="What is lost at the end.  [default: by the seed]")
 @click.option(
     "--evidence", type=click.Path(path_type=Path), help="Where evidence is kept; a temporary folder by default."
 )
@@ -39,6 +41,7 @@ def main(
     rate: float,
     variant: str | None,
     brokers: str,
+    loss: str | None,
     evidence: Path | None,
     as_json: bool,
 ) -> None:
@@ -52,7 +55,17 @@ def main(
     for one in chosen:
         folder = home / (f"seed-{one}" + (f"-{variant}" if variant else ""))
         shutil.rmtree(folder, ignore_errors=True)
-        report = Run(one, duration / len(chosen), rate, variant, folder, int(brokers)).perform()
+        lost = loss or LOSSES[one % len(LOSSES)]
+        run = Run(
+            one,
+            duration / len(chosen),
+            rate,
+            variant,
+            folder,
+            int(brokers),
+            None if lost == "none" or variant else lost,
+        )
+        report = run.perform()
         reports.append(report)
         if report.evidence is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -35,6 +35,11 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 2  # faults
 JUNK = "junk:"
+HOLD_LOCKS = """
+SELECT pg_advisory_lock_shared((18515::bigint << 48) | n),
+       pg_try_advisory_lock((18515::bigint << 48) | (s.last_value + n))
+FROM holonstream.events_position AS s, generate_series(1, 50) AS n
+"""
 HOSTILE = 40  # records
 GARBAGE_VALUES = (b"\xff\xfe no text", b"{}", b'{"specversion":"1.0","sequence":"x"}', b"[1,2", None)
 
@@ -68,6 +73,7 @@ class Faults:
             "poison": self._poison,
             "garbage": self._garbage,
             "rogue": self._rogue,
+            "hold-locks": self._hold_locks,
         }
 
     def run(self, schedule: list[Fault]) -> None:
@@ -218,6 +224,17 @@ class Faults:
         with self._redis() as client:
             folder, name = client.config_get("dir")["dir"], client.config_get("dbfilename")["dbfilename"]
         (Path(folder) / name).unlink()
+        return True
+
+    def _hold_locks(self, fault: Fault) -> bool:
+        """Hold advisory locks like those of appends, as any session may: the frontier must not fall, and appends wait
+        for the exclusive ones until they are released."""
+        try:
+            with psycopg.connect(self._world.dsn, autocommit=True, connect_timeout=5) as connection:
+                connection.execute(HOLD_LOCKS)
+                self._never.wait(fault.hold)
+        except psycopg.OperationalError:
+            return False
         return True
 
     # --- bad data ----------------------------------------------------------------------------------------------------

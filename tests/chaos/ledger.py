@@ -70,6 +70,12 @@ class Ledger:
             self.transactions[kind] += 1
             self.rolled_back.update(ids)
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """Acknowledged events were lost with their server."""
+        with self._lock:
+            for id_ in list(ids):
+                del self.committed[id_]
+
     def mark_uncertain(self, ids: Iterable[str]) -> None:
         """A connection broke during a commit, so its outcome is unknown."""
         with self._lock:

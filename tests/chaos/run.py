@@ -8,8 +8,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
+from zlib import crc32
 
 import psycopg
 import structlog
@@ -19,6 +21,7 @@ from holonstream.ops.settings import Settings
 from tests.chaos import oracle
 from tests.chaos.faults import Faults
 from tests.chaos.ledger import AcknowledgedEvent, Ledger
+from tests.chaos.losses import Losses
 from tests.chaos.readers import Readers
 from tests.chaos.recovery import Recoveries
 from tests.chaos.report import Report
@@ -35,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 WRITERS = 6
 WARM_UP = 300  # events
+AFTER_LOSS = 5.0  # seconds of load
 PAUSE = 0.02  # seconds that a writer waits inside a transaction, at most
 QUIET = 180.0  # seconds within which everything must have caught up when faults, or load, have ended
 REPORT_EVERY = 10.0  # seconds between two log lines while a condition is awaited
@@ -45,13 +49,21 @@ class Run:
     """One seed on servers of its own. `folder` gets the logs of all processes and, on a violation, the evidence.
 
     `rate` is in events a second. With a variant of the relay there are no sinks, no readers and no faults: the writers
-    alone must make it break.
+    alone must make it break. `loss` is what happens after the checks (`tests.chaos.losses`).
     """
 
     def __init__(
-        self, seed: int, duration: float, rate: float, variant: str | None, folder: Path, brokers: int = 1
+        self,
+        seed: int,
+        duration: float,
+        rate: float,
+        variant: str | None,
+        folder: Path,
+        brokers: int = 1,
+        loss: str | None = None,
     ) -> None:
         self._seed, self._duration, self._rate, self._variant, self._folder = seed, duration, rate, variant, folder
+        self._loss = loss
         self._violations = Violations()
         self.report = Report(seed, variant, self._violations)
         self._brokers = brokers
@@ -141,6 +153,40 @@ class Run:
         self.report.checks |= {**graph, **cache, "states read": len(readers.shown), "garbage": len(faults.garbage)}
         self.report.reads = dict(sorted(readers.counts.items()))
         self.report.skipped.update(fault.name for fault in faults.skipped)
+        self.report.recoveries = recoveries.done
+        if self._loss is not None and not self._violations.total:
+            self._with_loss(made, supervisor, set(faults.poisoned), self._loss)
+
+    def _with_loss(self, made: World, supervisor: Supervisor, poisoned: set[str], loss: str) -> None:
+        """Lose something, and compare everything with the log once more when the views are made again."""
+        with ExitStack() as stack:
+            losses = Losses(made, supervisor, self._ledger, self._violations, partial(self._write, made))
+            stack.enter_context(losses).perform(loss)
+            topic = TopicObserver(made.settings.kafka_bootstrap, made.settings.topic, PARTITIONS, self._violations)
+            recoveries = Recoveries(
+                made.settings.kafka_bootstrap, NAMESPACE, PARTITIONS, self._ledger, topic, GROUPS
+            )  # fmt: skip
+            for observer in (topic, recoveries):
+                stack.callback(observer.stop)
+                observer.start()
+            self._write(made, "late", AFTER_LOSS)
+            ends = oracle.read_ends(made.dsn)
+            if not self._await("caught up after the loss", lambda: recoveries.reached(ends), recoveries):
+                self._violations.add("not caught up after the loss", ends=ends, **recoveries.state())
+            topic.catch_up(ends, QUIET)
+            log_ = oracle.read_log(made.dsn)
+            self._check_log(log_, topic)
+            oracle.check_offsets(made, log_, topic, self._violations)
+            found = {
+                **oracle.check_graph(made, log_, poisoned, self._violations),
+                **oracle.check_cache(made, self._violations),
+            }
+        self.report.checks |= {f"{name} after {loss}": count for name, count in found.items()}
+
+    def _write(self, made: World, name: str, seconds: float) -> None:
+        """The load for some seconds."""
+        with self._writing(made, name):
+            _never.wait(seconds)
 
     def _check_log(self, log_: oracle.Log, topic: TopicObserver) -> None:
         oracle.check_writers(log_, self._ledger, self._violations)
@@ -180,13 +226,14 @@ class Run:
         return True
 
     @contextmanager
-    def _writing(self, made: World) -> Iterator[threading.Event]:
-        """The load. Set the event that this gives to reduce it to a trickle. Every other writer uses the proxy."""
+    def _writing(self, made: World, name: str = "writer") -> Iterator[threading.Event]:
+        """The load, from writers of a name that is used once. Set the event that this gives to reduce it to a trickle.
+        Every other writer uses the proxy."""
         dsns = (made.dsn, made.proxied["HOLONSTREAM_POSTGRES_DSN"])
         writers = [
             Writer(
-                f"writer-{number}",
-                self._seed * 1_000 + number,
+                f"{name}-{number}",
+                self._seed * 1_000 + number + crc32(name.encode()),
                 dsns[number % 2],
                 self._ledger,
                 self._violations,

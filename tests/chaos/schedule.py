@@ -27,6 +27,7 @@ HOLDS = {
     "fail-over": (0.5, 4.0),
     "restore": (0.5, 4.0),
     "rogue": (1.0, 4.0),
+    "hold-locks": (1.0, 4.0),
 }
 
 
@@ -57,7 +58,7 @@ def deck() -> list[tuple[str, str]]:
     cards += [(kind, server) for kind in ("kill-server", "stop-server", "pause-server") for server in SERVERS]
     cards += [(kind, server) for kind in ("cut", "stall") for server in PROXIED]
     cards += [(kind, "redis") for kind in ("flush", "fill", "fail-over", "restore")]
-    cards += [("poison", "log"), ("garbage", "topic"), ("rogue", "topic")]
+    cards += [("poison", "log"), ("garbage", "topic"), ("rogue", "topic"), ("hold-locks", "postgres")]
     return cards
 
 

@@ -19,6 +19,7 @@ from tests.chaos.violations import Violations
 
 STOP_LIMIT = 20.0  # seconds from SIGTERM, after which a process counts as hanging
 YOUNG = 15.0  # seconds after its start in which a process may not handle SIGTERM yet
+ENDS = ("worker.failed", "worker.not_started", "relay.failed")  # log lines that say why a process ends
 RESTART_DELAY = 0.5  # seconds, so that a failing process is not restarted in a tight loop
 
 # Kafka's client gives up on some errors of the brokers: Faust then ends the worker, and a restart policy is the answer.
@@ -55,6 +56,8 @@ class Supervisor:
         self._log_start: dict[str, int] = {}
         """where in its log file a process's present life begins"""
         self._started_at: dict[str, float] = {}
+        self.expected: frozenset[str] = frozenset()
+        """errors with which a process may end now"""
         self.restarts: Counter[str] = Counter()
         self.stop_seconds: list[tuple[float, str]] = []
         self._closing = threading.Event()
@@ -213,8 +216,10 @@ class Supervisor:
     def _reason(self, name: str) -> tuple[str | None, Any]:
         """The allowed reason why a process ended, or None; and the log line that says why."""
         for line in reversed(self._lines(name)):
-            if line.get("event") == "worker.failed":
+            if line.get("event") in ENDS:
                 cause = str(line.get("cause"))
+                if cause in self.expected:
+                    return cause, line
                 known = next((known for known in BROKER_ERRORS if cause.startswith(known)), None)
                 return (known if self._troubled() else None), line
         return None, None
