@@ -71,8 +71,7 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        described = _description(admin, settings.topic)
-        found = topic_config(admin, settings.topic)
+        described, found = _description(admin, settings.topic)
         _check(described, found, settings)
     return EventTopic(str(described.topic_id), len(described.partitions), int(found["max.message.bytes"]))
 
@@ -127,15 +126,15 @@ def _check(topic: TopicDescription, config: Mapping[str, str], settings: Setting
         )
 
 
-def _description(admin: AdminClient, topic: str) -> TopicDescription:
-    """A topic and its partitions; a broker does not show them for a moment after it has made them."""
+def _description(admin: AdminClient, topic: str) -> tuple[TopicDescription, dict[str, str]]:
+    """A topic and its settings; for a moment after it was made a broker does not know it, or not its partitions."""
     until = monotonic() + TIMEOUT
     pause = Event()
     while monotonic() < until:
         try:
             found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)[topic].result(TIMEOUT)
             if found.partitions and all(partition.replicas for partition in found.partitions):
-                return found
+                return found, topic_config(admin, topic)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
