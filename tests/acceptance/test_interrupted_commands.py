@@ -26,24 +26,24 @@ EVENTS = "SELECT count(*) FROM holonstream.events"
 
 def interrupt(pipeline: Pipeline, phase: Callable[[list[str]], bool], *arguments: str) -> None:
     """Start a command, and end it with SIGTERM in a phase, which its lines so far may say."""
-    command = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-m", "holonstream", *arguments],
         env={**os.environ, **pipeline.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert command.stdout is not None
-    lines: list[str] = []
-    try:
-        while not phase(lines):
-            line = command.stdout.readline()
-            assert line, lines
-            lines.append(line)
-        command.send_signal(signal.SIGTERM)
-        rest, _ = command.communicate(timeout=60)
-    finally:
-        command.kill()
+    ) as command:
+        assert command.stdout is not None
+        try:
+            while not phase(lines):
+                line = command.stdout.readline()
+                assert line, lines
+                lines.append(line)
+            command.send_signal(signal.SIGTERM)
+            rest, _ = command.communicate(timeout=60)
+        finally:
+            command.kill()
     text = "".join(lines) + rest
     assert command.returncode in {-signal.SIGTERM, 128 + signal.SIGTERM}, (command.returncode, text)
     assert "Traceback" not in text
@@ -83,6 +83,7 @@ def test_commands_that_are_interrupted_leave_nothing_half_made(pipeline: Pipelin
     pipeline.start("relay", "graph")
     pipeline.wait_until_caught_up("graph")
     pipeline.processes.kill("graph")
+    wait_until(partial(no_workers, pipeline), "the group has noticed that its worker is gone", 60)
 
     replay = ("replay", "graph", "--in-place", "--yes", "--workers", "1")
     interrupt(pipeline, said(" left "), *replay)  # workers of its own write by now
