@@ -167,8 +167,10 @@ class SinkApp(WorkerApp):
         return None if self._ask_topic_id is None else await asyncio.to_thread(self._ask_topic_id)
 
     async def on_stop(self) -> None:
-        await super().on_stop()
-        await self.sink.close()
+        try:
+            await super().on_stop()
+        finally:
+            await self.sink.close()
 
     async def run(self, stop: asyncio.Event, on_failure: Callable[[], None] = lambda: None) -> int:
         """Follow the log until `stop` is set; returns the process's exit code, non-zero after a failure.
@@ -185,18 +187,16 @@ class SinkApp(WorkerApp):
                 return 0
             failure = await self._follow(stop, watching)
             if failure is not None:
+                # Before the stop: it may take until the process is ended.
+                log.error("worker.failed", group=self.settings.group, **incident(failure))
                 on_failure()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stop(), STOP_TIMEOUT)
+            failure = await self._stop_in_order() or failure
         except HolonstreamError as error:
             log.error("worker.not_started", group=self.settings.group, **incident(error))
             return 1
         finally:
             watching.cancel()
-        if failure is not None:
-            log.error("worker.failed", group=self.settings.group, **incident(failure))
-            return 1
-        return 0
+        return 0 if failure is None else 1
 
     async def _open_sink(self, stop: asyncio.Event) -> bool:
         """Wait for the store; False when `stop` is set first."""
@@ -225,6 +225,19 @@ class SinkApp(WorkerApp):
             task.cancel()
         failed = (task.exception() for task in (starting, watching) if task.done() and not task.cancelled())
         return self.crash_reason or next(filter(None, failed), None)
+
+    async def _stop_in_order(self) -> Exception | None:
+        """Stop, for STOP_TIMEOUT at most. Returns the error that prevented it, or None."""
+        # Not awaited: after a crash Faust cancels what its threads do, and with it a stop that waits for one of them.
+        stopping = asyncio.ensure_future(self.stop())
+        await asyncio.wait({stopping}, timeout=STOP_TIMEOUT)
+        if stopping.cancel() or stopping.cancelled():
+            return None
+        error = stopping.exception()
+        if not isinstance(error, Exception):
+            return None
+        log.error("worker.stop_failed", group=self.settings.group, **incident(error))
+        return error
 
     async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Put letters on the dead-letter topic; returns when the brokers have them. Raises Unavailable.

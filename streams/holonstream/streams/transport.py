@@ -313,8 +313,19 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._next_start[tp] = offset
 
     async def commit_offsets(self, offsets: Mapping[TP, GroupOffset]) -> bool:
-        """Commit offsets, each with its log position as metadata; False when the group has moved on."""
-        return cast(bool, await self.call_thread(self._commit_offsets, offsets))
+        """Commit offsets, each with its log position as metadata.
+
+        False when the group has moved on, or when this thread ends meanwhile, as it does after a crash.
+        """
+        if self.crashed:
+            return False  # nobody answers any more
+        try:
+            return cast(bool, await self.call_thread(self._commit_offsets, offsets))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return False  # the thread was cancelled, not the caller: without this the caller's stop would end here
 
     async def _commit_offsets(self, offsets: Mapping[TP, GroupOffset]) -> bool:
         consumer = self._ensure_consumer()
