@@ -45,7 +45,7 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
 
     Raises UnsafeTopic, naming every setting that is wrong; KafkaUnavailable, NotPermitted.
     """
-    # One request may take long here, and nobody else can answer it.
+    check_login(settings)  # says it at once; the request below has long, and nobody else can answer it
     admin = AdminClient({**client(settings), "socket.timeout.ms": int(MAKING_TIMEOUT * 1000)})
     wanted = [
         NewTopic(
@@ -78,7 +78,7 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
 
 def check_topics(settings: Settings) -> EventTopic:
     """Check the topics that `init` makes. Raises NotInitialised, UnsafeTopic, KafkaUnavailable, NotPermitted."""
-    check_login(settings)  # at once: brokers may take long to make topics
+    check_login(settings)
     admin = AdminClient(client(settings))
     with driver_errors(f"reading {settings.topic} and {settings.dead_letter_topic}"):
         names = [settings.topic, settings.dead_letter_topic]
