@@ -13,6 +13,7 @@ BROKERS ?=
 LOSS ?=
 EVENTS ?=
 JSON ?=
+JOBS ?= 2
 SCREENSHOTS ?=
 
 .PHONY: help setup demo check test test-faults test-vanished test-unplugged test-real test-upgrade test-languages test-console docs test-docs compose-test test-msk drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
@@ -41,8 +42,8 @@ demo: $(BIN)/.runs ## Start everything, run a history through it, ask questions,
 check: lint ## Format, lint, types and unit tests; no servers, under a minute
 	@$(BIN)/pytest -q tests/unit
 
-test: lint ## All that and the tests on real servers, which it starts and stops
-	@$(PYTEST) -m "not faults"
+test: lint ## All that and the tests on real servers, which it starts and stops: JOBS=2 at once, each with servers of its own
+	@$(PYTEST) -m "not faults" --numprocesses $(JOBS) --dist loadfile
 
 test-faults: setup ## Tests in which brokers, stores and workers stop, freeze or change: a minute each
 	@$(PYTEST) -m faults --ignore tests/acceptance/test_vanished.py

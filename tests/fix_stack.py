@@ -1,5 +1,5 @@
 """
-Fixtures over the real servers, one stack for the whole session and isolation per test.
+Fixtures over the real servers: one stack for each process that runs tests, and isolation per test.
 
 Set HOLONSTREAM_TEST_STACK_DIR to the data folder of a stack to use it and leave it running, for quick re-runs.
 A server that cannot be had is an error, never a skip.
@@ -32,7 +32,8 @@ def pytest_report_header() -> list[str]:
 def stack() -> Iterator[local.Stack]:
     """The four servers, up."""
     if kept := os.environ.get("HOLONSTREAM_TEST_STACK_DIR"):
-        running = local.Stack(Path(kept), progress=print, fsync=False)
+        # Of processes that run tests at once, each has a stack: tests clear the graph.
+        running = local.Stack(Path(kept) / os.environ.get("PYTEST_XDIST_WORKER", ""), progress=print, fsync=False)
         running.up()
         yield running
     else:

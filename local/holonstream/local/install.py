@@ -16,9 +16,11 @@ from holonstream.local.errors import LocalStackError
 _PROGRESS_EVERY = 25  # packages
 
 # Run as root with the packages as arguments. The policy file stops Debian from starting its own PostgreSQL and Redis,
-# which we do not use; one that was there before is left as it is.
+# which we do not use; one that was there before is left as it is. The lock is for others who do the same now.
 _SCRIPT = r"""
 set -e
+exec 9</var/lib/apt
+flock 9
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
