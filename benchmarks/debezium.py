@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from holonstream.local import jars, ports
 from holonstream.local.install import JAVA, MAVEN, require
+from holonstream.ops.processes import Guard
 
 POM = Path(__file__).with_name("debezium.pom.xml")
 START_TIMEOUT = 300.0  # seconds
@@ -76,6 +77,8 @@ class Debezium:
             stderr=log,
             start_new_session=True,
         )
+        self._guard = Guard()
+        self._guard.watch(self._process.pid)
         try:
             self._await("the worker answers", lambda: self._ask("GET", "/") is not None)
             self._await("the connector is taken", self._register)
@@ -90,6 +93,7 @@ class Debezium:
     ) -> None:
         self._process.kill()
         self._process.wait()
+        self._guard.close()
 
     def stop(self) -> None:
         """Stop the connector, so that its slot keeps what is written from now on."""

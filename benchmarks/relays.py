@@ -21,7 +21,7 @@ from psycopg import sql
 from benchmarks import environment, outbox
 from benchmarks.bench import Bench, postgres_sessions
 from benchmarks.debezium import Debezium
-from holonstream.ops.processes import Processes
+from holonstream.ops.processes import Guard, Processes
 from holonstream.ops.topics import make_topics
 
 PARTITIONS = 12
@@ -196,12 +196,15 @@ class PollingOutbox:
     def start(self) -> None:
         words = ["-m", "benchmarks.outbox", self._settings.log_dsn, self._settings.kafka_bootstrap, self.topic]
         self._process = subprocess.Popen([sys.executable, *words], env=dict(os.environ), start_new_session=True)
+        self._guard = Guard()
+        self._guard.watch(self._process.pid)
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+            self._guard.close()
 
     close = stop
 

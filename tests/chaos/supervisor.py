@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -162,15 +160,7 @@ class Supervisor:
         return first if leads else (others[0] if others else None)
 
     def _start_variant(self, name: str, variant: str) -> None:
-        with self._log(name).open("ab") as output:
-            self._processes.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.variants", variant],
-                env={**os.environ, **self._environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._processes.start_module(name, "tests.chaos.variants", variant)
 
     def _hold(self, name: str) -> bool:
         child = self._processes.running.get(name)
