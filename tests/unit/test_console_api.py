@@ -250,6 +250,10 @@ async def test_only_reading_is_possible_and_bodies_are_small() -> None:
     async with asking(person("a")) as http:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert (await http.request(method, "/api/v1/holon?id=a")).status_code == 405
+        for path in ("/api/v1/health", "/api/v1/holon?id=a", "/api/v1/openapi.json"):
+            asked, got = await http.head(path), await http.get(path)
+            assert (asked.status_code, asked.headers) == (200, got.headers)
+        assert (await http.head("/api/v1/events/stream")).status_code == 405, "it would not end"
         json = {"Content-Type": "application/json"}
         assert (await http.post("/api/v1/match", content=b" " * 65_537, headers=json)).status_code == 413
 

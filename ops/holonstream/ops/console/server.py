@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from holonstream.ops.console import api, pages
 from holonstream.ops.console.access import AccessMiddleware, Login
@@ -52,6 +53,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     handle_errors(app)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(LimitsMiddleware)
     app.add_middleware(AccessMiddleware, login=login)
     described: dict[str, Any] = {}
@@ -63,6 +65,18 @@ def make_app(settings: Settings) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+class HeadMiddleware:
+    """Answers HEAD as GET: the server leaves the body out. Not for what is endless."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not scope["path"].endswith("/stream"):
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
