@@ -19,7 +19,10 @@ SCREENSHOTS ?=
 .PHONY: help setup demo check test test-faults test-vanished test-unplugged test-real test-upgrade test-languages test-console docs test-docs compose-test test-msk drill chaos-ci lint fmt bench scaling chaos checkov terraform-schema up down clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s", $$1; at = 23; \
+	  n = split($$2, word, " "); for (i = 1; i <= n; i++) { \
+	    if (at + length(word[i]) > 79) { printf "\n%23s", ""; at = 23 } \
+	    printf " %s", word[i]; at += length(word[i]) + 1 } print "" }'
 
 # What the demo and the stack need is a third of what developers need.
 $(BIN)/.ready: EXTRAS := .[all,docs]
