@@ -37,7 +37,10 @@ def cache_dir() -> Path:
     if own := os.environ.get("HOLONSTREAM_CACHE_DIR"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "holonstream"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "holonstream"
+    except RuntimeError as error:  # neither $HOME nor an entry in passwd, as for a user id given to a container
+        raise LocalStackError("this user has no home folder: set HOLONSTREAM_CACHE_DIR") from error
 
 
 def version(server: str, pom: Path | None = None) -> str:
