@@ -24,12 +24,13 @@ that begins with `HOLONSTREAM_` and is no setting is a warning on standard error
 | code | means |
 |---|---|
 | 0 | done; nothing was found |
-| 1 | a finding: a difference, a refusal, bad data, a parked stream, a deadline that passed |
+| 1 | a finding: a difference (also a repaired one), a refusal, bad data, a parked stream, a deadline that passed |
 | 2 | wrong usage: a command, an option, an argument or a setting; nothing was done |
 | 3 | outage: a server cannot be reached, or asks for a retry |
 | 70 | a bug in holonstream, with a traceback |
 | 130 | interrupted by Ctrl-C, or a question that was not answered with yes |
 | 141 | the reader of standard output has gone, as with `head` |
+| 143 | ended by SIGTERM, of a replay: type the command again to continue |
 
 **Output** for people is on standard output, and what is no result (progress, errors, warnings) on standard error, one
 line each. `--json` prints one JSON document, or a document a line where output continues. Ids, names and reasons come

@@ -97,7 +97,11 @@ class CacheTally:
             f"{count:,} {verdict}" + (f" (up to {self.oldest[verdict]:.3f} s)" if verdict in self.oldest else "")
             for verdict, count in sorted(self.verdicts.items())
         )
-        return f"{counted(self.entries, 'entry', 'entries')} in {self.seconds:.1f} s: {verdicts or 'nothing is cached'}"
+        deleted = f"; {self.deleted:,} deleted" if self.deleted else ""
+        return (
+            f"{counted(self.entries, 'entry', 'entries')} in {self.seconds:.1f} s: "
+            f"{verdicts or 'nothing is cached'}{deleted}"
+        )
 
 
 def _field(difference: FieldDifference) -> dict[str, Any]:
