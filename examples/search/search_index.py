@@ -33,9 +33,10 @@ CREATE INDEX IF NOT EXISTS words ON search.holons USING gin (words);
 """
 TAKE = "INSERT INTO search.checkpoints VALUES (%s, '') ON CONFLICT DO NOTHING"
 CHECKPOINT = "SELECT checkpoint FROM search.checkpoints WHERE partition = %s"
-PARKED = "SELECT stream, version FROM search.parked WHERE partition = %s"
+PARKED = "SELECT stream, version, reason FROM search.parked WHERE partition = %s"
 MOVE = "UPDATE search.checkpoints SET checkpoint = %s WHERE partition = %s AND checkpoint = %s"
 PARK = "INSERT INTO search.parked VALUES (%s, %s, %s, %s)"
+UNPARK = "DELETE FROM search.parked WHERE stream = ANY (%s)"
 LOAD = "SELECT stream, holon::text FROM search.holons WHERE stream = ANY (%s)"
 STORE = "INSERT INTO search.holons VALUES (%s, %s) ON CONFLICT (stream) DO UPDATE SET holon = excluded.holon"
 SEARCH = """
@@ -71,7 +72,7 @@ class SearchIndex:
             await cursor.execute(TAKE, [partition])
             ((checkpoint,),) = await (await cursor.execute(CHECKPOINT, [partition])).fetchall()
             parked = await (await cursor.execute(PARKED, [partition])).fetchall()
-            return SinkPlace(checkpoint, dict(parked))
+            return SinkPlace(checkpoint, {s: version for s, version, _ in parked}, {s: why for s, _, why in parked})
 
     async def write(self, batch: SinkBatch) -> None:
         async with self.transaction() as cursor:
@@ -86,6 +87,7 @@ class SearchIndex:
                 if isinstance(holon, Holon):
                     holons[event.stream] = holon
             await cursor.executemany(STORE, [(s, msgspec.json.encode(h).decode()) for s, h in holons.items()])
+            await cursor.execute(UNPARK, [list(batch.unparked)])
             await cursor.executemany(PARK, [(p.stream, batch.partition, p.version, p.reason) for p in batch.parked])
 
     @asynccontextmanager

@@ -51,7 +51,7 @@ def test_the_page_runs_as_it_is_typed_and_the_index_is_what_the_log_says(
                 if not line.startswith("cat >"):
                     assert matches(printed, command.output), f"$ {line}\n{printed}\n{log_of(folder)}"
                 commands += 1
-    assert (files, commands) == (2, 9)
+    assert (files, commands) == (2, 11)
     assert (folder / "search_index.py").read_text() == EXAMPLE.read_text()
 
     # workers die in the middle, again and again, and partitions move between two
@@ -75,7 +75,7 @@ def test_the_page_runs_as_it_is_typed_and_the_index_is_what_the_log_says(
     # the suite that the page shows
     shell.run("kill -9 $(jobs -p); wait")
     printed = shell.run(f"{sys.executable} -m pytest -q -p no:cacheprovider test_search_index.py")
-    assert "13 passed" in printed, printed
+    assert "14 passed" in printed, printed
 
 
 def written(connection: psycopg.Connection[tuple[str]]) -> int:

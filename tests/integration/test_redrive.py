@@ -31,10 +31,11 @@ from holonstream.sinks.errors import GraphUnavailable
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.recovery import rebuild
-from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver, RedriveResult
+from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.schema import initialise
 from holonstream.sinks.graph.statements import text
 from holonstream.sinks.graph.write.sink import GraphSink
+from holonstream.sinks.parked import NotParked, RedriveResult
 from holonstream.testing.records import Record, batches_of, records_of
 from tests.conformance.graph_store import CATALOGUE, event, in_loop, person, started
 from tests.integration.graph_kit import PARTITIONS, TOPIC, Letters, feed, graph, partitioned, ready, sink

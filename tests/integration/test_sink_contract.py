@@ -27,7 +27,9 @@ CATALOGUE = Catalogue.load()
 
 
 class TestGraph(SinkContract):
-    """Neo4j: exactly once."""
+    """Neo4j: exactly once. Redrives have tests of their own."""
+
+    redrives = False
 
     @pytest.fixture(autouse=True)
     def graph(self, neo4j_uri: str) -> None:
@@ -58,7 +60,7 @@ class TestCache(SinkContract):
     """Redis: at least once, idempotent by position. It parks nothing: a tombstone needs no more than a position."""
 
     keeps_checkpoint = False
-    parks = False
+    parks = redrives = False
 
     @pytest.fixture(autouse=True)
     def cache(self, redis_url: str, redis_prefix: str) -> None:

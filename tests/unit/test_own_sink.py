@@ -69,7 +69,10 @@ class ListSink:
                 raise BadData("I do not like the title")
         written = [(event.stream, event.version) for event in batch.events]
         store.seen += [new for new in written if self._keeps or new not in store.seen]
-        store.parked.setdefault(batch.partition, {}).update({p.stream: p.version for p in batch.parked})
+        parked = store.parked.setdefault(batch.partition, {})
+        for stream in batch.unparked:
+            parked.pop(stream, None)
+        parked.update({p.stream: p.version for p in batch.parked})
         if batch.checkpoint is not None:
             store.checkpoints[batch.partition] = batch.checkpoint
         self.batches.append(batch)

@@ -22,11 +22,14 @@ from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.event import Event, RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.projection import recorded
+from holonstream.schemas.wire import LoggedEvent
 from holonstream.sinks.base import Batch, DeadLetter, Sink, WriteResult
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.sinks.own import EventSink
+from holonstream.sinks.own_redrive import CannotRedrive, SinkRedriver
 from holonstream.sinks.own_worker import EventSinkWriter
-from holonstream.testing.records import Record, batches_of, records_of
+from holonstream.sinks.parked import ParkedStream, RedriveResult
+from holonstream.testing.records import Record, batches_of, records_of, wire_value
 
 TOPIC = "contract.events"
 TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -103,6 +106,8 @@ class SinkContract(ABC):
     """whether the sink stores checkpoints, so that each event counts exactly once"""
     parks = True
     """whether it parks streams, and stores which are parked"""
+    redrives = True
+    """whether it removes those that `SinkBatch.unparked` names, so that streams can be redriven"""
 
     def make_sink(self) -> EventSink:
         """A sink over the test's store; called for each worker of a test."""
@@ -281,6 +286,31 @@ class SinkContract(ABC):
         assert {letter.version for letter in letters} == parked
 
     @in_loop
+    async def test_a_parked_stream_is_redriven_while_its_worker_runs(self) -> None:
+        log = list(self.events())
+        found = ((n, bad) for n, event in enumerate(log) if event.version == 2 for bad in self.refuse(event))
+        index, refused = next(found, (0, None))
+        if refused is None or not (self.parks and self.redrives):
+            return
+        bad = [*log[:index], refused, *log[index + 1 :]]
+        async with self._worker(bad) as worker:
+            await worker.take(*range(PARTITIONS))
+            while not await self._parked(bad):
+                assert await worker.step(1), "the refused event parks its stream"
+            if not self.keeps_checkpoint:
+                with pytest.raises(CannotRedrive):
+                    await self._redrive(bad, refused.stream)
+                return
+            still = await self._redrive(bad, refused.stream)
+            assert still.parked is not None, "the event is refused as before"
+            assert (still.applied, still.parked.version) == (0, 2)
+            assert [(mark.stream, mark.version) for mark in await self._parked(bad)] == [(refused.stream, 2)]
+            assert await self._redrive(log, refused.stream) == RedriveResult(refused.stream, 1, 0, None)
+            assert await self._parked(log) == []
+            await worker.finish()  # notices, and writes the stream's later events
+        await self._assert_has(log)
+
+    @in_loop
     async def test_an_outage_is_waited_for(self) -> None:
         log = self.events()
         outage = self.outage()
@@ -320,6 +350,24 @@ class SinkContract(ABC):
         finally:
             await writer.close()
 
+    @asynccontextmanager
+    async def _redriver(self, log: Sequence[RecordedEvent]) -> AsyncIterator[SinkRedriver]:
+        redriver = SinkRedriver(self.make_sink(), TOPIC, PARTITIONS, LoggedEvents(log))
+        await redriver.open()
+        try:
+            yield redriver
+        finally:
+            await redriver.close()
+
+    async def _parked(self, log: Sequence[RecordedEvent]) -> list[ParkedStream]:
+        async with self._redriver(log) as redriver:
+            return await redriver.parked()
+
+    async def _redrive(self, log: Sequence[RecordedEvent], stream: str) -> RedriveResult:
+        async with self._redriver(log) as redriver:
+            (result,) = [result async for result in redriver.redrive([stream])]
+            return result
+
     async def _when_available(self, worker: SimulatedWorker) -> None:
         """One batch, however many attempts it takes: an open connection is lost with the store."""
         while True:
@@ -333,6 +381,21 @@ class SinkContract(ABC):
 
     async def _assert_has(self, log: Sequence[RecordedEvent]) -> None:
         assert await self.contents() == self.expected(log)
+
+
+class LoggedEvents:
+    """The log, from which parked streams are redriven."""
+
+    def __init__(self, events: Sequence[RecordedEvent]) -> None:
+        self._events = events
+
+    def read(self, stream: str, after_version: int, until: int, limit: int) -> Sequence[LoggedEvent]:
+        """The first `limit` events of a stream beyond a version and up to a position."""
+        return [
+            LoggedEvent(event.stream, event.version, event.position, wire_value(event))
+            for event in self._events
+            if event.stream == stream and event.version > after_version and event.position <= until
+        ][:limit]
 
 
 class _Letters:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from holonstream.schemas.event import Event, parse_events
 from holonstream.schemas.state import State
 
 if TYPE_CHECKING:
+    from holonstream.producers.log.reader import LogReader
     from holonstream.producers.relay.relay import Relay
     from holonstream.schemas.migration import SchemaStatus
     from holonstream.sinks.base import PublishDeadLetters, Sink
     from holonstream.sinks.own import EventSink
+    from holonstream.sinks.own_redrive import SinkRedriver
     from holonstream.streams.app import GroupSettings, SinkApp
 
 TOPIC_ID_TIMEOUT = 4.0  # seconds that a worker waits for the topic's id
@@ -139,6 +142,25 @@ def own_worker(settings: Settings, sink: EventSink) -> SinkApp:
     from holonstream.sinks.own_worker import EventSinkWriter
 
     return _worker_app(settings, names.sink_view(sink.name), lambda publish: EventSinkWriter(sink, publish))
+
+
+@asynccontextmanager
+async def sink_redriver(settings: Settings, sink: EventSink, log: LogReader) -> AsyncIterator[SinkRedriver]:
+    """What redrives a sink of one's own. Raises NotInitialised, KafkaUnavailable, NotPermitted."""
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import check_login, client
+    from holonstream.producers.kafka import topic_identity
+    from holonstream.sinks.own_redrive import SinkRedriver
+
+    check_login(settings)
+    topic = topic_identity(AdminClient(client(settings)), settings.topic)
+    redriver = SinkRedriver(sink, settings.topic, topic.partitions, log)
+    try:
+        await redriver.open()
+        yield redriver
+    finally:
+        await redriver.close()
 
 
 def _worker_app(settings: Settings, view: str, make_sink: Callable[[PublishDeadLetters], Sink]) -> SinkApp:

@@ -42,6 +42,8 @@ class SinkPlace:
     parked: Mapping[str, int] = field(default_factory=dict)
     """the parked streams, each with the version from which on its events are missing; empty for a sink that keeps none:
     a stream is then parked until its partition gets another worker"""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """why each of them is parked, as `ParkedEvent` said; ``holonstream dead-letters list`` prints it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class SinkBatch:
     """the checkpoint that the store must still have; None for a sink that keeps no checkpoints"""
     checkpoint: str | None = None
     """the checkpoint to store in its place"""
+    unparked: Sequence[str] = ()
+    """streams that are parked no more: a redrive (``holonstream dead-letters redrive``) names them, with their events.
+    Remove them before `parked` is stored: a stream that is parked again at a later event is in both"""
 
     def moved(self) -> CheckpointMoved:
         """To raise when the store has another checkpoint than `expected`: then nothing may be written."""

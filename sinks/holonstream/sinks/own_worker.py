@@ -15,6 +15,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -46,20 +47,23 @@ class SinkCheckpoint:
     offset: int = 0
     position: int | None = None
     topic_id: str | None = None
+    redrives: int = 0
+    """how many have written since the worker did (`sinks.own_redrive`): each gives the checkpoint another text"""
 
     def text(self) -> str:
         """As the sink stores it."""
-        return f"{self.offset} {OffsetMetadata(self.position, self.topic_id).text()}".rstrip()
+        text = f"{self.offset} {OffsetMetadata(self.position, self.topic_id).text()}".rstrip()
+        return f"{text} redrives={self.redrives}" if self.redrives else text
 
     @classmethod
     def parse(cls, text: str) -> SinkCheckpoint:
         """Read what a sink has stored, "" is the beginning. Raises InvalidCheckpoint."""
         if not text:
             return cls()
-        found = re.fullmatch(r"([0-9]{1,19})(?: (.*))?", text, re.ASCII)
+        found = re.fullmatch(r"([0-9]{1,19})(?: (.*?))??(?: redrives=([0-9]{1,9}))?", text, re.ASCII)
         if found is None:
             raise InvalidCheckpoint(f"The sink's checkpoint is {text[:80]!r}: no batch had such a one")
-        return cls(int(found[1]), *OffsetMetadata.parse(found[2])[:2])
+        return cls(int(found[1]), *OffsetMetadata.parse(found[2])[:2], int(found[3] or 0))
 
 
 @dataclass(slots=True)
@@ -123,10 +127,18 @@ class EventSinkWriter:
         await self._sink.close()
 
     async def ping(self) -> None:
-        """Ask the sink whether its store answers, if it can tell."""
+        """Ask the sink whether its store answers, if it can tell, and whether parked streams were redriven.
+
+        Raises CheckpointMoved when they were: a partition without new records would not notice.
+        """
         ping = getattr(self._sink, "ping", None)
         if ping is not None:
             await self._call(ping)
+        for (topic, partition), held in list(self._partitions.items()):
+            if held.keeps and held.parked and not self._turn.locked():
+                place = await self._in_turn(partial(self._sink.assign, partition))
+                if self._partitions.get((topic, partition)) is held and place.checkpoint != held.text:
+                    raise CheckpointMoved(topic, partition, "is not where this worker left it, as after a redrive")
 
     async def assign(
         self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
     from holonstream.producers.log.reader import LogReader
     from holonstream.schemas.state import State
-    from holonstream.sinks.graph.recovery.redrive import Redriver, RedriveResult
+    from holonstream.sinks.graph.recovery.redrive import Redriver
+    from holonstream.sinks.own_redrive import SinkRedriver
+    from holonstream.sinks.parked import RedriveResult
 
+sink_option = click.option("--sink", metavar="MODULE:FACTORY", help="A sink of your own, in place of the graph.")
 ANY_POSITION = 2**63 - 1
 
 
@@ -38,20 +41,21 @@ def dead_letters() -> None:
     while other streams continue. Fix the cause (usually: deploy the schema that the event needs), then redrive. These
     commands are safe while workers run.
 
-    They are about the graph. `history` shows what any view left out. What a sink of one's own has parked is in its
-    store; it is made again from the beginning when the cause is fixed (docs/own-sink.md, Parked streams).
+    They are about the graph; with --sink, about a sink of your own, which they load and open as `holonstream worker`
+    does (docs/own-sink.md, Parked streams). `history` shows what any view left out.
     """
 
 
 @dead_letters.command("list")
+@sink_option
 @json_option
 @pass_settings
-def list_command(settings: Settings, as_json: bool) -> None:
+def list_command(settings: Settings, sink: str | None, as_json: bool) -> None:
     """List the parked streams, with the reason for each.
 
     Also: from which version on a stream is parked, and how many later events of it wait in the log.
     """
-    rows = asyncio.run(_list(settings))
+    rows = asyncio.run(_list(settings, sink=sink))
     if as_json:
         print_json(rows)
         return
@@ -83,25 +87,29 @@ def history_command(settings: Settings, view: str | None, limit: int, as_json: b
 
 @dead_letters.command("show")
 @click.argument("stream")
+@sink_option
 @json_always_option
 @pass_settings
-def show_command(settings: Settings, stream: str) -> None:
+def show_command(settings: Settings, stream: str, sink: str | None) -> None:
     """Print why STREAM is parked, with the event and the state.
 
-    As JSON: the reason, the event that cannot be applied, and the state of the entity before it.
+    As JSON: the reason, the event that cannot be applied, and the state of the entity before it (of the graph only).
 
     STREAM is holon/<id> or relationship/<id>.
     """
-    print_json(asyncio.run(_show(settings, stream)))
+    print_json(asyncio.run(_show(settings, stream, sink)))
 
 
 @dead_letters.command("redrive")
 @click.argument("streams", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every parked stream.")
+@sink_option
 @json_option
 @dry_run_option
 @pass_settings
-def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool, as_json: bool, dry_run: bool) -> None:
+def redrive_command(
+    settings: Settings, streams: tuple[str, ...], every: bool, sink: str | None, as_json: bool, dry_run: bool
+) -> None:
     """Apply the events of parked STREAMS, and unpark these.
 
     Reads the events from the log again. A stream with an event that still cannot be applied stays parked, at that
@@ -111,14 +119,14 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool, a
     if bool(streams) == every:
         raise click.UsageError("Name the streams, or give --all")
     if dry_run:
-        rows = asyncio.run(_list(settings, streams))
+        rows = asyncio.run(_list(settings, streams, sink))
         if as_json:
             print_json(rows)
         for row in [] if as_json else rows:
             waiting = counted(row["waiting"], "later event")
             say(f"{row['stream']}: would be tried from version {row['version']}, {waiting} of it in the log")
         return
-    done = asyncio.run(_redrive(settings, streams, None if as_json else _print))
+    done = asyncio.run(_redrive(settings, streams, sink, None if as_json else _print))
     if as_json:
         print_json([_result(redriven) for redriven in done])
     still = sum(1 for redriven in done if redriven.parked is not None)
@@ -137,20 +145,33 @@ def redrive_command(settings: Settings, streams: tuple[str, ...], every: bool, a
     "--version", required=True, type=click.IntRange(1), help="Version of the event, as `list` and `show` print it."
 )
 @click.option("--note", help="The reason for the decision, stored with it.")
+@sink_option
 @json_option
 @dry_run_option
 @yes_option
 @pass_settings
 def discard_command(
-    settings: Settings, stream: str, version: int, note: str | None, as_json: bool, dry_run: bool, yes: bool
+    settings: Settings,
+    stream: str,
+    version: int,
+    note: str | None,
+    sink: str | None,
+    as_json: bool,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
     """Leave the event that parks STREAM out permanently.
 
     Then redrives the rest of the stream. The decision is stored in the graph, and `verify` respects it. The log keeps
     the event. It cannot be undone, so that the command asks, if it runs at a terminal.
+
+    With --sink nothing is stored but what the sink makes of the other events: when its store is made again from the
+    beginning, the event parks its stream again.
     """
+    if sink is not None and note is not None:
+        raise click.UsageError("--note is stored in the graph: it cannot be given with --sink")
     if dry_run:
-        (row,) = asyncio.run(_list(settings, [stream]))
+        (row,) = asyncio.run(_list(settings, [stream], sink))
         would = row["version"] == version
         if as_json:
             print_json({**row, "would_discard": would})
@@ -159,10 +180,10 @@ def discard_command(
         if not would:
             raise click.exceptions.Exit(1)
         return
-    ask(f"Leave version {version} of {stream} out of the graph for good?", yes=yes)
+    ask(f"Leave version {version} of {stream} out of {sink or 'the graph'} for good?", yes=yes)
 
     async def discard() -> RedriveResult:
-        async with _opened(settings) as (redriver, _):
+        async with _opened(settings, sink) as (redriver, _):
             return await redriver.discard(stream, version, note)
 
     done = asyncio.run(discard())
@@ -175,19 +196,27 @@ def discard_command(
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Redriver, LogReader]]:
+async def _opened(settings: Settings, sink: str | None) -> AsyncIterator[tuple[Redriver | SinkRedriver, LogReader]]:
+    """What redrives the graph, or a sink of one's own, and the log."""
     from holonstream.client import connections
+    from holonstream.ops import wiring
+    from holonstream.ops.own_sink import load_sink
     from holonstream.producers.log.reader import LogReader
     from holonstream.sinks.graph.recovery.redrive import Redriver
 
+    own = None if sink is None else load_sink(sink)
     with LogReader(settings.log_dsn, "holonstream-redrive") as log:
+        if own is not None:
+            async with wiring.sink_redriver(settings, own, log) as redriver:
+                yield redriver, log
+            return
         async with connections.graph_connection(settings) as connection:
             yield Redriver(connection, connections.catalogue(settings), settings.topic, log), log
 
 
-async def _list(settings: Settings, streams: Sequence[str] = ()) -> list[dict[str, Any]]:
+async def _list(settings: Settings, streams: Sequence[str] = (), sink: str | None = None) -> list[dict[str, Any]]:
     """Parked streams: all, or those that are named, which must be parked."""
-    async with _opened(settings) as (redriver, log):
+    async with _opened(settings, sink) as (redriver, log):
         parked = [await redriver.find(stream) for stream in streams] if streams else await redriver.parked()
         ends = log.versions([mark.stream for mark in parked])
         return [{**asdict(mark), "waiting": max(ends.get(mark.stream, 0) - mark.version, 0)} for mark in parked]
@@ -204,8 +233,8 @@ def _event(value: bytes) -> Any:
         return value.decode()
 
 
-async def _show(settings: Settings, stream: str) -> dict[str, Any]:
-    async with _opened(settings) as (redriver, log):
+async def _show(settings: Settings, stream: str, sink: str | None = None) -> dict[str, Any]:
+    async with _opened(settings, sink) as (redriver, log):
         mark = await redriver.find(stream)
         events = log.read(stream, mark.version - 1, ANY_POSITION, 1)
         return {
@@ -218,10 +247,10 @@ async def _show(settings: Settings, stream: str) -> dict[str, Any]:
 
 
 async def _redrive(
-    settings: Settings, streams: tuple[str, ...], show: Callable[[RedriveResult], None] | None
+    settings: Settings, streams: tuple[str, ...], sink: str | None, show: Callable[[RedriveResult], None] | None
 ) -> list[RedriveResult]:
     done = []
-    async with _opened(settings) as (redriver, _):
+    async with _opened(settings, sink) as (redriver, _):
         for stream in streams:
             await redriver.find(stream)  # raises when it is not parked
         async for redriven in redriver.redrive(streams or [mark.stream for mark in await redriver.parked()]):

@@ -76,7 +76,7 @@ class LogReader:
                 yield LoggedEvent(name, version, position, value.encode())
 
     def read(self, stream: str, after_version: int, until: int, limit: int) -> list[LoggedEvent]:
-        """The same as a list (`sinks.graph.recovery.redrive.StreamLog`)."""
+        """The same as a list (`sinks.parked.StreamLog`)."""
         return list(self.stream(stream, after_version, until, limit))
 
     def all_streams(self, until: int) -> Iterator[LoggedEvent]:

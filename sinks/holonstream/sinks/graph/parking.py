@@ -17,22 +17,9 @@ from holonstream.schemas.partition import partition_of
 from holonstream.sinks.graph.driver import GraphConnection, Transaction
 from holonstream.sinks.graph.mapping import MAX_ID
 from holonstream.sinks.graph.statements import text
+from holonstream.sinks.parked import ParkedStream
 
 Database = GraphConnection | Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedStream:
-    """A stream whose events from `version` on are not in the graph."""
-
-    stream: str
-    version: int
-    position: int
-    topic: str
-    partition: int
-    offset: int | None
-    """of the record that parked it; None when a redrive found the event"""
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

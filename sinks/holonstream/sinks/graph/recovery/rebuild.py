@@ -16,8 +16,9 @@ from typing import Literal
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import DiscardedEvent
-from holonstream.sinks.graph.recovery.redrive import NotParked, Redriver
+from holonstream.sinks.graph.recovery.redrive import Redriver
 from holonstream.sinks.graph.statements import text
+from holonstream.sinks.parked import NotParked
 
 Stage = Literal["wiping", "following", "done"]
 

@@ -52,14 +52,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial as bound
 from itertools import islice
-from typing import Protocol
 
 import structlog
 from msgspec import structs
 
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import BadData, HolonstreamError
+from holonstream.schemas.errors import BadData
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.retry import backoff, retry_deadlock
 from holonstream.schemas.state import State
@@ -70,11 +69,12 @@ from holonstream.sinks.graph import parking
 from holonstream.sinks.graph.checkpoint import publish_all, raise_epoch
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection, Transaction
 from holonstream.sinks.graph.empty_streams import LastSeen, write_empty_streams
-from holonstream.sinks.graph.parking import DiscardedEvent, ParkedStream
+from holonstream.sinks.graph.parking import DiscardedEvent
 from holonstream.sinks.graph.read.load import Loader
 from holonstream.sinks.graph.write.batch import Outcome, fold_stream
 from holonstream.sinks.graph.write.bisect import REFUSALS, isolate, reason_of
 from holonstream.sinks.graph.write.changes import changes, perform
+from holonstream.sinks.parked import NotParked, ParkedStream, RedriveResult, StreamLog
 from holonstream.sinks.records import HoleInStream, Item, UnreadableEvent
 
 log = structlog.get_logger(__name__)
@@ -82,30 +82,6 @@ log = structlog.get_logger(__name__)
 STREAMS = 100  # redriven in one transaction
 CHUNK = 1000  # events read from the log at a time
 PUBLISH_ATTEMPTS = 5
-
-
-class NotParked(HolonstreamError):
-    """A stream is not parked, or not at the version named."""
-
-
-class StreamLog(Protocol):
-    """The streams of the log."""
-
-    def read(self, stream: str, after_version: int, until: int, limit: int) -> Sequence[LoggedEvent]:
-        """The first `limit` events of a stream beyond a version and up to a position. Raises Unavailable."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedriveResult:
-    """The result of redriving one parked stream."""
-
-    stream: str
-    applied: int
-    """events that the graph has gained"""
-    discarded: int
-    """events left out by decision on the way"""
-    parked: ParkedStream | None
-    """where it is parked now, None when it is not"""
 
 
 class _OtherCommand(Exception):

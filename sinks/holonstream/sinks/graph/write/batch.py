@@ -13,7 +13,7 @@ from holonstream.schemas.projection import Report, apply
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from holonstream.sinks.base import Batch, DeadLetter
 from holonstream.sinks.graph.mapping import check_ids
-from holonstream.sinks.graph.parking import ParkedStream
+from holonstream.sinks.parked import ParkedStream
 from holonstream.sinks.records import HoleInStream, Item, UnreadableEvent, dead_letter, read_record, was_applied
 
 _KINDS = (HOLON, RELATIONSHIP)
