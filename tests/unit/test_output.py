@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -114,6 +115,27 @@ def test_log_lines_are_lines(text: str, capsys: pytest.CaptureFixture[str]) -> N
     structlog.get_logger("x").info("event.happened", stream=text)
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["stream"] == text
+
+
+def test_a_library_repeats_a_line_after_a_while_only() -> None:
+    now = 0.0
+    repetitions = logs.Repetitions(lambda: now)
+
+    def passes(message: str, *arguments: object, **extra: Any) -> bool:
+        record = logging.LogRecord("library", logging.ERROR, "", 1, message, arguments, extra.get("exc_info"))
+        return repetitions.is_due(record)
+
+    assert passes("No node %s: %s", 1, OSError("refused, the first time"))
+    assert not passes("No node %s: %s", 1, OSError("refused, once more"))
+    assert passes("No node %s: %s", 2, OSError("another node"))
+    assert passes("No node %s: %s", 1, KeyError("another error"))
+    assert passes("Crashed", exc_info=(ValueError, ValueError(), None))
+    assert passes("Crashed", exc_info=(KeyError, KeyError(), None))
+    assert not passes("Crashed", exc_info=(KeyError, KeyError(), None))
+    now = logs.REPEAT_INTERVAL
+    assert passes("No node %s: %s", 1, OSError("refused"))
+    assert not passes("No node %s: %s", 1, OSError("refused"))
+    assert all(passes("line %s", number) for number in range(2 * logs.REMEMBERED))
 
 
 def test_nothing_else_in_the_commands_writes_to_a_terminal() -> None:

@@ -9,12 +9,42 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from time import monotonic
 
 import structlog
 
 from holonstream.ops.output import printable
 from holonstream.schemas import tracing
 from holonstream.schemas.incident import incident
+
+REPEAT_INTERVAL = 30.0  # seconds until a library's line is logged once more
+REMEMBERED = 1_000  # lines
+
+
+class Repetitions:
+    """Lets a line of a library pass once per REPEAT_INTERVAL, whatever exceptions it names.
+
+    A client whose server is down says so with every attempt, some fifty times a second.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._logged: dict[tuple[object, ...], float] = {}
+
+    def is_due(self, record: logging.LogRecord) -> bool:
+        """Whether the line was not logged lately."""
+        arguments: tuple[object, ...] = record.args if isinstance(record.args, tuple) else (record.args,)
+        if record.exc_info:
+            arguments = (*arguments, record.exc_info[1])
+        kinds = (type(part).__name__ if isinstance(part, BaseException) else str(part) for part in arguments)
+        line, now = (record.name, record.levelno, str(record.msg), *kinds), self._clock()
+        if now - self._logged.get(line, float("-inf")) < REPEAT_INTERVAL:
+            return False
+        if len(self._logged) >= REMEMBERED:
+            self._logged.clear()
+        self._logged[line] = now
+        return True
 
 
 def configure(level: str, form: str) -> None:
@@ -38,6 +68,7 @@ def configure(level: str, form: str) -> None:
     )
     # Libraries log through the standard library. Only their warnings and errors are kept.
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Repetitions().is_due)
     handler.addFilter(_without_values)
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[meta, *rendering], foreign_pre_chain=shared))

@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 SCHEME = "holonstream"  # of the broker URL that selects this transport
 RECORD_BYTES = 1 << 20  # of a record, as long as none was seen
 POLL_BYTES = 4 << 20  # of records that one poll takes, were all as large as the largest of the poll before
+RETRY_BACKOFF = 500  # ms until a request that failed is sent again; several tasks do so while no broker answers
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
 TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
@@ -202,6 +203,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             # Of every request, JoinGroup too: a member that joins again is still the same one, and a coordinator that
             # has vanished meanwhile is noticed.
             request_timeout_ms=int(self.app.request_timeout * 1000),
+            retry_backoff_ms=RETRY_BACKOFF,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
