@@ -149,18 +149,21 @@ async def test_marks_that_another_program_has_changed_end_nobody_and_can_be_redr
         assert await graph(connection) == fold(log.newer, everything)
 
 
+@pytest.mark.parametrize("place", ["partition", "topic"])
 @in_loop
-async def test_a_mark_whose_partition_was_changed_is_listed_and_redriven(neo4j_uri: str, log: Log) -> None:
+async def test_a_mark_whose_place_was_changed_is_listed_and_redriven(neo4j_uri: str, log: Log, place: str) -> None:
     people = [f"p-{n}" for n in range(7)]
     events = log.append(*(made for name in people for made in (person(name), changed(name, 2, n=1))))
     async with ready(neo4j_uri) as connection:
         await feed(sink(connection), events)
         streams = [f"holon/{name}" for name in people]
         rows = [list(row) for row in zip(streams, ("x", -1, 99, 1.0, None, [1], True), strict=True)]
-        damage = "UNWIND $rows AS row MATCH (p:HolonstreamParked {key: row[0]}) SET p.partition = row[1]"
-        await connection.execute(damage, rows=rows)
+        damage = "UNWIND $rows AS row MATCH (p:HolonstreamParked {key: row[0]}) SET p[$place] = row[1]"
+        await connection.execute(damage, rows=rows, place=place)
         marks = await log.redriver(connection).parked()
-        assert {m.stream: m.partition for m in marks} == {s: partition_of(s, PARTITIONS) for s in streams}
+        assert {m.stream: (m.topic, m.partition) for m in marks} == {
+            s: (TOPIC, partition_of(s, PARTITIONS)) for s in streams
+        }
         assert [done.parked for done in await all_of(log.redriver(connection))] == [None] * len(people)
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
         for name, last in zip(people, events[1::2], strict=True):

@@ -182,15 +182,16 @@ RETURN epoch, position
 
 // parked_streams //
 // Every parked stream of a topic, in log order. A mark whose version cannot be read parks the whole stream: here and below
-// what another program has put into one is not believed. A partition that has no checkpoint is none.
-MATCH (p:HolonstreamParked {topic: $topic})
+// what another program has put into one is not believed. A topic or a partition that has no checkpoint is none.
+MATCH (p:HolonstreamParked)
 WHERE p.redriven IS NULL AND p.key IS :: STRING NOT NULL
+  AND (p.topic = $topic OR NOT EXISTS { (:HolonstreamCheckpoint {topic: p.topic}) })
 RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
   CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
-  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, p.topic,
-  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: p.topic, partition: p.partition}) }
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, $topic,
+  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: $topic, partition: p.partition}) }
     THEN p.partition END,
-  COUNT { (:HolonstreamCheckpoint {topic: p.topic}) },
+  COUNT { (:HolonstreamCheckpoint {topic: $topic}) },
   CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
 ORDER BY position
 
@@ -206,12 +207,14 @@ RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
 // Which of some streams are parked.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys AND p.redriven IS NULL
+WITH p, CASE WHEN EXISTS { (:HolonstreamCheckpoint {topic: p.topic}) } THEN p.topic
+  ELSE coalesce(COLLECT { MATCH (c:HolonstreamCheckpoint) RETURN c.topic LIMIT 1 }[0], '') END AS topic
 RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
   CASE WHEN p.version IS :: INTEGER NOT NULL AND p.version > 0 THEN p.version ELSE 1 END,
-  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, p.topic,
-  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: p.topic, partition: p.partition}) }
+  CASE WHEN p.position IS :: INTEGER NOT NULL THEN p.position ELSE 0 END AS position, topic,
+  CASE WHEN p.partition IS :: INTEGER AND EXISTS { (:HolonstreamCheckpoint {topic: topic, partition: p.partition}) }
     THEN p.partition END,
-  COUNT { (:HolonstreamCheckpoint {topic: p.topic}) },
+  COUNT { (:HolonstreamCheckpoint {topic: topic}) },
   CASE WHEN p.offset IS :: INTEGER THEN p.offset END, coalesce(toStringOrNull(p.reason), '')
 
 // hidden_from //
@@ -232,7 +235,7 @@ SET p = row
 // Unpark streams. Their marks are deleted when readers may rely on it: see checkpoint_publish.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
-SET p.redriven = true, p.partition = $partition
+SET p.redriven = true, p.topic = $topic, p.partition = $partition
 
 // discard //
 // Record an operator's decision to leave one event out. There are few of these, and the checkpoint's lock is held.
@@ -240,9 +243,10 @@ MERGE (d:HolonstreamDiscarded {key: $row.key, version: $row.version})
 SET d = $row
 
 // discarded_events //
-// Every event of a topic that was left out by decision, in log order.
-MATCH (d:HolonstreamDiscarded {topic: $topic})
-WHERE d.stream IS :: STRING NOT NULL AND d.version IS :: INTEGER NOT NULL AND d.position IS :: INTEGER NOT NULL
+// Every event of a topic that was left out by decision, in log order. Topics as in parked_streams.
+MATCH (d:HolonstreamDiscarded)
+WHERE (d.topic = $topic OR NOT EXISTS { (:HolonstreamCheckpoint {topic: d.topic}) })
+  AND d.stream IS :: STRING NOT NULL AND d.version IS :: INTEGER NOT NULL AND d.position IS :: INTEGER NOT NULL
 RETURN d.stream, d.version, d.position, coalesce(toStringOrNull(d.reason), ''), toStringOrNull(d.note),
   coalesce(toStringOrNull(d.decided), '')
 ORDER BY d.position

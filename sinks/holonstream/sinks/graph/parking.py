@@ -77,10 +77,10 @@ async def park(
         await transaction.execute(text("park"), rows=rows)
 
 
-async def unpark(transaction: Transaction, streams: Collection[str], partition: int) -> None:
+async def unpark(transaction: Transaction, streams: Collection[str], topic: str, partition: int) -> None:
     """Unpark streams of a partition; their nodes stay until readers may rely on it (`checkpoint.publish_all`)."""
     if streams:
-        await transaction.execute(text("unpark"), keys=_keys(streams), partition=partition)
+        await transaction.execute(text("unpark"), keys=_keys(streams), topic=topic, partition=partition)
 
 
 async def discard(transaction: Transaction, event: DiscardedEvent, topic: str) -> None:

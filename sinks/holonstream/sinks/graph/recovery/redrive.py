@@ -262,7 +262,8 @@ class Redriver:
             transaction,
             {f.was.stream: LastSeen(f.version, f.position) for f in folds if f.after is None and f.parked is None},
         )
-        await parking.unpark(transaction, [fold.was.stream for fold in folds if fold.parked is None], partition)
+        unparked = [fold.was.stream for fold in folds if fold.parked is None]
+        await parking.unpark(transaction, unparked, self._topic, partition)
         parked = [fold.parked for fold in folds if fold.parked is not None]
         await parking.park(transaction, parked, since={fold.was.stream: fold.was.position for fold in folds})
         if decision is not None:
