@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from holonstream.ops.kafka import client
+from holonstream.ops.letters import newest_letters
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import UnsafeTopic, make_topics
+from holonstream.producers.kafka import topic_config
 from tests.support.topics import alter
 
 
@@ -56,3 +63,17 @@ def test_fewer_replicas_than_asked_for_are_refused_with_all_else_that_is_wrong(
     for wrong in ("retention.ms=1000000", "min.insync.replicas=1", "replicas=1 (HOLONSTREAM_REPLICATION asks for 3)"):
         assert wrong in str(refused.value)
     assert "--add-config retention.ms=-1,min.insync.replicas=2;" in str(refused.value)
+
+
+def test_dead_letters_are_kept_and_those_that_are_left_are_read(settings: Settings) -> None:
+    make_topics(settings)
+    admin, topic = AdminClient(client(settings)), settings.dead_letter_topic
+    kept = topic_config(admin, topic)
+    assert (kept["cleanup.policy"], kept["retention.ms"], kept["retention.bytes"]) == ("delete", "-1", "-1")
+    producer = Producer(client(settings))
+    for number in range(5):
+        producer.produce(topic, json.dumps({"group": "g", "offset": number}).encode())
+    assert producer.flush(30) == 0
+    for deleted in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
+        deleted.result(30)
+    assert [letter["offset"] for letter in newest_letters(settings, 10)] == [3, 4]

@@ -1,4 +1,4 @@
-"""The dead-letter topic, read from its beginning: what was left out of any view, and why."""
+"""The dead-letter topic, read from its first record that is still there: what was left out of any view, and why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
@@ -38,7 +38,7 @@ def newest_letters(settings: Settings, limit: int, view: str | None = None) -> l
             listed = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic]
             if listed.error is not None:
                 raise KafkaException(listed.error)
-            consumer.assign([TopicPartition(topic, partition, 0) for partition in listed.partitions])
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in listed.partitions])
             unread = set(listed.partitions)
             while unread:
                 message = consumer.poll(TIMEOUT)

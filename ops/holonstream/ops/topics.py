@@ -47,22 +47,21 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
     """
     check_login(settings)  # says it at once; the request below has long, and nobody else can answer it
     admin = AdminClient({**client(settings), "socket.timeout.ms": int(MAKING_TIMEOUT * 1000)})
+    # Whatever the brokers' defaults are: every view can be replayed from offset zero, and every dead letter be read.
+    kept = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
     wanted = [
         NewTopic(
             settings.topic,
             settings.partitions,
             settings.replication,
-            # every view can be replayed from offset zero
             config={
                 **(config or {}),
-                "cleanup.policy": "delete",
-                "retention.ms": FOR_EVER,
-                "retention.bytes": FOR_EVER,
+                **kept,
                 "min.insync.replicas": str(_in_sync(settings)),
                 "unclean.leader.election.enable": "false",
             },
         ),
-        NewTopic(settings.dead_letter_topic, 1, settings.replication, config={"retention.ms": FOR_EVER}),
+        NewTopic(settings.dead_letter_topic, 1, settings.replication, config=kept),
     ]
     with driver_errors(f"making {settings.topic} and {settings.dead_letter_topic}"):
         for future in admin.create_topics(wanted, request_timeout=MAKING_TIMEOUT).values():
