@@ -13,8 +13,12 @@ from pathlib import Path
 import click
 import pytest
 
+from holonstream.client.settings import InvalidSettings
 from holonstream.ops import cli as command_line
 from holonstream.ops.cli import cli
+from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
+from holonstream.producers.errors import UnreadableEvents
 from holonstream.schemas.errors import BadData, Unavailable
 from tests.support.waiting import wait_until
 
@@ -51,6 +55,8 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (BadData("first\nsecond [/x] \x1b[1m"), 1, "error: first second [/x] \\x1b[1m"),
         (Unavailable("gone"), 3, "error: gone"),
         (click.UsageError("no \x1b"), 2, "error: no \\x1b"),
+        (InvalidSettings(["HOLONSTREAM_X: is wrong"]), 2, "error: HOLONSTREAM_X: is wrong"),
+        (UnreadableEvents({7: "no"}), 1, "error: Unreadable events in the log: 1: position 7, no"),
     ],
 )
 def test_exit_codes_tell_finding_usage_and_outage_apart(
@@ -59,6 +65,17 @@ def test_exit_codes_tell_finding_usage_and_outage_apart(
     raising(monkeypatch, error)
     assert ended(monkeypatch, "fold", __file__) == code
     assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_a_login_that_cannot_be_is_one_line_for_each_fault() -> None:
+    settings = Settings.of({"HOLONSTREAM_KAFKA_CERT": __file__, "HOLONSTREAM_KAFKA_MECHANISM": "AWS_MSK_IAM"})
+    with pytest.raises(InvalidSettings) as raised:
+        client(settings)
+    assert raised.value.faults == [
+        "HOLONSTREAM_KAFKA_CERT and HOLONSTREAM_KAFKA_KEY belong together",
+        "HOLONSTREAM_KAFKA_CERT needs HOLONSTREAM_KAFKA_TLS",
+        "HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs HOLONSTREAM_KAFKA_TLS",
+    ]
 
 
 def test_a_bug_is_shown_whole_and_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

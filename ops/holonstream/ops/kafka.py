@@ -116,7 +116,7 @@ def check_login_settings(settings: Settings) -> None:
     if settings.kafka_mechanism == IAM and not settings.kafka_tls:
         faults.append("HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs HOLONSTREAM_KAFKA_TLS")
     if faults:
-        raise InvalidSettings("Invalid settings: " + "; ".join(faults))
+        raise InvalidSettings(faults)
 
 
 def token_source(settings: Settings) -> Callable[[], Token] | None:
@@ -155,7 +155,7 @@ def _iam_tokens() -> Callable[[], Token]:
         raise MissingExtra("aws-msk-iam-sasl-signer-python", "aws") from None
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
-        raise InvalidSettings("Invalid settings: HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs AWS_REGION")
+        raise InvalidSettings(["HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs AWS_REGION"])
 
     def token() -> Token:
         text, milliseconds = MSKAuthTokenProvider.generate_auth_token(region)
