@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
+from msgspec.structs import replace
 
 from holonstream.ops.kafka import client
 from holonstream.ops.replay import topic
@@ -140,3 +141,19 @@ def test_others_that_read_the_topic_are_named_and_workers_are_refused(settings: 
             with pytest.raises(topic.TopicRead, match=rf"{group}: rdkafka"), topic.prepared(settings):
                 pass
         consumer.close()
+
+
+def test_workers_of_a_pipeline_whose_namespace_begins_with_ours_are_no_readers(settings: Settings) -> None:
+    other = replace(settings, namespace=f"{settings.namespace}-b")
+    make_topics(other)
+    admin = AdminClient(client(other))
+    consumer = Consumer({**client(other), "group.id": other.group("graph"), "auto.offset.reset": "earliest"})
+    try:
+        consumer.subscribe([other.topic])
+        wait_until(lambda: consumer.poll(0.1) or consumer.assignment(), "the other pipeline's worker has partitions")
+        with topic.prepared(settings) as (old, _):
+            assert "also read" not in old.sentence()
+    finally:
+        consumer.close()
+        for deleted in admin.delete_topics([other.topic, other.dead_letter_topic]).values():
+            deleted.result()

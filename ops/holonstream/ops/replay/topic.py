@@ -111,9 +111,12 @@ def refuse_readers(admin: AdminClient, settings: Settings) -> list[str]:
         for name in sorted(group.group_id for group in listed.valid):
             described = describe(admin, name)
             members = described.members if described else ()
-            if name.startswith(f"{settings.namespace}-") and members:
+            reading = sum(_reads(member, settings.topic) for member in members)
+            # The name of another pipeline's namespace may begin with ours: its workers read another topic.
+            elsewhere = not reading and any(m.assignment and m.assignment.topic_partitions for m in members)
+            if name.startswith(f"{settings.namespace}-") and members and not elsewhere:
                 ours.append(f"{name}: {'; '.join(map(str, members_of(described)))}")
-            elif reading := sum(_reads(member, settings.topic) for member in members):
+            elif reading:
                 others.append(f"{name} ({reading} members)")
     if ours:
         raise TopicRead(f"Workers read {settings.topic}: stop them first: {', '.join(ours)}")
