@@ -311,6 +311,35 @@ def test_row_level_security_hides_no_event_in_silence(dsn: str, level: str) -> N
                 list(store.get_events())
 
 
+LIMITS = {
+    "statement_timeout": "1s",
+    "lock_timeout": "1s",
+    "idle_session_timeout": "1min",
+    "idle_in_transaction_session_timeout": "1s",
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_deferrable": "on",
+}
+SLOW = """
+CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(1.2); END $$;
+CREATE EVENT TRIGGER slow ON ddl_command_start WHEN TAG IN ('CREATE SEQUENCE') EXECUTE FUNCTION slow();
+"""
+
+
+def test_limits_that_a_database_sets_for_services_are_not_for_init_and_readers(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        database = Identifier(str(conninfo_to_dict(postgres_dsn)["dbname"]))
+        for name, value in LIMITS.items():
+            owner.execute(SQL("ALTER DATABASE {} SET {} = {}").format(database, Identifier(name), value))
+        owner.execute(SLOW)
+    apply_schema(postgres_dsn, CATALOGUE)
+    with connect(postgres_dsn, "relay", options=READER_OPTIONS) as relay:
+        found = {name: relay.execute(SQL("SHOW {}").format(Identifier(name))).fetchone() for name in LIMITS}
+    assert found == {
+        name: ("read committed",) if name.endswith("isolation") else ("off",) if name.endswith("deferrable") else ("0",)
+        for name in LIMITS
+    }
+
+
 @pytest.fixture
 def standby(dsn: str) -> Iterator[Standby]:
     with standby_of(dsn) as made:

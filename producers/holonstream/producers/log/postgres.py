@@ -51,7 +51,9 @@ DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesN
 NO_LIMIT = 2**63 - 1
 ANSWER_TIMEOUT = 10.0  # seconds that relay and status wait for PostgreSQL to send something
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
-# longer the log is. Row-level security is an error, instead of events that are not there.
+# longer the log is. Row-level security is an error, instead of events that are not there. Limits that a role or a
+# database sets for services are not for who reads all of the log, and a rewritten table looks empty to a transaction
+# that does not read committed.
 READER_OPTIONS = " ".join(
     f"-c {setting}"
     for setting in (
@@ -61,6 +63,12 @@ READER_OPTIONS = " ".join(
         "max_parallel_workers_per_gather=0",
         "jit=off",
         "row_security=off",
+        "statement_timeout=0",
+        "lock_timeout=0",
+        "idle_session_timeout=0",
+        "idle_in_transaction_session_timeout=0",
+        r"default_transaction_isolation=read\ committed",
+        "default_transaction_deferrable=off",
     )
 )
 # The relay's session has the leader lock: the server must end it soon after the relay's host has gone, too.

@@ -143,10 +143,11 @@ SELECT holonstream.load_event_types(%(types)s::jsonb);
 SELECT pg_advisory_xact_lock(%(key)s);
 
 -- pin_session --
--- Make functions from names of pg_catalog and with plain strings, whatever the role or the database sets. Who waits for a
--- table's lock makes all appends wait behind it, so the wait is short.
+-- Make functions from names of pg_catalog and with plain strings, whatever the role or the database sets, and take as long
+-- as it takes. Who waits for a table's lock makes all appends wait behind it, so that wait is short.
 SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('standard_conforming_strings', 'on', true),
-       set_config('lock_timeout', '1s', true);
+       set_config('lock_timeout', '1s', true), set_config('statement_timeout', '0', true),
+       set_config('idle_in_transaction_session_timeout', '0', true);
 
 -- server_encoding --
 -- The encoding of the database.
