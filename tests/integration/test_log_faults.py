@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from holonstream.client import append_in, append_in_async
-from holonstream.producers.errors import LogUnavailable, TransactionConflict, TransactionFailed
+from holonstream.producers.errors import LogRefused, LogUnavailable, TransactionConflict, TransactionFailed
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.postgres import connect
@@ -53,6 +53,9 @@ STATES = {
     "57P01": LogUnavailable,
     "58030": LogUnavailable,
     "XX001": LogUnavailable,
+    "P0001": LogRefused,  # RAISE EXCEPTION without a state
+    "23514": LogRefused,  # a check
+    "27000": LogRefused,
 }
 
 
@@ -104,6 +107,17 @@ def test_a_read_only_server_takes_no_appends_and_is_read(dsn: str, owner: psycop
     assert log_status(dsn, "holonstream", 0).lag == 1
     with pytest.raises(LogUnavailable, match="takes no writes"):
         apply_schema(dsn, Catalogue.load())
+
+
+def test_an_event_trigger_that_forbids_changes_refuses_init(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(
+            "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'not today'; END $$"
+        )
+        owner.execute("CREATE EVENT TRIGGER forbid ON ddl_command_start EXECUTE FUNCTION forbid()")
+    with pytest.raises(LogRefused, match="not today"):
+        apply_schema(postgres_dsn, CATALOGUE)
 
 
 @pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])

@@ -32,7 +32,7 @@ def test_every_sqlstate_is_explained() -> None:
     explained = {state for row in rows("Errors") for state in re.findall(rf"`({STATE})`", row[0])}
     assert explained == raised | mapped
     classes = {name for row in rows("Errors") if row[0].startswith("classes") for name in re.findall("`(..)`", row[0])}
-    assert classes == postgres.UNAVAILABLE
+    assert classes == postgres.UNAVAILABLE | postgres.REFUSED
 
 
 def test_the_page_names_the_error_that_python_raises() -> None:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from holonstream import producers
-from holonstream.producers.errors import LogUnavailable
+from holonstream.producers.errors import LogRefused, LogUnavailable
 from holonstream.producers.log.append import encode_events, new_event_id
 from holonstream.producers.log.postgres import query, translate
 from holonstream.producers.relay.lease import leader_key
@@ -74,6 +74,11 @@ def test_namespaces_have_leaders_of_their_own() -> None:
 )
 def test_what_may_pass_is_unavailable(error: psycopg.Error) -> None:
     assert isinstance(translate(error), LogUnavailable)
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.RaiseException(), psycopg.errors.CheckViolation()])
+def test_what_others_have_put_on_the_log_refuses(error: psycopg.Error) -> None:
+    assert isinstance(translate(error), LogRefused)
 
 
 def test_a_wrong_statement_stays_a_bug() -> None:

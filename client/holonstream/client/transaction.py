@@ -44,7 +44,7 @@ def append_in(
 
     After an error of the database the transaction, or the savepoint around the call, must be rolled back. Raises
     InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, NotInitialised, NotPermitted,
-    TransactionConflict (repeat the whole transaction), TransactionFailed (roll it back), LogUnavailable,
+    TransactionConflict (repeat the whole transaction), TransactionFailed (roll it back), LogRefused, LogUnavailable,
     InvalidSettings; TypeError for what is no such connection.
     """
     with tracing.span("append", "producer", events=len(events)):

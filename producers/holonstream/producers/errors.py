@@ -38,6 +38,10 @@ class NotPermitted(HolonstreamError):
     """The database role or the Kafka user lacks a privilege."""
 
 
+class LogRefused(HolonstreamError):
+    """A trigger, a rule or a constraint that is not the log's own does not let PostgreSQL do it."""
+
+
 class TransactionFailed(HolonstreamError):
     """An earlier statement of the caller's transaction failed, so that it can only be rolled back."""
 

@@ -13,6 +13,7 @@ from holonstream.producers.errors import (
     AppendOnly,
     EventIdConflict,
     EventTooLarge,
+    LogRefused,
     LogUnavailable,
     NotPermitted,
     NotPrimary,
@@ -46,6 +47,9 @@ SESSION: dict[str, Any] = {
 # Classes of SQLSTATE: no connection, an outdated plan or prepared statement, a refused login, no database, rolled back,
 # no resources, not in the right state, an operator intervenes, I/O, internal.
 UNAVAILABLE = frozenset({"08", "0A", "26", "28", "3D", "40", "53", "55", "57", "58", "XX"})
+# Triggers, rules and constraints of others: a failed action, a constraint, data that a trigger has changed, WITH CHECK
+# OPTION, RAISE EXCEPTION.
+REFUSED = frozenset({"09", "23", "27", "44", "P0"})
 # By the names of their drivers' classes: errors without an SQLSTATE that say that the connection is gone.
 DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesNotExistError"})
 NO_LIMIT = 2**63 - 1
@@ -249,6 +253,10 @@ def translate(error: BaseException) -> HolonstreamError | None:
         # what pgbouncer says of `options`, and of a transaction in statement mode
         case _ if "unsupported startup parameter" in message or "statement pooling" in message:
             return SessionRequired(SESSION_REQUIRED)
+        case _ if sqlstate[:2] in REFUSED:
+            return LogRefused(
+                f"PostgreSQL refuses: {message} ({sqlstate}): a trigger, a rule or a constraint that is not the log's"
+            )
         case _ if sqlstate[:2] in UNAVAILABLE or isinstance(error, OSError) or _disconnected(error):
             return LogUnavailable(f"PostgreSQL unavailable: {str(error).strip()}")
     return None
