@@ -101,9 +101,9 @@ class Site:
         self._processes = Processes(self.environment, self._folder)
         self.start(*PARTS)
 
-    def start(self, *names: str) -> None:
+    def start(self, *names: str, options: Sequence[str] = ()) -> None:
         for name in names:
-            self._processes.start(name, *PARTS[name])
+            self._processes.start(name, *PARTS[name], *options)
 
     def stop(self) -> None:
         """Stop all processes; some may have ended by themselves."""

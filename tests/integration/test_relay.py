@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -12,17 +13,26 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from msgspec.structs import replace
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from holonstream.ops.status import TopicStatus
 from holonstream.producers import kafka
-from holonstream.producers.errors import KafkaUnavailable, LogBehind, NotPermitted, ProducerFenced, TopicBehind
+from holonstream.producers.errors import (
+    KafkaUnavailable,
+    LogBehind,
+    LogReplaced,
+    NotPermitted,
+    ProducerFenced,
+    TopicBehind,
+)
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
@@ -30,6 +40,7 @@ from holonstream.producers.relay import committer, topic_tail
 from holonstream.producers.relay.committer import PositionCommitter
 from holonstream.producers.relay.progress import RelayProgress
 from holonstream.producers.relay.publisher import PRODUCER, Publisher
+from holonstream.producers.relay.recovery import log_identity
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
@@ -37,7 +48,7 @@ from holonstream.schemas.errors import NotInitialised, PartitionsAdded, TopicCut
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.partition import partition_of
 from holonstream.testing.records import wire_value
-from tests.support.event_log import insert_unreadable, person
+from tests.support.event_log import append, envelope, insert_unreadable, person
 from tests.support.waiting import wait_until
 
 PARTITIONS = 6
@@ -539,6 +550,66 @@ def test_a_topic_that_was_made_again_is_refused_until_trusted(place: Place) -> N
     place.check_published()
 
 
+@contextmanager
+def copy_of(place: Place) -> Iterator[Place]:
+    """The place with a copy of its log, which is another database of the same server."""
+    place.store.close()  # nobody may be connected to what is copied
+    name = str(conninfo_to_dict(place.dsn)["dbname"])
+    names = [sql.Identifier(f"{name}_copy"), sql.Identifier(name)]
+    with psycopg.connect(place.dsn, dbname="postgres", autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        try:
+            dsn = make_conninfo(place.dsn, dbname=f"{name}_copy")
+            with PostgresEventStore(dsn, CATALOGUE) as store:
+                yield Place(dsn, place.bootstrap, place.namespace, store)
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
+
+
+def append_to(place: Place, id_: int) -> int:
+    """The position of one event."""
+    with psycopg.connect(place.dsn) as connection:
+        return append(connection, [envelope("p-0", id=str(UUID(int=id_)))])[0][3]
+
+
+def test_the_relay_of_a_copy_is_refused_and_does_not_fence_that_of_the_original(place: Place) -> None:
+    """A copy made for tests, with the settings of the original: its relay would publish what is appended to it."""
+    place.append(30)
+    relay_all(place)
+    with copy_of(place) as copy:
+        append_to(copy, 1)
+        relay = place.relay()
+        with running(relay):
+            assert leads(relay)
+            with pytest.raises(LogReplaced, match=r"a copy, or the log was moved.*relay --trust-log"):
+                relay_all(copy)
+            reaches(relay, append_to(place, 2))
+        assert (relay.progress.now.fenced, relay.progress.now.relayed) == (0, 1)
+        with pytest.raises(LogBehind):
+            relay_all(copy, trust_log=True)
+
+
+def test_a_log_that_was_moved_is_published_once_it_is_trusted(place: Place) -> None:
+    place.append(30)
+    relay_all(place)
+    with copy_of(place) as moved:
+        with pytest.raises(LogReplaced):
+            relay_all(moved)
+        assert relay_all(moved, trust_log=True).progress.now.relayed == 0
+        append_to(moved, 1)
+        assert relay_all(moved).progress.now.relayed == 1
+        with pytest.raises(LogReplaced):
+            relay_all(place)
+
+
+def test_a_login_that_may_not_ask_for_the_log_s_identity_publishes_without(place: Place) -> None:
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        assert re.fullmatch("[0-9]+-[0-9]+", log_identity(connection) or "")
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        connection.execute("SET ROLE holonstream_reader")
+        assert log_identity(connection) is None
+
+
 @pytest.mark.parametrize("fault", ["number", "window"])
 def test_a_relay_starts_again_behind_an_event_that_nobody_can_read(place: Place, fault: str) -> None:
     place.append(30)
@@ -619,12 +690,13 @@ def test_a_position_without_a_topics_id_takes_the_one_that_is_there(place: Place
     relay_all(place)
     set_committed(place, 30)
     publisher = place.publisher()
-    assert publisher.committed() == (30, None, None)
+    assert publisher.committed() == (30, None, None, None)
     publisher.close()
     place.append(1)
     assert relay_all(place).progress.now.relayed == 1
     publisher = place.publisher()
-    assert publisher.committed() == (31, *publisher.identity)
+    with psycopg.connect(place.dsn) as connection:
+        assert publisher.committed() == (31, *publisher.identity, log_identity(connection))
     publisher.close()
 
 

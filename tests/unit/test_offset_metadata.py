@@ -12,8 +12,12 @@ ID = "DtMNUgp2QyCHcirxGTQukA"
 @pytest.mark.parametrize("position", [None, 0, 123, 2**63 - 1])
 @pytest.mark.parametrize("topic_id", [None, ID, "+/" * 11, "_-" * 11])
 @pytest.mark.parametrize("partitions", [None, 1, 12, 999_999_999])
-def test_what_is_written_is_read(position: int | None, topic_id: str | None, partitions: int | None) -> None:
-    metadata = OffsetMetadata(position, topic_id, partitions if topic_id else None)
+@pytest.mark.parametrize("log_id", [None, "7563912830412839283-16384", f"{2**64 - 1}-{2**32 - 1}"])
+def test_what_is_written_is_read(
+    position: int | None, topic_id: str | None, partitions: int | None, log_id: str | None
+) -> None:
+    known = partitions if topic_id else None
+    metadata = OffsetMetadata(position, topic_id, known, log_id if known else None)
     assert OffsetMetadata.parse(metadata.text()) == metadata
     assert OffsetMetadata.parse(metadata.text() + "\0") == metadata
 
@@ -28,6 +32,7 @@ def test_what_is_written_is_read(position: int | None, topic_id: str | None, par
         (f"7 {ID}garbage", 7, ID),
         (f"7 {ID} 12", 7, ID),
         (f"7 {ID} {10**9};", 7, ID),
+        (f"7 {ID} {10**9}; 1-2;", 7, ID),
         (str(2**63 - 1), 2**63 - 1, None),
         (str(2**63), None, None),
         ("1" * 30, None, None),
@@ -37,4 +42,8 @@ def test_what_is_written_is_read(position: int | None, topic_id: str | None, par
 def test_what_earlier_versions_and_others_wrote_is_read(
     text: str | None, position: int | None, topic_id: str | None
 ) -> None:
-    assert OffsetMetadata.parse(text) == (position, topic_id, None)
+    assert OffsetMetadata.parse(text) == (position, topic_id, None, None)
+
+
+def test_a_log_id_that_is_cut_off_is_none() -> None:
+    assert OffsetMetadata.parse(f"7 {ID} 12; 123-45") == (7, ID, 12, None)

@@ -74,7 +74,7 @@ async def initialise_graph(settings: Settings, known: Catalogue, partitions: int
         await initialise(connection, known, settings.topic, partitions, log_end)
 
 
-def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
+def relay(settings: Settings, *, trust_topic: bool = False, trust_log: bool = False) -> Relay:
     """A relay. Raises NotPermitted when the brokers refuse its login."""
     from holonstream.ops.kafka import check_login, security
     from holonstream.producers.relay.relay import Relay
@@ -87,6 +87,7 @@ def relay(settings: Settings, *, trust_topic: bool = False) -> Relay:
         batch_events=settings.relay_batch,
         linger=settings.relay_linger,
         trust_topic=trust_topic,
+        trust_log=trust_log,
         kafka_config=security(settings),
     )
 

@@ -119,5 +119,9 @@ class TopicBehind(HolonstreamError):
     """The topic holds less than the relay has published: it was emptied, or deleted and made again."""
 
 
+class LogReplaced(HolonstreamError):
+    """The topic was published from another database: this one is a copy of the log, or the log was moved."""
+
+
 class LogBehind(HolonstreamError):
     """The topic holds events that the log does not have: the database was restored, or is another one."""

@@ -1,7 +1,8 @@
 """The metadata of a group's committed offset: the log position reached before it, and which topic it is in.
 
 Kafka gives a topic an id when it makes it. Offsets in a topic that was deleted mean nothing in the one that was made
-in its place, though both have one name. The relay also notes how many partitions the topic has.
+in its place, though both have one name. The relay also notes how many partitions the topic has, and from which log it
+publishes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import NamedTuple
 
 from holonstream.schemas.token import MAX_POSITION
 
-_FORM = re.compile(r"([0-9]{1,19}|-)(?![0-9])(?: ([A-Za-z0-9+/_-]{22})(?: ([0-9]{1,9});)?)?")
+_FORM = re.compile(
+    r"([0-9]{1,19}|-)(?![0-9])(?: ([A-Za-z0-9+/_-]{22})(?: ([0-9]{1,9});(?: ([0-9]{1,20}-[0-9]{1,10});)?)?)?"
+)
 NONE = "-"
 
 
@@ -21,13 +24,16 @@ class OffsetMetadata(NamedTuple):
     position: int | None = None
     topic_id: str | None = None
     partitions: int | None = None
+    log_id: str | None = None
 
     def text(self) -> str:
         """As it is committed."""
         position = NONE if self.position is None else str(self.position)
         if self.topic_id is None:
             return "" if self.position is None else position
-        return f"{position} {self.topic_id}" + (f" {self.partitions};" if self.partitions else "")
+        if not self.partitions:
+            return f"{position} {self.topic_id}"
+        return f"{position} {self.topic_id} {self.partitions};" + (f" {self.log_id};" if self.log_id else "")
 
     @classmethod
     def parse(cls, text: str | None) -> OffsetMetadata:
@@ -35,8 +41,8 @@ class OffsetMetadata(NamedTuple):
         found = _FORM.match(text or "")
         if found is None:
             return cls()
-        text, topic_id, partitions = found.groups()
+        text, topic_id, partitions, log_id = found.groups()
         position = None if text == NONE else int(text)
         if position is not None and position > MAX_POSITION:
             return cls()
-        return cls(position, topic_id, int(partitions) if partitions else None)
+        return cls(position, topic_id, int(partitions) if partitions else None, log_id)

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 @click.option(
     "--trust-topic", is_flag=True, help="Continue from the end of the topic, although more was published before."
 )
+@click.option(
+    "--trust-log", is_flag=True, help="Publish this log, although another database was published from before."
+)
 @pass_settings
-def relay(settings: Settings, trust_topic: bool) -> None:
+def relay(settings: Settings, trust_topic: bool, trust_log: bool) -> None:
     """Publish the log's events on Kafka.
 
     Each event once and in order, until SIGTERM. Start a second relay as a standby: it waits for the leader's lock and
@@ -34,7 +37,7 @@ def relay(settings: Settings, trust_topic: bool) -> None:
     from holonstream.schemas.incident import incident
 
     stop = stop_on_signals()
-    relay = wiring.relay(settings, trust_topic=trust_topic)
+    relay = wiring.relay(settings, trust_topic=trust_topic, trust_log=trust_log)
     with (
         traced(settings, "relay"),
         observed(

@@ -6,7 +6,8 @@ Two histories must not mix on the new topic, nor in a view:
    them. A relay that has lost its session without noticing is fenced, so that it cannot write to the new topic.
 2. The topic is deleted and made again, with as many partitions and with the settings that somebody gave it, but for
    those by which it may lose events.
-3. Position 0 is committed for the relay's group, with the new topic's id. Only that makes a relay start on it.
+3. Position 0 is committed for the relay's group, with the new topic's id and the log's. Only that makes a relay start
+   on it.
 
 Interrupted before the deletion, nothing has happened. After it, a relay finds no topic, or a position that was
 committed for another one, and refuses to start; the same command begins again. Offsets and checkpoints of the views
@@ -32,9 +33,11 @@ from holonstream.ops.settings import Settings
 from holonstream.ops.status import members_of
 from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors
+from holonstream.producers.log.postgres import connect
 from holonstream.producers.log.reader import LogReader
 from holonstream.producers.relay.lease import no_relay
 from holonstream.producers.relay.publisher import Publisher, fence_publishers
+from holonstream.producers.relay.recovery import log_identity
 from holonstream.schemas.errors import HolonstreamError
 
 BUSY = frozenset(
@@ -171,8 +174,10 @@ def _start_at_zero(settings: Settings) -> None:
         compression="none",
         config=security(settings),
     )
+    with connect(settings.log_dsn, "holonstream-replay") as connection:
+        log_id = log_identity(connection)
     with closing(publisher):
-        publisher.open()
+        publisher.open(log_id)
         publisher.reached(0)
         publisher.commit_position()
         committed = publisher.committed()

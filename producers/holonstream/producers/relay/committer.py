@@ -7,7 +7,8 @@ it.
 
 It is the offset of partition 0 of the topic. Deleting the topic deletes that, so the same is committed for partition 0
 of a second topic, the witness. With it, a topic that was made again is not taken for one that nobody has published to.
-Each carries the id that Kafka gave to the topic, since a relay may publish to the new topic before it notices.
+Each carries the id that Kafka gave to the topic, since a relay may publish to the new topic before it notices, and
+that of the log (`producers.relay.recovery.check_log`).
 
 A consumer commits it that has the group's id and never subscribes. (An admin client can, too; librdkafka 2.16 may abort
 the process, or never answer again, when the brokers stop under such a request.)
@@ -42,9 +43,17 @@ class PositionCommitter:
     `consumer` is one of the group, whose ``on_commit`` is `answered`.
     """
 
-    def __init__(self, consumer: Consumer, group: str, topic: str, witness: str, identity: TopicIdentity) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        group: str,
+        topic: str,
+        witness: str,
+        identity: TopicIdentity,
+        log_id: str | None = None,
+    ) -> None:
         self._consumer, self._group, self._topics = consumer, group, (topic, witness)
-        self._metadata = OffsetMetadata(None, *identity).text()
+        self._metadata = OffsetMetadata(None, *identity, log_id).text()
         self._position: int | None = None
         self._asking: int | None = None
         """the position whose commit has found no answer yet"""

@@ -74,6 +74,8 @@ class Committed(NamedTuple):
     """of the topic that it was published to; None when an earlier version has committed it"""
     partitions: int | None
     """that this topic had; None when an earlier version has committed it"""
+    log_id: str | None
+    """of the log that it was published from; None when an earlier version has committed it, or could not ask"""
 
 
 class Publisher:
@@ -123,13 +125,18 @@ class Publisher:
             }
         )
 
-    def open(self) -> None:
-        """Fence the publisher before and finish what it left. Raises KafkaUnavailable, NotInitialised (no topic)."""
+    def open(self, log_id: str | None = None) -> None:
+        """Fence the publisher before and finish what it left; `log_id` goes with each position that is committed.
+
+        Raises KafkaUnavailable, NotInitialised (no topic).
+        """
         with driver_errors(f"initialising the transactions of {self._group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
         self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
         self._watch = TopicWatch(self._admin, self._topic, self.identity)
-        self._committer = PositionCommitter(self.consumer, self._group, self._topic, self._witness, self.identity)
+        self._committer = PositionCommitter(
+            self.consumer, self._group, self._topic, self._witness, self.identity, log_id
+        )
 
     def keep_up(self) -> None:
         """Check the topic and commit the position, each when it is due; it waits for no answer.

@@ -14,6 +14,10 @@ have T and lack an event with a lower position, whose transaction committed afte
 A position that was committed for a topic with another id is refused (TopicReplaced): the topic was deleted and made
 again. With `trust_topic` the relay continues from T (or 0), if the topic is empty or begins with the log's first event.
 A topic that had fewer partitions then is refused too (PartitionsAdded).
+
+Before all that, and before it fences the relay that publishes, a relay is refused whose log is another database than
+the one that was published from (LogReplaced). Else the relay of a copy, made for tests with the settings of the
+original, would publish what is appended to the copy, and the original be refused afterwards.
 """
 
 from __future__ import annotations
@@ -24,13 +28,14 @@ from typing import Any
 import psycopg
 import structlog
 
-from holonstream.producers.errors import LogBehind, TopicBehind
+from holonstream.producers.errors import LogBehind, LogReplaced, NotPermitted, TopicBehind
 from holonstream.producers.kafka import partitions_added
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.producers.relay.publisher import Committed, Publisher
 from holonstream.producers.relay.topic_tail import first_event
 from holonstream.schemas.errors import TopicReplaced
+from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import EventPosition
 
 log = structlog.get_logger(__name__)
@@ -66,6 +71,39 @@ def find_position(
     if reached < (committed.position if committed else 0) or (committed is None and tail):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
     return reached
+
+
+def log_identity(connection: psycopg.Connection[Any]) -> str | None:
+    """By what a log is known again, None when the login may not ask for it. Raises LogUnavailable."""
+    try:
+        with driver_errors():
+            row = connection.execute(query("log_identity")).fetchone()
+    except NotPermitted as error:
+        log.warning("relay.log.unidentified", **incident(error))
+        return None
+    return None if row is None else str(row[0])
+
+
+def check_log(
+    connection: psycopg.Connection[Any], publisher: Publisher, topic: str, *, trust_log: bool = False
+) -> str | None:
+    """The log's identity, after the check that the topic was published from no other log, unless `trust_log`.
+
+    The publisher need not be open. Raises LogReplaced, KafkaUnavailable, LogUnavailable.
+    """
+    here, committed = log_identity(connection), publisher.committed()
+    there = None if committed is None else committed.log_id
+    if here is not None and there not in (None, here):
+        if not trust_log:
+            raise LogReplaced(
+                f"Topic {topic} is published from another log ({there}, by PostgreSQL's system identifier and the "
+                f"database's oid), and this one is {here}: a copy, or the log was moved. If this is a copy, give it "
+                "another HOLONSTREAM_NAMESPACE. If the log was moved here (a dump restored, pg_upgrade, logical "
+                "replication), stop the relays of the old one, and type `holonstream relay --trust-log`, once "
+                "(docs/recovery.md, The log in another place)"
+            )
+        log.warning("relay.log.replaced", topic=topic, was=there, now=here)
+    return here
 
 
 def _check_replaced(

@@ -26,7 +26,7 @@ is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
 what somebody must put right (NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced,
-PartitionsAdded, LogBehind, RecordTooLarge) and bugs end the relay.
+PartitionsAdded, LogReplaced, LogBehind, RecordTooLarge) and bugs end the relay.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection
 from holonstream.producers.relay.lease import acquire_leadership
 from holonstream.producers.relay.progress import RelayMonitor, RelayProgress
 from holonstream.producers.relay.publisher import Publisher
-from holonstream.producers.relay.recovery import find_position
+from holonstream.producers.relay.recovery import check_log, find_position
 from holonstream.schemas import names
 from holonstream.schemas.errors import Unavailable
 from holonstream.schemas.incident import incident
@@ -77,13 +77,15 @@ class Relay:
         linger: float = 0.02,
         compression: str = "lz4",
         trust_topic: bool = False,
+        trust_log: bool = False,
         kafka_config: Mapping[str, Any] | None = None,
         on_progress: Callable[[RelayProgress], None] | None = None,
     ) -> None:
         """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
         and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
-        seconds apart, but for those of a backlog. `trust_topic`: see `producers.relay.recovery`. `kafka_config`:
-        librdkafka settings for both clients (security). `on_progress` is called by the relay's thread at every change.
+        seconds apart, but for those of a backlog. `trust_topic`, `trust_log`: see `producers.relay.recovery`.
+        `kafka_config`: librdkafka settings for both clients (security). `on_progress` is called by the relay's thread
+        at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
         self._topic = names.events_topic(namespace)
@@ -92,14 +94,14 @@ class Relay:
         """of a full batch that is published at once: less after one that did not pass"""
         self._linger = linger
         self._compression, self._kafka_config = compression, dict(kafka_config or {})
-        self._trust_topic = trust_topic
+        self._trust_topic, self._trust_log = trust_topic, trust_log
         self.progress = RelayMonitor(on_progress)
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
-        Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, PartitionsAdded, LogBehind,
-        RecordTooLarge: what a retry cannot help.
+        Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, PartitionsAdded, LogReplaced,
+        LogBehind, RecordTooLarge: what a retry cannot help.
         """
         delays = backoff()
         logged: type[Exception] | None = None
@@ -138,10 +140,10 @@ class Relay:
             config=self._kafka_config,
         )
         with closing(publisher):
-            publisher.open()
+            publisher.open(check_log(connection, publisher, self._topic, trust_log=self._trust_log))
             position = find_position(connection, publisher, self._topic, trust_topic=self._trust_topic)
             publisher.reached(position)
-            self._trust_topic = False  # it was about the topic at the start
+            self._trust_topic = self._trust_log = False  # they were about topic and log at the start
             self.progress.change(state="leader", position=position, error=None)
             log.info("relay.leading", topic=self._topic, position=position)
             try:

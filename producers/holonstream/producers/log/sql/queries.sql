@@ -126,6 +126,11 @@ WHERE e.id IS DISTINCT FROM t.id::uuid;
 -- The position of the log's first event; null without one.
 SELECT min(position) FROM holonstream.events;
 
+-- log_identity --
+-- Which database of which cluster this is: a physical copy has the same, a restored dump another one.
+SELECT s.system_identifier || '-' || d.oid
+FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
+
 -- backend --
 -- The number of the session's backend.
 SELECT pg_backend_pid();
