@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from holonstream.producers.errors import LogUnavailable, NotPermitted, NotPrimary, SequenceBehind, SequenceExhausted
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
+from holonstream.producers.log.inspection import log_facts
 from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.log.schema import apply_schema, repair_sequence
 from holonstream.producers.log.store import PostgresEventStore
@@ -338,6 +339,33 @@ def test_limits_that_a_database_sets_for_services_are_not_for_init_and_readers(p
         name: ("read committed",) if name.endswith("isolation") else ("off",) if name.endswith("deferrable") else ("0",)
         for name in LIMITS
     }
+
+
+def test_what_somebody_has_done_to_the_tables_is_named_with_what_helps(dsn: str) -> None:
+    damages = {
+        "ALTER TABLE holonstream.events SET UNLOGGED": "a crash of the server empties it",
+        "CREATE TRIGGER t BEFORE INSERT ON holonstream.events FOR EACH ROW EXECUTE FUNCTION audit()": "trigger t on",
+        "CREATE RULE audit AS ON INSERT TO holonstream.streams DO ALSO NOTHING": "rule audit",
+        "ALTER TABLE holonstream.events DISABLE TRIGGER append_only": "append_only on holonstream.events",
+        "CREATE TABLE child () INHERITS (holonstream.events)": "child inherits from holonstream.events",
+    }
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+
+        def altered() -> list[tuple[str, str]]:
+            found = log_facts(owner, CATALOGUE)
+            assert found is not None
+            return found.altered
+
+        assert altered() == []
+        for damage, said in damages.items():
+            owner.execute(damage.encode())
+            ((found, remedy),) = altered()
+            assert said in found
+            owner.execute(remedy.partition(", or")[0].encode())
+            assert altered() == [], damage
+        owner.execute("ALTER TABLE holonstream.events DROP CONSTRAINT events_id_key")
+        assert [found for found, _ in altered()] == ["constraint events_id_key is gone"]
 
 
 @pytest.fixture

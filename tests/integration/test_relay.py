@@ -569,7 +569,7 @@ def copy_of(place: Place) -> Iterator[Place]:
 def append_to(place: Place, id_: int) -> int:
     """The position of one event."""
     with psycopg.connect(place.dsn) as connection:
-        return append(connection, [envelope("p-0", id=str(UUID(int=id_)))])[0][3]
+        return int(append(connection, [envelope("p-0", id=str(UUID(int=id_)))])[0][3])
 
 
 def test_the_relay_of_a_copy_is_refused_and_does_not_fence_that_of_the_original(place: Place) -> None:

@@ -159,6 +159,10 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         wrong = "fault" if log.sequence_behind or log.sequence_altered else None
         behind = "behind the log" if log.sequence_behind else "altered" if log.sequence_altered else "ahead of the log"
         findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which repairs it")
+        for altered, remedy in log.altered:
+            findings.add("tables", altered, wrong="fault", remedy=remedy)
+        if not log.altered:
+            findings.add("tables", "as they were made")
         _rights(server.user, log.may_append, log.may_read, log.sees_sessions, findings)
         holder = frontier_status(connection).holder if log.may_read else None
         if holder is not None and (holder.age_seconds or 0) > IDLE:

@@ -41,6 +41,8 @@ class LogFacts:
     sequence_behind: bool
     sequence_altered: bool
     """whether it may draw positions that do not rise, or too few"""
+    altered: list[tuple[str, str]]
+    """what somebody has done to the tables by which events may be lost or changed, and what helps"""
     may_append: bool
     may_read: bool
     sees_sessions: bool
@@ -75,12 +77,13 @@ def log_facts(connection: psycopg.Connection[Any], catalogue: Catalogue) -> LogF
         behind = connection.execute(query("sequence_behind")).fetchone()
         altered = connection.execute(query("sequence_altered")).fetchone()
         rights = connection.execute(query("log_rights")).fetchone()
+        tables = connection.execute(query("altered_tables")).fetchall()
     assert behind is not None
     assert altered is not None
     assert rights is not None
     wanted = {(kind["name"], kind["version"]) for kind in jsontext.decode(event_types(catalogue))}
     missing = sorted(f"{name} version {version}" for name, version in wanted - known)
-    return LogFacts(applied[0] == schema_digest(), missing, behind[0], altered[0], *rights)
+    return LogFacts(applied[0] == schema_digest(), missing, behind[0], altered[0], tables, *rights)
 
 
 def idle_transactions(connection: psycopg.Connection[Any], seconds: float) -> list[IdleTransaction]:

@@ -200,6 +200,33 @@ SELECT (SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e)
 SELECT (q.seqcache, q.seqincrement, q.seqcycle, q.seqmax) <> (1, 1, false, 281474976710655)
 FROM pg_catalog.pg_sequence AS q WHERE q.seqrelid = 'holonstream.events_position'::regclass;
 
+-- altered_tables --
+-- What somebody has done to the log's tables by which events may be lost, changed or doubled; what is wrong, and what helps.
+WITH tables AS (SELECT unnest(ARRAY['holonstream.events', 'holonstream.streams']::regclass[]) AS id)
+SELECT c.id || ' is unlogged, so that a crash of the server empties it', 'ALTER TABLE ' || c.id || ' SET LOGGED'
+FROM tables AS c JOIN pg_class AS p ON p.oid = c.id WHERE p.relpersistence <> 'p'
+UNION ALL
+SELECT 'trigger ' || t.tgname || ' on ' || c.id || ' may change or drop what is appended',
+       format('DROP TRIGGER %I ON %s, or make it AFTER INSERT', t.tgname, c.id)
+FROM tables AS c JOIN pg_trigger AS t ON t.tgrelid = c.id
+WHERE t.tgtype & 7 = 7 AND NOT t.tgisinternal AND t.tgenabled <> 'D'  -- row, before, insert
+UNION ALL
+SELECT 'trigger ' || t.tgname || ' on ' || c.id || ', which keeps events, is off',
+       format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', c.id, t.tgname)
+FROM tables AS c JOIN pg_trigger AS t ON t.tgrelid = c.id
+WHERE t.tgname IN ('append_only', 'never_shrinks', 'keeps_streams') AND t.tgenabled <> 'A'
+UNION ALL
+SELECT 'rule ' || r.rulename || ' on ' || c.id || ' may change or drop what is appended', format('DROP RULE %I ON %s', r.rulename, c.id)
+FROM tables AS c JOIN pg_rewrite AS r ON r.ev_class = c.id
+UNION ALL
+SELECT i.inhrelid::regclass || ' inherits from ' || c.id || ', so that its rows count as events',
+       format('ALTER TABLE %s NO INHERIT %s', i.inhrelid::regclass, c.id)
+FROM tables AS c JOIN pg_inherits AS i ON i.inhparent = c.id
+UNION ALL
+SELECT 'constraint ' || n.name || ' is gone', 'restore the log, or make it again as migrations/0001_log.sql does'
+FROM unnest(ARRAY['events_pkey', 'events_stream_version_key', 'events_id_key', 'streams_pkey']) AS n (name)
+WHERE NOT EXISTS (SELECT FROM pg_constraint AS k JOIN tables AS c ON k.conrelid = c.id WHERE k.conname = n.name);
+
 -- restore_sequence --
 -- Make it what it was.
 ALTER SEQUENCE holonstream.events_position INCREMENT 1 MAXVALUE 281474976710655 CACHE 1 NO CYCLE;
