@@ -12,6 +12,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.letters import newest_letters
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import UnsafeTopic, make_topics
+from holonstream.producers.errors import NotPermitted
 from holonstream.producers.kafka import topic_config
 from tests.support.topics import alter
 
@@ -63,6 +64,16 @@ def test_fewer_replicas_than_asked_for_are_refused_with_all_else_that_is_wrong(
     for wrong in ("retention.ms=1000000", "min.insync.replicas=1", "replicas=1 (HOLONSTREAM_REPLICATION asks for 3)"):
         assert wrong in str(refused.value)
     assert "--add-config retention.ms=-1,min.insync.replicas=2;" in str(refused.value)
+
+
+def test_a_name_that_the_brokers_do_not_take_is_no_outage(settings: Settings) -> None:
+    for namespace in (f"{settings.namespace}.a", f"{settings.namespace}_a"):
+        named = Settings(kafka_bootstrap=settings.kafka_bootstrap, namespace=namespace)
+        if namespace.endswith(".a"):
+            make_topics(named)
+        else:
+            with pytest.raises(NotPermitted, match="collides with existing topic"):
+                make_topics(named)
 
 
 def test_dead_letters_are_kept_and_those_that_are_left_are_read(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 
 from holonstream import local
 from holonstream.streams import app
@@ -49,6 +50,28 @@ def test_an_error_of_the_groups_sync_is_got_over(log: Log, workers: Workers) -> 
     assert (workers.folder / "sync-error-done").exists()
     assert "group.coordinator_error" in workers.log_text()
     assert worker.poll() is None
+    assert workers.written() == log.expected
+
+
+def test_a_foreign_member_of_the_group_is_named_once_and_waited_for(log: Log, workers: Workers) -> None:
+    """It has joined with an assignor that workers do not know, so that no worker may join."""
+    log.fill(transactions=1, size=40)
+    foreign = Consumer(
+        {
+            "bootstrap.servers": log.bootstrap,
+            "group.id": log.prefix + "group",
+            "partition.assignment.strategy": "range",
+            "enable.auto.commit": False,
+        }
+    )
+    foreign.subscribe([log.prefix + "events"])
+    wait_until(lambda: foreign.poll(0.1) or foreign.assignment(), "the foreign member has joined")
+    workers.start()
+    refusal = "Attempt to join group failed"
+    wait_until(lambda: foreign.poll(0.1) or workers.log_text().count(refusal) > 3, "a worker has tried to join")
+    assert workers.log_text().count("a program outside the pipeline is a member of the group") == 1
+    foreign.close()
+    workers.wait_for_all()
     assert workers.written() == log.expected
 
 

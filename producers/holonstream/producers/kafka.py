@@ -69,6 +69,9 @@ FORBIDDEN: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_DELETION_DISABLED,
     KafkaError.INVALID_TRANSACTION_TIMEOUT,
+    KafkaError.TOPIC_EXCEPTION,  # its name: too long, or as another one's, for "." and "_" are the same there
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.INVALID_CONFIG,
 }
 BUGS: Final = {
     KafkaError._INVALID_ARG,

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
+from aiokafka.errors import InconsistentGroupProtocolError
 from faust.types import TP
 
 from holonstream.schemas.errors import HolonstreamError, NotInitialised, Unavailable
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL = 0.5  # seconds
 COORDINATOR_INTERVAL = 1.0  # seconds between two polls of the coordinator's errors
+FOREIGN_MEMBER = "a program outside the pipeline is a member of the group (`holonstream status --json`)"
 ANSWER_TIMEOUT = 5.0  # seconds that the store or the brokers get for an answer
 
 
@@ -118,6 +120,7 @@ class WorkerHealth:
     async def _watch_coordinator(self) -> None:
         """Ask the coordinator for errors. One of a join or sync phase is only reported when it is asked for; without
         that the worker would stay alive, silent, without partitions."""
+        logged: tuple[type[Exception], int] | None = None
         while True:
             await asyncio.sleep(COORDINATOR_INTERVAL)
             consumer = self._app.fetch_consumer
@@ -129,7 +132,10 @@ class WorkerHealth:
                 if not consumer.has_coordinator:
                     await self._app.crash(error)
                     return
-                log.error("group.coordinator_error", group=self._app.settings.group, **incident(error))
+                if (found := (type(error), self.generation)) != logged:  # it joins again each second
+                    logged = found
+                    hint = {"hint": FOREIGN_MEMBER} if isinstance(error, InconsistentGroupProtocolError) else {}
+                    log.error("group.coordinator_error", group=self._app.settings.group, **incident(error), **hint)
 
     async def _poll(self) -> None:
         """Raises TopicCut, TopicReplaced or NotInitialised when topic or store are not what the worker has used."""
