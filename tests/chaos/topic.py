@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tests.chaos.thread import BackgroundThread
 from tests.chaos.violations import Violations
 
+CONNECTED = 20.0  # seconds for which a consumer is used: one whose broker was away may never fetch again
 GARBAGE = b"garbage-"  # the beginning of the keys of records that the harness puts on the topic
 
 
@@ -85,6 +86,10 @@ class TopicObserver(BackgroundThread):
         return True
 
     def _main(self) -> None:
+        while not self._stop.is_set():
+            self._follow(monotonic() + CONNECTED)
+
+    def _follow(self, until: float) -> None:
         consumer = Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -99,7 +104,7 @@ class TopicObserver(BackgroundThread):
         )
         self._assign(consumer)
         try:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and monotonic() < until:
                 for message in consumer.consume(500, 0.1):
                     error = message.error()
                     if error is None:
