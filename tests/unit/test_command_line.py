@@ -57,6 +57,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (click.UsageError("no \x1b"), 2, "error: no \\x1b"),
         (InvalidSettings(["HOLONSTREAM_X: is wrong"]), 2, "error: HOLONSTREAM_X: is wrong"),
         (UnreadableEvents({7: "no"}), 1, "error: Unreadable events in the log: 1: position 7, no"),
+        (PermissionError(13, "Permission denied", "/p\x1b"), 1, "error: /p\\x1b: Permission denied"),
     ],
 )
 def test_exit_codes_tell_finding_usage_and_outage_apart(
@@ -239,6 +240,21 @@ def test_other_locales_and_no_home(tmp_path: Path) -> None:
         encoding = environment.get("PYTHONIOENCODING", "utf-8")
         (holon,) = json.loads(done.stdout.decode(encoding))["holons"]
         assert (holon["id"], holon["properties"]["name"]) == ("漢\u202e", "é")
+
+
+def test_events_come_from_standard_input() -> None:
+    event = {"type": "PersonCreated", "subjects": ["a"], "actor": "a", "occurredAt": "2024-01-01", "sourceSystem": "x"}
+    for given, code in ((json.dumps([{**event, "payload": {"name": "A"}}]), 0), ("[{]", 1), ("", 1)):
+        done = subprocess.run([*HOLONSTREAM, "fold", "-"], input=given, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert code == 0 or done.stderr.startswith("error: standard input: Invalid JSON")
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert ended(monkeypatch, "schemas", "types", "--out", str(tmp_path / "none" / "x.py")) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}/none/x.py: No such file or directory\n"
 
 
 @pytest.mark.parametrize("content", [b"[{]", b"\xff\xfe[", b"", b"7", b'{"facts": []}', b"[[]]"])

@@ -20,7 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class _Group(click.Group):
-    """Turns errors into one line on stderr and exit code 1; suggests a name for a command that it does not have."""
+    """Turns LocalStackError into one line on stderr and exit code 1; suggests a name for one that it does not have."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -37,10 +37,6 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except LocalStackError as error:
             raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.filename is None:
-                raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group("local", cls=_Group)

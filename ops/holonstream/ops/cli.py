@@ -88,6 +88,9 @@ def _ending(error: BaseException) -> int:
             return USAGE
         case HolonstreamError() | LocalStackError():
             pass
+        case OSError() if error.filename is not None:  # a file of the user's, as one to write
+            _say_error(f"{error.filename}: {error.strerror}")
+            return FINDING
         case _:
             for line in traceback.format_exception(error):
                 for part in line.splitlines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,9 +30,14 @@ SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
 
 
 def read_events(file: Path, key: str) -> list[Event]:
-    """The envelopes of a JSON file. Raises BadData, naming the file and the first fault."""
+    """The envelopes of a JSON file, "-" is standard input. Raises BadData, naming the file and the first fault."""
+    given = str(file) == "-"
+    if given:
+        file = Path("standard input")
     try:
-        return parse_events(file.read_bytes(), key)
+        if not given:
+            return parse_events(file.read_bytes(), key)
+        return parse_events(b"" if sys.stdin is None else sys.stdin.buffer.read(), key)
     except OSError as error:
         raise BadData(f"Cannot read {file}: {error.strerror}") from error
     except BadData as error:

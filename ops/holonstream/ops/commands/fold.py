@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
 @click.option("--at", metavar="INSTANT", help="Fold as of an instant: events that occurred later have no effect.")
 @json_always_option
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> None:
     """Print the entities that the events of FILE make; no servers.
 
-    FILE holds a JSON list of envelopes, or an object with one. Prints canonical JSON, sorted by id, the same as
-    `holonstream export graph --json` after `holonstream import FILE`.
+    FILE holds a JSON list of envelopes, or an object with one. `-` is standard input. Prints canonical JSON, sorted by
+    id, the same as `holonstream export graph --json` after `holonstream import FILE`.
     """
     from holonstream.client.connections import catalogue
     from holonstream.ops.wiring import read_events

@@ -20,7 +20,7 @@ CALL = 1_000  # events per call
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
 @json_option
 @click.option("--dry-run", is_flag=True, help="Only check the events against the catalogue; no server is asked.")
@@ -28,8 +28,9 @@ CALL = 1_000  # events per call
 def import_(settings: Settings, file: Path, events_key: str, as_json: bool, dry_run: bool) -> None:
     """Append the events of FILE to the log, all or none.
 
-    FILE holds a JSON list of envelopes, or an object with one; their order is kept. Events that have an id are not
-    appended a second time. Relay and workers do the rest: `holonstream wait` returns when the views have all of it.
+    FILE holds a JSON list of envelopes, or an object with one; their order is kept. `-` is standard input. Events that
+    have an id are not appended a second time. Relay and workers do the rest: `holonstream wait` returns when the views
+    have all of it.
     """
     from holonstream.client.connections import catalogue
     from holonstream.ops.wiring import read_events

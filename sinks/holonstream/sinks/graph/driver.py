@@ -145,6 +145,9 @@ class GraphConnection:
     def __repr__(self) -> str:
         return f"GraphConnection({self.uri!r}, database={self.database!r})"
 
+    def __str__(self) -> str:
+        return f"Neo4j at {self.uri} (database {self.database})"
+
     async def open(self) -> None:
         """Connect and check that the server answers. Raises GraphUnavailable or GraphRefused."""
         if self._driver is not None:
