@@ -70,6 +70,14 @@ def test_a_follower_resumes_by_position(console: Console) -> None:
 
     assert next_event(**{"Last-Event-ID": str(first.position - 1)}) == first.position
     assert next_event(**{"Last-Event-ID": str(first.position)}) == second.position
+    with follow(headers={"Last-Event-ID": ""}) as answer:  # as some clients say that they have none
+        assert answer.status_code == 200
+
+
+def test_a_stream_that_is_not_parked_any_more_is_not_found(console: Console) -> None:
+    answer = httpx.get(f"{console.url}/dead-letter?stream=holon/resumed-1", timeout=60)
+    assert answer.status_code == 404
+    assert "Not parked: holon/resumed-1" in answer.text
 
 
 def test_an_event_is_followed_live_and_read_with_its_token(console: Console) -> None:

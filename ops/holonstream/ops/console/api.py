@@ -397,14 +397,19 @@ async def follow_events(
     filters: EventQuery,
     after: Annotated[int | None, Query(ge=0, le=POSITION, description="Begin beyond it; without, from now on.")] = None,
     last: Annotated[
-        int | None, Header(alias="Last-Event-ID", ge=0, le=POSITION, description="Goes before `after`: a resumption.")
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            pattern="^[0-9]{0,19}$",
+            description="Goes before `after`: a resumption. Empty counts as none.",
+        ),
     ] = None,
 ) -> Response:
     """Events as server-sent events, without end: `id` is the position, `data` the event's JSON.
 
     An event that cannot be read is one of type `unreadable`. An `id` without data comes when it is quiet.
     """
-    start = after if last is None else last
+    start = min(int(last), POSITION) if last else after
 
     async def lines() -> AsyncIterator[bytes]:
         async for news in shared.feed.follow(filters, start):

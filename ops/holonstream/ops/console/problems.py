@@ -18,6 +18,7 @@ from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent, InvalidToken, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.sinks.errors import NotYetVisible
+from holonstream.sinks.parked import NotParked
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ STATUS: dict[type[HolonstreamError], int] = {
     NotYetVisible: 409,  # the view is behind the token: ask again
     CannotApply: 409,  # an event of the entity does not fit
     UnreadableEvents: 409,
+    NotParked: 404,
     InvalidToken: 400,
     InvalidEvent: 400,
     BadData: 400,
