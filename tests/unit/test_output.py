@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,32 @@ def test_log_lines_are_lines(text: str, capsys: pytest.CaptureFixture[str]) -> N
     structlog.get_logger("x").info("event.happened", stream=text)
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["stream"] == text
+
+
+class Disk(io.StringIO):
+    """A stream to a disk that may be full."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("logging_restored")
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_log_line_that_cannot_be_written_is_left_out(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    disk = Disk()
+    monkeypatch.setattr(sys, "stderr", disk)
+    logs.configure("info", form)
+    for event in ("lost", "kept"):
+        structlog.get_logger("x").info(event)
+        logging.getLogger("library").warning("%s by a library", event)
+        disk.full = False
+    lines = disk.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all("kept" in line for line in lines)
 
 
 def test_a_library_repeats_a_line_after_a_while_only() -> None:

@@ -10,7 +10,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
+from typing import TextIO
 
 import structlog
 
@@ -47,6 +49,25 @@ class Repetitions:
         return True
 
 
+class LogStream:
+    """Where log lines go. A line that cannot be written, since the disk is full or the reader has gone, is left out: no
+    process ends for that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, if that is possible."""
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(level: str, form: str) -> None:
     """Set up logging for this process. `level` is a name of logging, `form` is ``console`` or ``json``."""
     shared: list[structlog.typing.Processor] = [
@@ -56,6 +77,7 @@ def configure(level: str, form: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering: list[structlog.typing.Processor]
+    stream = None if sys.stderr is None else LogStream(sys.stderr)
     if form == "json":
         rendering = [structlog.processors.JSONRenderer()]
     else:
@@ -64,10 +86,10 @@ def configure(level: str, form: str) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),  # type: ignore[arg-type]
     )
     # Libraries log through the standard library. Only their warnings and errors are kept.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.addFilter(Repetitions().is_due)
     handler.addFilter(_without_values)
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
