@@ -24,7 +24,7 @@ echo "$*" >>"$CALLS"
 read -r trouble rest <"$TROUBLE"
 echo "$rest" >"$TROUBLE"
 if [ "$trouble" = fails ]; then
-    echo "[ERROR] Connection reset"
+    printf '[ERROR] \\n\\033[0m[ERROR] Connection reset\\n'  # as it is without a terminal, too
     exit 1
 fi
 [ -e "$REPOSITORY/a.jar" ] || cp "$SOURCE/a.jar" "$REPOSITORY/a.jar"

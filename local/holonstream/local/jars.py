@@ -121,7 +121,7 @@ def _run_maven(
             *("dependency:copy-dependencies", f"-DoutputDirectory={into}", "-DincludeScope=runtime"),
             *("dependency:build-classpath", f"-Dmdep.outputFile={into / _ORIGINS}"),
         ],
-        env={**os.environ, "MAVEN_OPTS": " ".join([*_SHORT_LIFE, os.environ.get("MAVEN_OPTS", "")])},
+        env={**os.environ, "MAVEN_OPTS": " ".join([*_SHORT_LIFE, *_home(), os.environ.get("MAVEN_OPTS", "")])},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -134,6 +134,7 @@ def _run_maven(
         for line in maven.stdout:
             if cancelled.is_set():
                 maven.terminate()
+            line = _COLOUR.sub("", line)
             if line.startswith("[ERROR]"):
                 errors.append(line.removeprefix("[ERROR]").strip())
             elif "Downloaded from" in line:
@@ -142,9 +143,16 @@ def _run_maven(
                     progress(f"{label}: {files} files downloaded ({time.monotonic() - began:.0f} s)")
     if maven.returncode == 0:
         return None
-    return errors[0] if errors else f"exit code {maven.returncode}"
+    return next(filter(None, errors), f"exit code {maven.returncode}")
 
 
+def _home() -> list[str]:
+    """$HOME for Java, which reads the user's home folder from passwd: a service's user may have none there."""
+    home = os.environ.get("HOME", "")
+    return [f"-Duser.home={home}"] if home and not re.search(r"\s", home) else []
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ORIGINS = "origins.txt"
 """Lists the jars in Maven's own repository from which those in a folder were copied."""
 
