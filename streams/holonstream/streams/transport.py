@@ -4,8 +4,8 @@ Stock Faust makes a message of every record and spends four tasks and three turn
 that a poll brought is one message, so that it is also written together. What is committed is what `mark_written` was
 given, never what Faust believes to be acknowledged.
 
-This is the only module that uses private parts of Faust, mode and aiokafka. The four packages are pinned exactly, and
-``tests/integration/test_transport.py`` holds the contract.
+This is the only module that uses private parts of Faust, mode and aiokafka, but for `streams.aiokafka_fixes`. The four
+packages are pinned exactly, and ``tests/integration/test_transport.py`` holds the contract.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 
-import aiokafka.conn
+import aiokafka
 import faust
 import structlog
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -26,7 +26,6 @@ from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    SaslAuthenticationFailed,
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
@@ -39,6 +38,7 @@ from holonstream.schemas.errors import TopicCut, Unavailable
 from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import RawRecord
+from holonstream.streams import aiokafka_fixes  # noqa: F401
 
 log = structlog.get_logger(__name__)
 
@@ -49,18 +49,6 @@ RETRY_BACKOFF = 500  # ms until a request that failed is sent again; several tas
 FETCH_MAX_WAIT = 500  # ms that a broker may hold an empty fetch back; data is answered at once
 
 TRANSPORTS[SCHEME] = f"{__name__}:FetchTransport"
-
-
-class TokenAuthenticator(aiokafka.conn.OAuthAuthenticator):  # type: ignore[misc]
-    """A login by token that notices a refusal. aiokafka's own takes it for success, and then finds an empty cluster."""
-
-    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
-        if payload:  # says why the brokers refuse the token; after a success there is nothing to say
-            raise SaslAuthenticationFailed(payload.decode(errors="replace"))
-        return cast("tuple[bytes, bool] | None", await super().step(payload))
-
-
-aiokafka.conn.OAuthAuthenticator = TokenAuthenticator
 
 
 @dataclass(frozen=True)
