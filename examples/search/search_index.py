@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -47,6 +48,8 @@ ORDER BY ts_rank(words, query) DESC, stream
 LIMIT 10
 """
 DSN = os.environ["SEARCH_DSN"]
+SCHEMAS = os.environ.get("HOLONSTREAM_SCHEMAS")  # event types of your own
+CATALOGUE = Catalogue.load(*([Path(SCHEMAS)] if SCHEMAS else []))
 LIMITS: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # a server that vanished is noticed
 
 
@@ -56,7 +59,6 @@ class SearchIndex:
     name = "search"
 
     def __init__(self) -> None:
-        self.catalogue = Catalogue.load()
         self.connection: psycopg.AsyncConnection[Any] | None = None
 
     async def open(self) -> None:
@@ -83,7 +85,7 @@ class SearchIndex:
             await cursor.execute(LOAD, [list({event.stream for event in events})])
             holons = {stream: msgspec.json.decode(text, type=Holon) async for stream, text in cursor}
             for event in events:
-                holon = apply(self.catalogue, holons.get(event.stream), event)  # raises BadData
+                holon = apply(CATALOGUE, holons.get(event.stream), event)  # raises BadData
                 if isinstance(holon, Holon):
                     holons[event.stream] = holon
             await cursor.executemany(STORE, [(s, msgspec.json.encode(h).decode()) for s, h in holons.items()])

@@ -167,7 +167,7 @@ class SinkRedriver:
             if len(part) > 1:
                 under_way.size = len(part) // 2
                 return None
-            reason = f"{type(refused).__name__}: {refused}"
+            reason = str(refused)
             guilty = part[0] if part else LoggedEvent(stream, since, 0, b"")
             await write([], [ParkedEvent(stream, guilty.version, guilty.position, reason)])
             mark = ParkedStream(stream, guilty.version, guilty.position, self._topic, partition, None, reason)
