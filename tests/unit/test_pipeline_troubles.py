@@ -10,11 +10,14 @@ from holonstream.ops.console.live import Rates
 from holonstream.ops.console.rendering import render
 from holonstream.ops.console.watch import Observation
 from holonstream.ops.output import counted
+from holonstream.ops.overview import Overview
 from holonstream.ops.pipeline import PipelineStatus, parked, troubles
+from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, Member, PartitionLag
 from holonstream.producers.log.frontier import FrontierHolder, FrontierStatus
 from holonstream.producers.relay.lease import RelayLeader
 from holonstream.producers.relay.status import LogStatus
+from holonstream.schemas.errors import NotInitialised, Unavailable
 
 LEADER = RelayLeader(7, "relay", "holonstream-relay", None, 60.0)
 HOLDER = FrontierHolder(12, 8, "app", "shop", None, 90.0, "idle in transaction", None)
@@ -81,3 +84,14 @@ def test_the_picture_has_every_group() -> None:
     assert "12/s" in text
     assert 'id="stage-cache-store"' in text
     assert "stage-sink-search-store" not in text
+
+
+def test_a_server_that_lacks_what_init_makes_need_not_be_started() -> None:
+    settings = Settings()
+    lacks = f"Neo4j at {settings.neo4j_uri} (database neo4j): topic 'x' has no checkpoints: run `holonstream init`"
+    errors: dict[str, Exception | None] = {"neo4j": NotInitialised(lacks), "redis": Unavailable("refused")}
+    graph, cache = Overview(errors).silent(settings)
+    assert (graph.what, graph.remedy) == (lacks, "`holonstream doctor` says what else is missing")
+    assert cache.what.startswith("Redis at ")
+    assert cache.what.endswith(": refused")
+    assert cache.remedy

@@ -55,8 +55,9 @@ class Overview:
         found = []
         for name, error in self.servers.items():
             if error is not None:
-                where = f"{known[name].name} at {known[name].address}: "
-                found.append(Trouble("server", where + reason(error).removeprefix(where), known[name].remedy()))
+                where, why = f"{known[name].name} at {known[name].address}", reason(error)
+                what = why if why.startswith(where) else f"{where}: {why}"
+                found.append(Trouble("server", what, known[name].remedy(error)))
         return found
 
     def held_up(self) -> list[Trouble]:

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from holonstream.ops.command_line import QUESTION
 from holonstream.ops.settings import Settings
-from holonstream.schemas.errors import Unavailable
+from holonstream.schemas.errors import NotInitialised, Unavailable
 
 T = TypeVar("T")
 
@@ -56,8 +56,10 @@ class ServerAddress:
         """Whether the address is of this machine alone."""
         return any(host in self.address for host in ("127.0.0.1", "localhost", "[::1]"))
 
-    def remedy(self) -> str:
+    def remedy(self, error: Exception | None = None) -> str:
         """What to do when it does not answer. A full disk is seen on this machine only."""
+        if isinstance(error, NotInitialised):  # it does answer, and the error says what to type
+            return "`holonstream doctor` says what else is missing"
         if self.is_here and (full := full_disks()):
             return f"the disk of {' and '.join(full)} is full: make room, then start the server again"
         return "start it (one whose disk is full ends, and its log says so), or check network, TLS and login"
