@@ -67,7 +67,7 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
     order = ("replay", "graph", "--to-uri", other_graph, "--workers", "1", "--logs", str(tmp_path / "replay"))
     with replaying:
         first = replaying.start("first", *order)
-        reached = wait_until(lambda: offsets(other_graph, pipeline.namespace), "the replay has begun", 60)
+        reached = wait_until(lambda: offsets(other_graph, pipeline.namespace), "the replay has begun", 240)
         first.send_signal(signal.SIGTERM)
         assert first.wait(60) == 143
         replaying.running.clear()
