@@ -43,7 +43,7 @@ demo: $(BIN)/.runs ## Start everything, run a history through it, ask questions,
 	@$(BIN)/holonstream demo $(if $(DATA),--data $(DATA))
 
 check: lint ## Format, lint, types and unit tests; no servers, under a minute
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q --numprocesses $(JOBS) tests/unit
 
 test: lint ## All that and the tests on real servers, which it starts and stops: JOBS=2 at once, each with servers of its own
 	@$(PYTEST) -m "not faults" --numprocesses $(JOBS) --dist loadfile
