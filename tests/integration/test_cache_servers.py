@@ -123,6 +123,30 @@ async def test_sentinels_that_cannot_be_reached_or_do_not_know_the_master_are_un
 
 
 @in_loop
+async def test_no_sentinel_is_forgotten_when_connections_ask_at_once(
+    servers: tuple[RedisServer, RedisServer], tmp_path: Path
+) -> None:
+    nobody = ports.choose(("sentinel",))["sentinel"]
+    with sentinels(servers[0], tmp_path, "s3cret") as url:
+        first = f"{LOOPBACK}:{nobody},"
+        client = connect(url.replace("://", f"://{first}"), sentinel_password="s3cret", timeout=5)
+        known: Any = client.connection_pool
+        before = set(known.sentinel_manager.sentinels)
+        assert len(before) == 4
+
+        async def all_connect() -> bool:
+            try:
+                await asyncio.gather(*(client.ping() for _ in range(8)))
+            except RedisConnectionError:  # the Sentinels are about to start
+                return False
+            return True
+
+        await wait_for(all_connect, "eight connections have been made at once")
+        assert set(known.sentinel_manager.sentinels) == before
+        await client.aclose()
+
+
+@in_loop
 async def test_a_cluster_is_refused(tmp_path: Path) -> None:
     with cluster_node(tmp_path) as url:
         sink = InvalidationSink(connect(url, timeout=5), NAMESPACE)

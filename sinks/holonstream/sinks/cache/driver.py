@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def connect(
     if address.tls:
         common["ssl"] = True
     asking = {**common, "retry": Retry(NoBackoff(), 0), "password": sentinel_password}
-    sentinel = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    sentinel = _Sentinels(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     own |= {"username": address.user, "password": address.password or password, "db": address.database}
     client: Redis = sentinel.master_for(
         address.service,
@@ -72,6 +73,22 @@ def connect(
         **own,
     )
     return client
+
+
+class _Sentinels(Sentinel):
+    """Keeps every Sentinel, however many connections ask for the master at once.
+
+    redis-py moves the Sentinel that has answered to the front. Of two that ask while the first Sentinel is down, the
+    later one then writes its Sentinel over another, which is never asked again, nor closed.
+    """
+
+    async def discover_master(self, service_name: str) -> Any:
+        """Address and port of the master. Raises MasterNotFoundError."""
+        asking = copy(self)
+        asking.sentinels = list(self.sentinels)  # an order of its own
+        found = await Sentinel.discover_master(asking, service_name)
+        self.sentinels = asking.sentinels
+        return found
 
 
 class _SentinelPool(SentinelConnectionPool):
