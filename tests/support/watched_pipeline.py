@@ -60,13 +60,14 @@ class WatchedPipeline:
         began = monotonic()
         name, token = self.append()
 
-        def within(condition: Callable[[], bool], part: str) -> None:
+        def within(condition: Callable[[], bool], part: str) -> str:
             wait_until(condition, f"{part} with {what}", limit - (monotonic() - began), every=0.2)
+            return f"{monotonic() - began:.1f} s"
 
-        within(lambda: self._is_read(reader, name, token), "a reader gets it")
-        within(self._status_is_well, "status says that all is relayed and handled")
-        within(lambda: self._exporter_is_well(token), "the exporter says so")
-        print(f"{what}: {monotonic() - began:.1f} s")
+        read = within(lambda: self._is_read(reader, name, token), "a reader gets it")
+        status = within(self._status_is_well, "status says that all is relayed and handled")
+        exporter = within(lambda: self._exporter_is_well(token), "the exporter says so")
+        print(f"{what}: read {read}, status {status}, exporter {exporter}")
 
     def _is_read(self, reader: SyncClient, name: str, token: Token) -> bool:
         try:

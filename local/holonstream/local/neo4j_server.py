@@ -28,6 +28,7 @@ class Neo4jServer(JavaServer):
 
     name = "neo4j"
     jar_set = "neo4j"
+    stop_deadline = 120.0  # it writes a checkpoint first, and a killed one has to recover at its next start
 
     def env(self) -> dict[str, str]:
         """The bolt URI."""
