@@ -31,6 +31,20 @@ def test_an_error_that_passes_is_waited_out() -> None:
     assert brokers.questions == len(PASSING) + 1
 
 
+def test_a_broker_that_is_late_is_asked_again_until_the_time_is_over() -> None:
+    late = iter([TimeoutError(), TimeoutError()])
+
+    def ask() -> int:
+        for error in late:
+            raise error
+        return 7
+
+    assert answer(ask) == 7
+    late = iter([TimeoutError("too late")])
+    with pytest.raises(TimeoutError, match="too late"):
+        answer(ask, timeout=0.0)
+
+
 @pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._TRANSPORT])
 def test_an_error_that_stays_is_raised_at_once(code: int) -> None:
     brokers = Brokers([code])

@@ -114,9 +114,9 @@ def driver_errors(doing: str) -> Iterator[None]:
 
 
 def answer(ask: Callable[[], T], timeout: float = TIMEOUT) -> T:
-    """The brokers' answer to a question, asked again for `timeout` seconds while they say that it will pass.
+    """The brokers' answer to a question, asked again for `timeout` seconds while it is late, or they say it will pass.
 
-    Raises KafkaException.
+    Raises KafkaException, and TimeoutError when `ask` does.
     """
     until = monotonic() + timeout
     pause = threading.Event()
@@ -126,19 +126,28 @@ def answer(ask: Callable[[], T], timeout: float = TIMEOUT) -> T:
         except KafkaException as error:
             if error.args[0].code() not in PASSING or monotonic() >= until:
                 raise
+        except TimeoutError:
+            if monotonic() >= until:
+                raise
         pause.wait(PAUSE)
 
 
 def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
-    """A consumer group as the brokers know it, None when nobody ever joined it. Raises KafkaException.
+    """A consumer group as the brokers know it, None when nobody ever joined it.
 
     Hold the admin client until the answer is there: one that is collected never gives it. To be asked before a group's
-    offsets: where the group is forbidden, librdkafka lets a question for them wait until it times out.
+    offsets: where the group is forbidden, librdkafka lets a question for them wait until it times out. A coordinator
+    that has vanished is waited for no longer than any broker: the next question looks for its successor.
+
+    Raises KafkaException, and TimeoutError when nobody answers.
     """
+
+    def ask() -> ConsumerGroupDescription:
+        asked = admin.describe_consumer_groups([group], request_timeout=COORDINATOR_LIMIT)[group]
+        return asked.result(ANSWER_TIMEOUT)
+
     try:
-        return answer(
-            lambda: admin.describe_consumer_groups([group], request_timeout=COORDINATOR_LIMIT)[group].result(TIMEOUT)
-        )
+        return answer(ask)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return None
