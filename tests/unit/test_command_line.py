@@ -126,6 +126,87 @@ def test_what_asks_before_it_acts_can_be_tried_without_effect() -> None:
         assert "--dry-run" in _options(command), name
 
 
+WRONG_TEXT = {  # of each kind of argument that has a form
+    "choice": ["no-such"],
+    "duration": ["soon", "5 parsecs", "-1s", "99999999d"],
+    "event": ["zzz", "-1", "9223372036854775808", "5a1c"],
+    "instant": ["noon", "2024-13-01T00:00:00Z", "2024-02-30"],
+    "integer": ["many", "1.5"],
+    "integer range": ["many", "-1"],
+    "name": ["1 x", "a/b"],
+    "position": ["many", "-1", "9223372036854775808"],
+    "stream": ["ada", "holon/", "organisation/ada"],
+    "target": ["soon", "-1", "h1.", "h1.%%%", "h1.e30x", "9223372036854775808"],
+    "uri": ["127.0.0.1", "http://127.0.0.1:7687", "bolt://user:secret@host"],
+    "view": ["grpah", "sink-", "relay"],
+}
+ANY_TEXT = {"actor", "creates", "events_key", "note", "sink", "subjects", "to_database", "types"}
+RIGHT_TEXT = {"choice": "graph", "event": "1", "integer range": "1", "name": "Thing", "stream": "holon/ada"}
+
+
+def _words(parameter: click.Parameter, value: str) -> list[str]:
+    return ["--", value] if isinstance(parameter, click.Argument) else [f"{parameter.opts[0]}={value}"]
+
+
+def _wrong_values(parameter: click.Parameter) -> list[str]:
+    """What a parameter must refuse before any server is asked."""
+    if isinstance(parameter.type, click.Path):
+        return ["/nonexistent/file"] if parameter.type.exists else []
+    if getattr(parameter, "is_flag", False) or parameter.name in ANY_TEXT:
+        return []
+    return WRONG_TEXT[parameter.type.name]  # one of another kind has no line yet
+
+
+WRONG_ARGUMENTS = [
+    pytest.param(name, parameter, value, id=f"{name} {parameter.name} {value}")
+    for name, command in _leaves(cli).items()
+    for parameter in command.params
+    for value in _wrong_values(parameter)
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), WRONG_ARGUMENTS)
+def test_a_wrong_argument_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    parameter: click.Parameter,
+    value: str,
+) -> None:
+    options: list[str] = []
+    arguments: list[str] = []
+    for other in _leaves(cli)[name].params:
+        if other is parameter:
+            (arguments if isinstance(other, click.Argument) else options).extend(_words(other, value))
+        elif other.required:
+            right = str(tmp_path) if isinstance(other.type, click.Path) else RIGHT_TEXT.get(other.type.name, "graph")
+            if isinstance(other.type, click.Path) and not other.type.dir_okay:
+                right = __file__
+            (arguments if isinstance(other, click.Argument) else options).extend(_words(other, right))
+    words = [word for word in arguments if word != "--"]
+    assert ended(monkeypatch, *name.split(), *options, "--", *words) == 2
+    printed = capsys.readouterr().err
+    assert value in printed.splitlines()[-1], printed
+
+
+def test_arguments_that_depend_on_more_than_their_text_are_wrong_usage_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ["worker", "grpah"],
+        ["worker", "no_such_module:make"],
+        ["dead-letters", "list", "--sink", "no_such_module:make"],
+        ["dead-letters", "redrive"],
+        ["replay", "graph"],
+        ["schemas", "new", "Thing", "--creates", "Nonsense"],
+        ["schemas", "diff", str(tmp_path), __file__],
+        ["exporter"],
+    ):
+        assert ended(monkeypatch, *words) == 2, words
+
+
 def test_one_option_has_one_meaning_everywhere() -> None:
     """What is a flag in one command is none elsewhere, and every duration can be written as 30s."""
     kinds: dict[str, set[bool]] = {}

@@ -93,7 +93,8 @@ def _check_redis(url: Secret) -> None:
     check_address(url.reveal())
 
 
-def _check_neo4j(uri: str) -> None:
+def check_neo4j(uri: str) -> None:
+    """Raise ValueError when it is no address of a Neo4j."""
     _check_url(("bolt", "neo4j", "bolt+s", "neo4j+s", "bolt+ssc", "neo4j+ssc"), uri)
     if "@" in uri:
         raise ValueError("must not hold a user or a password: use HOLONSTREAM_NEO4J_USER and _PASSWORD")
@@ -139,7 +140,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         Secret | None, Meta(description="Password of the event log, when the connection string has none.")
     ] = None
     neo4j_uri: Annotated[
-        str, Meta(description="Address of the graph; bolt+s:// or neo4j+s:// for TLS."), _check_neo4j
+        str, Meta(description="Address of the graph; bolt+s:// or neo4j+s:// for TLS."), check_neo4j
     ] = "bolt://127.0.0.1:7687"
     neo4j_ca: Annotated[
         Path | None,

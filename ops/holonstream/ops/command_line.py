@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 QUESTION = "question to "
 """begins the names of threads that may be left alone when a command ends"""
 
+LONGEST = 20 * 86_400
+"""seconds: clients of servers count milliseconds in 32 bits"""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -34,10 +37,105 @@ class Duration(click.ParamType):
         if isinstance(value, int | float):
             return float(value)
         try:
-            return float(duration.seconds(value))
+            seconds = float(duration.seconds(value))
         except ValueError as error:
             self.fail(f"{value!r} {error}", param, ctx)
+        if seconds > LONGEST:
+            self.fail(f"{value!r} is more than {duration.shown(LONGEST)}", param, ctx)
+        return seconds
 
+
+class Position(click.ParamType):
+    """A number that a log may have as a position, or 0."""
+
+    name = "position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if not is_position(str(value)):
+            self.fail(f"{value!r} is no position: a number from 0 to {MAX_POSITION}", param, ctx)
+        return int(value)
+
+
+class Form(click.ParamType):
+    """Text that a function checks, which raises BadData or ValueError: wrong usage then, before any server is asked."""
+
+    def __init__(self, name: str, check: Callable[[str], object]) -> None:
+        self.name, self._check = name, check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself."""
+        from holonstream.schemas.errors import BadData
+
+        try:
+            self._check(value)
+        except BadData as error:
+            self.fail(str(error), param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+        return str(value)
+
+
+def _check_instant(text: str) -> None:
+    from holonstream.schemas import instant
+
+    instant.parse(text)
+
+
+def _check_event(text: str) -> None:
+    from uuid import UUID
+
+    if is_position(text):
+        return
+    try:
+        UUID(text)
+    except ValueError:
+        raise ValueError("is neither the id of an event, which is a UUID, nor a position") from None
+
+
+def _check_target(text: str) -> None:
+    from holonstream.schemas.token import PREFIX, Token
+
+    if text.startswith(PREFIX):
+        Token.parse(text)
+    elif not is_position(text):
+        raise ValueError("is neither a token nor a position")
+
+
+def _check_stream(text: str) -> None:
+    from holonstream.schemas.state import HOLON, RELATIONSHIP
+
+    kind, _, entity = text.partition("/")
+    if kind not in (HOLON, RELATIONSHIP) or not entity:
+        raise ValueError(f"is no stream, which is {HOLON}/<id> or {RELATIONSHIP}/<id>")
+
+
+def _check_view(text: str) -> None:
+    from holonstream.schemas import names
+
+    if not names.is_view(text):
+        raise ValueError(f"is none of {', '.join(names.VIEWS)}, {names.sink_view('NAME')}")
+
+
+def _check_graph_address(text: str) -> None:
+    from holonstream.client.settings import check_neo4j
+
+    check_neo4j(text)
+
+
+def is_position(text: str) -> bool:
+    """Whether a text is a position that a log may have."""
+    return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_POSITION
+
+
+MAX_POSITION = 2**63 - 1  # `schemas.token` has it too; its import would slow every --help
+POSITION = Position()
+INSTANT = Form("instant", _check_instant)
+EVENT = Form("event", _check_event)
+TARGET = Form("target", _check_target)
+STREAM = Form("stream", _check_stream)
+VIEW = Form("view", _check_view)
+GRAPH_ADDRESS = Form("uri", _check_graph_address)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 json_always_option = click.option(

@@ -25,7 +25,7 @@ that begins with `HOLONSTREAM_` and is no setting is a warning on standard error
 |---|---|
 | 0 | done; nothing was found |
 | 1 | a finding: a difference (also a repaired one), a refusal, bad data, a parked stream, a deadline that passed |
-| 2 | wrong usage: a command, an option, an argument or a setting; nothing was done |
+| 2 | wrong usage: a command, an option, an argument or its form, or a setting; nothing was done |
 | 3 | outage: a server cannot be reached, or asks for a retry |
 | 70 | a bug in holonstream, with a traceback |
 | 130 | interrupted by Ctrl-C, or a question that was not answered with yes |

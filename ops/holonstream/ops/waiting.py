@@ -25,15 +25,14 @@ class NotReached(HolonstreamError):
 
 
 def position_of(target: str | None, head: int) -> int:
-    """The position that a token or the text of a position names, by default the log's head. Raises BadData."""
+    """The position that a token or the text of a position names, by default the log's head.
+
+    Raises BadData when the log has not come so far.
+    """
     if target is None:
         return head
-    if target.startswith(PREFIX):
-        position = max(Token.parse(target).positions.values(), default=0)
-    elif target.isascii() and target.isdecimal() and len(target) < 20:
-        position = int(target)
-    else:
-        raise BadData(f"Neither a token nor a position: {target!r}")
+    of_token = Token.parse(target).positions.values() if target.startswith(PREFIX) else [int(target)]
+    position = max(of_token, default=0)
     if position > head:
         raise BadData(f"Position {position:,} is beyond the log's head, {head:,}: is this the log that gave it?")
     return position
@@ -58,9 +57,6 @@ def wait_for(settings: Settings, target: str | None, views: Sequence[str], timeo
 
     Raises NotReached after `timeout` seconds, naming the step that is missing; the outage, when it lasts; BadData.
     """
-    for view in views:
-        if not names.is_view(view):
-            raise BadData(f"No view: {view!r}: there are {', '.join(names.VIEWS)}, and {names.sink_view('NAME')}")
     asked, left_out = list(dict.fromkeys(views)), list[str]()
     until = monotonic() + timeout
     pause = threading.Event()

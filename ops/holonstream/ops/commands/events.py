@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, Duration, json_always_option, json_option, pass_settings
+from holonstream.ops.command_line import (
+    EVENT,
+    INSTANT,
+    POSITION,
+    CommandGroup,
+    Duration,
+    is_position,
+    json_always_option,
+    json_option,
+    pass_settings,
+)
 from holonstream.ops.output import print_json, print_json_line, say
 
 if TYPE_CHECKING:
@@ -50,8 +60,8 @@ def _filters(command: Callable[P, None]) -> Callable[P, None]:
 
     wrapped = update_wrapper(run, command)
     for option in (
-        click.option("--until", metavar="INSTANT", help="Occurred at that instant, or before it."),
-        click.option("--since", metavar="INSTANT", help="Occurred at that instant, or after it."),
+        click.option("--until", type=INSTANT, help="Occurred at that instant, or before it."),
+        click.option("--since", type=INSTANT, help="Occurred at that instant, or after it."),
         click.option("--actor", help="By this actor."),
         click.option("--subject", "subjects", multiple=True, help="About this id; repeatable: any of them."),
         click.option("--type", "types", multiple=True, help="Of this type; repeatable: any of them."),
@@ -71,7 +81,7 @@ def events() -> None:
 
 @events.command("list")
 @_filters
-@click.option("--after", metavar="POSITION", type=click.IntRange(0), help="The first ones beyond this position.")
+@click.option("--after", type=POSITION, help="The first ones beyond this position.")
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(1), help="How many: the last ones, or see --after."
 )
@@ -105,7 +115,7 @@ def list_command(settings: Settings, filters: EventFilters, after: int | None, l
 
 
 @events.command("show")
-@click.argument("event")
+@click.argument("event", type=EVENT)
 @json_always_option
 @pass_settings
 def show_command(settings: Settings, event: str) -> None:
@@ -116,20 +126,20 @@ def show_command(settings: Settings, event: str) -> None:
     from holonstream.schemas.errors import BadData
 
     with _opened(settings) as store:
-        if event.isdecimal() and len(event) < 20:
+        if is_position(event):
             found = next(iter(store.get_events(after=int(event) - 1, limit=1)), None)
             found = found if found is not None and found.position == int(event) else None
         else:
             found = store.get_event(event)
     if found is None:
-        raise BadData(f"No such event: {event!r} is neither the id nor the position of an event")
+        raise BadData(f"No such event: the log has none of {'position' if is_position(event) else 'id'} {event}")
     print_json(event_document(found))
 
 
 @events.command("tail")
 @_filters
 @click.option("--last", default=10, show_default=True, type=click.IntRange(0), help="Begin with so many earlier ones.")
-@click.option("--after", metavar="POSITION", type=click.IntRange(0), help="Begin beyond this position instead.")
+@click.option("--after", type=POSITION, help="Begin beyond this position instead.")
 @click.option("--interval", default="500ms", show_default=True, type=Duration(), help="Time between two polls.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
 @pass_settings

@@ -21,12 +21,13 @@ def exporter(settings: Settings) -> None:
     each consumer group and for the transaction that holds the frontier, so lag is seen even when no worker runs. One
     exporter is enough. Needs HOLONSTREAM_METRICS_PORT; docs/metrics.md lists the metrics.
     """
+    from holonstream.client.settings import InvalidSettings
     from holonstream.ops.observe.exporter import Exporter
     from holonstream.ops.observe.process import observed
     from holonstream.ops.stopping import stop_on_signals
 
     if not settings.metrics_port:
-        raise click.ClickException("HOLONSTREAM_METRICS_PORT is 0: set it to the port on which the exporter listens")
+        raise InvalidSettings(["HOLONSTREAM_METRICS_PORT is 0: set it to the port on which the exporter listens"])
     stop = stop_on_signals()
     exporter = Exporter(settings)
     with observed(settings, lambda: exporter):

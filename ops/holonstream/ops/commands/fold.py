@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import json_always_option, pass_settings
+from holonstream.ops.command_line import INSTANT, json_always_option, pass_settings
 from holonstream.ops.output import print_graph, say
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--events-key", default="events", show_default=True, help="Key of the list when FILE holds an object.")
-@click.option("--at", metavar="INSTANT", help="Fold as of an instant: events that occurred later have no effect.")
+@click.option("--at", type=INSTANT, help="Fold as of an instant: events that occurred later have no effect.")
 @json_always_option
 @pass_settings
 def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, dry_run_option, json_option, pass_settings, yes_option
+from holonstream.ops.command_line import (
+    GRAPH_ADDRESS,
+    CommandGroup,
+    dry_run_option,
+    json_option,
+    pass_settings,
+    yes_option,
+)
 from holonstream.ops.output import counted, print_json, printable, say
 
 if TYPE_CHECKING:
@@ -26,7 +33,9 @@ def replay() -> None:
 
 
 @replay.command("graph")
-@click.option("--to-uri", help="Server for the new graph; user and password are those of the live one.")
+@click.option(
+    "--to-uri", type=GRAPH_ADDRESS, help="Server for the new graph; user and password are those of the live one."
+)
 @click.option("--to-database", default="neo4j", show_default=True, help="Database of that server.")
 @click.option("--in-place", is_flag=True, help="Wipe the live graph and fill it again; its workers must be stopped.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes to start.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holonstream.ops.command_line import CommandGroup, json_option, pass_settings
+from holonstream.ops.command_line import CommandGroup, Form, json_option, pass_settings
 from holonstream.ops.output import counted, print_json, print_text, say
 
 if TYPE_CHECKING:
@@ -110,12 +110,11 @@ def diff_command(old: Path, new: Path, as_json: bool) -> None:
 
 
 def _differences(old: Path, new: Path) -> Iterator[tuple[str, Difference]]:
-    from holonstream.schemas.errors import BadData
     from holonstream.schemas.tooling.compatibility import differences, removed
     from holonstream.schemas.vocabulary import CATALOGUE_FILE, read_document
 
     if old.is_dir() != new.is_dir():
-        raise BadData(f"Cannot compare a folder with a file: {old}, {new}")
+        raise click.UsageError(f"Cannot compare a folder with a file: {old}, {new}")
     folders = old.is_dir()
     for file in sorted(f for f in old.glob("*.json") if f.name != CATALOGUE_FILE) if folders else [old]:
         other = new / file.name if folders else new
@@ -200,8 +199,14 @@ def types_command(settings: Settings, out: Path | None, as_json: bool) -> None:
         say(f"{out}: {len(known.types)} event types written")
 
 
+def _check_name(text: str) -> None:
+    from holonstream.schemas.tooling.skeleton import check_name
+
+    check_name(text)
+
+
 @schemas.command("new")
-@click.argument("name")
+@click.argument("name", type=Form("name", _check_name))
 @click.option(
     "--stream",
     type=click.Choice(["holon", "relationship"]),
@@ -236,7 +241,7 @@ def new_command(
     if creates in known.relationship_types:
         stream = "relationship"
     elif creates is not None and creates not in known.holon_types:
-        raise BadData(f"Unknown type: {creates!r} is none of the catalogue's types of holons and relationships")
+        raise click.BadParameter(f"{creates!r} is none of the catalogue's types of holons and relationships")
     version, text = next_version(known, name) if name in known.types else (1, skeleton(name, stream, creates))
     file = folder / file_name(name, version)
     if file.exists():

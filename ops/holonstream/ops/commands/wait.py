@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holonstream.ops.command_line import Duration, json_option, pass_settings
+from holonstream.ops.command_line import TARGET, VIEW, Duration, json_option, pass_settings
 from holonstream.ops.output import print_json, say
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=TARGET)
 @click.option(
     "--view",
     "views",
     multiple=True,
+    type=VIEW,
     help="Only this one (graph, cache, sink-NAME of a sink of your own); repeatable.",
 )
 @click.option("--timeout", default="60s", show_default=True, type=Duration(), help="How long to wait at most.")

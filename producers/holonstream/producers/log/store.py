@@ -243,7 +243,11 @@ class PostgresEventStore:
         until = self.frontier()
         if limit == 0 or storable([actor or ""]) != [actor or ""]:
             return until
-        arguments = {**_filters(type, start_time, end_time, actor, subjects), "until": until, "limit": limit}
+        arguments = {
+            **_filters(type, start_time, end_time, actor, subjects),
+            "until": until,
+            "limit": min(limit, NO_LIMIT),
+        }
         with driver_errors(), self._connections().connection() as connection:
             row = connection.execute(query("before_last"), arguments).fetchone()
             assert row is not None

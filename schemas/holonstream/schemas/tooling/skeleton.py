@@ -20,13 +20,18 @@ def file_name(name: str, version: int) -> str:
     return f"{name}.v{version}.json"
 
 
+def check_name(name: str) -> None:
+    """Raise BadData when no event type may have the name."""
+    if not NAME.fullmatch(name):
+        raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first)")
+
+
 def skeleton(name: str, stream: str = HOLON, creates: str | None = None) -> str:
     """A valid file for version 1 of a new event type.
 
     Its events change a holon or a relationship (`stream`), or create one of type `creates`. Raises BadData.
     """
-    if not NAME.fullmatch(name):
-        raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first)")
+    check_name(name)
     if stream not in (HOLON, RELATIONSHIP):
         raise BadData(f"Not a kind of stream: {stream!r} (holon or relationship)")
     words = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]", name)).capitalize()
