@@ -35,6 +35,25 @@ def test_a_disk_that_is_nearly_full_is_a_fault(monkeypatch: pytest.MonkeyPatch, 
     assert "MiB are free" in full.line()
 
 
+@pytest.mark.parametrize(
+    ("difference", "line", "state"),
+    [
+        (-0.04, "as this machine's", "ok"),
+        (0.04, "as this machine's", "ok"),
+        (-0.3, "0.3 s behind this machine's", "ok"),
+        (2.3, "2.3 s ahead of this machine's", "warning"),
+    ],
+)
+def test_clocks_are_compared_in_words(
+    monkeypatch: pytest.MonkeyPatch, difference: float, line: str, state: str
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    findings = Findings(server("127.0.0.1:9092"))
+    findings.clock(1_000_000.0 + difference)
+    (check,) = findings.checks
+    assert (check.detail, check.state) == (line, state)
+
+
 def test_the_disk_of_another_machine_is_not_guessed(tmp_path: Path) -> None:
     for folder, address in ((tmp_path, "kafka.internal:9092"), (None, "127.0.0.1"), (tmp_path / "none", "127.0.0.1")):
         check = checked(folder, address)

@@ -73,9 +73,10 @@ class Findings:
 
     def clock(self, now: float) -> None:
         """Compare a server's clock, in seconds since 1970, with that of this machine."""
-        difference = now - time.time()
+        difference = round(now - time.time(), 1)
         wrong: State | None = "warning" if abs(difference) > CLOCK else None
-        self.add("clock", f"{difference:+.1f} s from this machine's", wrong=wrong, remedy="run NTP on both")
+        detail = f"{abs(difference):.1f} s {'ahead of' if difference > 0 else 'behind'} this machine's"
+        self.add("clock", detail if difference else "as this machine's", wrong=wrong, remedy="run NTP on both")
 
     def disk(self, folder: str | None, what: str) -> None:
         """Report the free space of a server's folder, which only a server on this machine shows."""
