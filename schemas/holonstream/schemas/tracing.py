@@ -8,6 +8,7 @@ span of its own, linked to the spans of those that are traced: one of a batch wi
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Token
@@ -20,10 +21,11 @@ from holonstream.schemas.wire import decode_traceparent
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Link, Span, SpanKind
+    from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 
 LINKS = 128  # of a batch's first events: what the SDK keeps of a span, and what bounds the cost of a large batch
 FIELD = b'"traceparent"'
+SAMPLED = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]")  # of version 0, the only one so far
 Attribute = str | int
 
 _tracing: _Tracing | None = None
@@ -77,25 +79,39 @@ class _Tracing:
         self._tracer = trace.get_tracer("holonstream")
         self._propagator = tracecontext.TraceContextTextMapPropagator()
         self._empty, self._attach, self._detach = Context(), attach, detach
+        self._current, self._none = trace.get_current_span, trace.INVALID_SPAN
+        self._sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
         self._share = share
 
     def span(self, name: str, kind: str, attributes: dict[str, Attribute]) -> AbstractContextManager[object]:
-        parent = self._api.get_current_span().get_span_context()
-        sampled = parent.trace_flags.sampled if parent.is_valid else random.random() < self._share
+        parent = self._parent()
+        sampled = random.random() < self._share if parent is None else parent.trace_flags.sampled
         return self._recorded(name, self._api.SpanKind[kind.upper()], attributes) if sampled else _NOTHING
+
+    def _parent(self) -> SpanContext | None:
+        """The span under way, sampled or not; None without one, which is the usual case and must cost nothing."""
+        span = self._current()
+        if span is self._none:
+            return None
+        context = span.get_span_context()
+        return context if context.is_valid else None
 
     def batch_span(
         self, name: str, values: Iterable[bytes | None], attributes: dict[str, Attribute]
     ) -> AbstractContextManager[object]:
-        links = [link for value in islice(values, LINKS) if (link := self._link(value)) is not None]
+        # `rfind` takes a quarter of the time of `in` here, which stops at every quotation mark.
+        traced = [v for v in islice(values, LINKS) if v is not None and v.rfind(FIELD) >= 0]
+        links = [link for value in traced if (link := self._link(value)) is not None]
         return self._recorded(name, self._api.SpanKind.CONSUMER, attributes, links) if links else _NOTHING
 
-    def _link(self, value: bytes | None) -> Link | None:
-        # `rfind` takes a quarter of the time of `in` here, which stops at every quotation mark.
-        if value is None or value.rfind(FIELD) < 0 or (text := decode_traceparent(value)) is None:
+    def _link(self, value: bytes) -> Link | None:
+        # By a pattern of our own: the propagator, which requests' headers go through, takes ten times as long.
+        found = SAMPLED.fullmatch(decode_traceparent(value) or "")
+        if found is None:
             return None
-        appended = self._api.get_current_span(self._context(text)).get_span_context()
-        return self._api.Link(appended) if appended.is_valid and appended.trace_flags.sampled else None
+        trace_id, span_id = int(found[1], 16), int(found[2], 16)
+        appended = self._api.SpanContext(trace_id, span_id, is_remote=True, trace_flags=self._sampled)
+        return self._api.Link(appended) if appended.is_valid else None
 
     def _context(self, traceparent: str) -> Context:
         # Of the empty context, not that of this process: the text may name no trace.
@@ -127,8 +143,8 @@ class _Tracing:
         span.end()
 
     def traceparent(self) -> str | None:
-        context = self._api.get_current_span().get_span_context()
-        if not (context.is_valid and context.trace_flags.sampled):
+        context = self._parent()
+        if context is None or not context.trace_flags.sampled:
             return None
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
 
