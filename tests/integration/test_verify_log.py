@@ -87,3 +87,8 @@ def test_unknown_and_random_streams(store: PostgresEventStore, postgres_dsn: str
         drawn = log.random_streams(200, log.frontier().frontier)
         assert len(drawn) == 10
         assert log.unknown(drawn) == set()
+        asked = {"holon/p-1": 1, "holon/p-2": 9, "holon/ghost": 1, "holon/a\0b": 1}
+        assert log.places(asked).keys() == {"holon/p-1", "holon/p-2"}
+        assert log.places(asked)["holon/p-2"][0] is None
+        (first,) = log.read("holon/p-1", 0, 2**60, 1)
+        assert log.places(asked)["holon/p-1"] == (first.position, 1)

@@ -95,6 +95,19 @@ def test_the_guilty_event_is_found_in_a_long_stream_and_discarded(store: Store) 
     run(test())
 
 
+def test_parked_streams_are_listed_without_a_question_to_the_log(store: Store) -> None:
+    """What only the log knows, the command asks once for all of them."""
+
+    async def test() -> None:
+        await worked(store, refused(changes(3), 2))
+        lists = redriver(ListSink(store), [])
+        (mark,) = await lists.parked()
+        assert (mark.stream, mark.version, mark.position) == (STREAM, 2, 0)
+        assert await lists.find(STREAM) == mark
+
+    run(test())
+
+
 def test_what_the_worker_writes_meanwhile_is_redriven_too(store: Store) -> None:
     """The worker dead-letters one more event of the stream after the redrive has read the checkpoint."""
     log = history(1, 4)

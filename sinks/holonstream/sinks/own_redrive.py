@@ -76,17 +76,16 @@ class SinkRedriver:
         await self._sink.close()
 
     async def parked(self) -> list[ParkedStream]:
-        """Every parked stream, in log order."""
-        found = [
+        """Every parked stream, by partition. Positions are 0: only the log knows them."""
+        return [
             self._mark(stream, partition, place)
             for partition in range(self._partitions)
             for place in [await self._place(partition)]
             for stream in place.parked
         ]
-        return sorted(found, key=lambda mark: mark.position)
 
     async def find(self, stream: str) -> ParkedStream:
-        """One parked stream. Raises NotParked."""
+        """One parked stream, with position 0. Raises NotParked."""
         partition = partition_of(stream, self._partitions)
         place = await self._place(partition)
         if stream not in place.parked:
@@ -196,11 +195,8 @@ class SinkRedriver:
         return [event for event in read if event.position <= until]
 
     def _mark(self, stream: str, partition: int, place: SinkPlace) -> ParkedStream:
-        version = place.parked[stream]
-        events = self._log.read(stream, version - 1, MAX_POSITION, 1)
-        position = events[0].position if events else 0
         reason = place.reasons.get(stream, "not given by the sink: `holonstream dead-letters history` has it")
-        return ParkedStream(stream, version, position, self._topic, partition, None, reason)
+        return ParkedStream(stream, place.parked[stream], 0, self._topic, partition, None, reason)
 
     async def _place(self, partition: int) -> SinkPlace:
         return await self._call(lambda: self._sink.assign(partition))

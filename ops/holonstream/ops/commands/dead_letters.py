@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
     from holonstream.producers.log.reader import LogReader
     from holonstream.schemas.state import State
-    from holonstream.sinks.graph.recovery.redrive import Redriver
-    from holonstream.sinks.own_redrive import SinkRedriver
-    from holonstream.sinks.parked import RedriveResult
+    from holonstream.sinks.parked import ParkedStream, RedriveResult, StreamRedriver
 
 sink_option = click.option("--sink", metavar="MODULE:FACTORY", help="A sink of your own, in place of the graph.")
 
@@ -195,7 +193,7 @@ def discard_command(
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, sink: str | None) -> AsyncIterator[tuple[Redriver | SinkRedriver, LogReader]]:
+async def _opened(settings: Settings, sink: str | None) -> AsyncIterator[tuple[StreamRedriver, LogReader]]:
     """What redrives the graph, or a sink of one's own, and the log."""
     from holonstream.client import connections
     from holonstream.ops import wiring
@@ -217,8 +215,18 @@ async def _list(settings: Settings, streams: Sequence[str] = (), sink: str | Non
     """Parked streams: all, or those that are named, which must be parked."""
     async with _opened(settings, sink) as (redriver, log):
         parked = [await redriver.find(stream) for stream in streams] if streams else await redriver.parked()
-        ends = log.versions([mark.stream for mark in parked])
-        return [{**asdict(mark), "waiting": max(ends.get(mark.stream, 0) - mark.version, 0)} for mark in parked]
+        return _placed(log, parked)
+
+
+def _placed(log: LogReader, parked: Sequence[ParkedStream]) -> list[dict[str, Any]]:
+    """Parked streams in log order, with what only the log knows, which is asked once for all."""
+    places = log.places({mark.stream: mark.version for mark in parked})
+    rows = []
+    for mark in parked:
+        position, last = places.get(mark.stream, (None, 0))
+        known = {"position": mark.position or position or 0, "waiting": max(last - mark.version, 0)}
+        rows.append({**asdict(mark), **known})
+    return sorted(rows, key=lambda row: row["position"])
 
 
 def _event(value: bytes) -> Any:
@@ -237,8 +245,7 @@ async def _show(settings: Settings, stream: str, sink: str | None = None) -> dic
         mark = await redriver.find(stream)
         events = log.read(stream, mark.version - 1, MAX_POSITION, 1)
         return {
-            **asdict(mark),
-            "waiting": max(log.versions([stream]).get(stream, 0) - mark.version, 0),
+            **_placed(log, [mark])[0],
             # None: the record did not come from the relay
             "event": _event(events[0].value) if events and events[0].version == mark.version else None,
             "state": _document(await redriver.state(stream)),

@@ -6,7 +6,7 @@ before ended: nothing is sorted, nothing is spilled to a disk, no snapshot stays
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -94,10 +94,13 @@ class LogReader:
                     reached = {"stream": name, "version": version}
                     yield LoggedEvent(name, version, position, value.encode())
 
-    def versions(self, streams: Sequence[str]) -> dict[str, int]:
-        """The last version of each stream that the log has."""
+    def places(self, versions: Mapping[str, int]) -> dict[str, tuple[int | None, int]]:
+        """Of each stream that the log has: the position of that version, None without it, and the last version."""
+        streams = storable(versions)
+        arguments = {"streams": streams, "versions": [versions[stream] for stream in streams]}
         with driver_errors():
-            return dict(self._connection.execute(query("stream_versions"), {"streams": storable(streams)}).fetchall())
+            rows = self._connection.execute(query("stream_places"), arguments).fetchall()
+        return {stream: (position, last) for stream, position, last in rows}
 
     def unknown(self, streams: Sequence[str]) -> set[str]:
         """Those of some streams of which the log has no event."""

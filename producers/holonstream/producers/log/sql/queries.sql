@@ -63,9 +63,12 @@ WHERE (e.stream, e.version) > (%(stream)s::text, %(version)s::bigint) AND e.posi
 ORDER BY e.stream, e.version
 LIMIT %(limit)s;
 
--- stream_versions --
--- The last version of some streams.
-SELECT stream, version FROM holonstream.streams WHERE stream = ANY (%(streams)s);
+-- stream_places --
+-- Of some streams the position of one version each, null when the log lacks it, and the last version.
+SELECT s.stream, e.position, t.version
+FROM unnest(%(streams)s::text[], %(versions)s::bigint[]) AS s(stream, version)
+JOIN holonstream.streams AS t ON t.stream = s.stream COLLATE "C"
+LEFT JOIN holonstream.events AS e ON e.stream = s.stream COLLATE "C" AND e.version = s.version;
 
 -- unknown_streams --
 -- Those of some streams that have no event.
