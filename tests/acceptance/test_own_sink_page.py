@@ -51,7 +51,7 @@ def test_the_page_runs_as_it_is_typed_and_the_index_is_what_the_log_says(
                 if not line.startswith("cat >"):
                     assert matches(printed, command.output), f"$ {line}\n{printed}\n{log_of(folder)}"
                 commands += 1
-    assert (files, commands) == (2, 11)
+    assert (files, commands) == (2, 16)
     assert (folder / "search_index.py").read_text() == EXAMPLE.read_text()
 
     # workers die in the middle, again and again, and partitions move between two
