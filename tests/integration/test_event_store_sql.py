@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -377,6 +378,43 @@ def test_a_commit_that_is_seen_is_durable(postgres_dsn: str, connection: Connect
         assert writer.execute("SHOW synchronous_commit").fetchone() == ("on",)
         writer.commit()
         assert writer.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+SWITCHES = {
+    "off after the append": "SET LOCAL synchronous_commit = off",
+    "off for the session": "SET synchronous_commit = off",
+    "off in a function that appends": "SELECT my_append(%s)",
+    "off after a repetition": "SET LOCAL synchronous_commit = off; SELECT FROM holonstream.append_events(%s)",
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_commit_of_events_waits_for_the_disk_whatever_was_set_after_them(
+    switch: str, postgres_dsn: str, connection: Connection
+) -> None:
+    events = json.dumps([envelope(id=str(uuid4()))])
+    with psycopg.connect(postgres_dsn, autocommit=True, cursor_factory=psycopg.ClientCursor) as writer:
+        # Fired last of all deferred triggers, since its name is: what it sees is what the commit goes by.
+        writer.execute("CREATE TABLE seen (commit text)")
+        writer.execute(
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$"
+        )
+        writer.execute(
+            "CREATE CONSTRAINT TRIGGER zz AFTER INSERT ON holonstream.events DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION note()"
+        )
+        writer.execute(
+            "CREATE FUNCTION my_append(events jsonb) RETURNS void LANGUAGE sql SET synchronous_commit = off AS "
+            "'SELECT FROM holonstream.append_events(events)'"
+        )
+        with writer.transaction():
+            if "my_append" not in SWITCHES[switch]:
+                writer.execute("SELECT FROM holonstream.append_events(%s)", [events])
+            else:
+                writer.execute("SET LOCAL synchronous_commit = off")
+            writer.execute(SWITCHES[switch], [events] if "%s" in SWITCHES[switch] else None)
+        assert writer.execute("SELECT * FROM seen").fetchall() == [("on",)]
 
 
 def test_a_type_cannot_move_to_other_streams(connection: Connection) -> None:

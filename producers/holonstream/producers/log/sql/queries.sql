@@ -217,7 +217,7 @@ UNION ALL
 SELECT 'trigger ' || t.tgname || ' on ' || c.id || ', which keeps events, is off',
        format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', c.id, t.tgname)
 FROM tables AS c JOIN pg_trigger AS t ON t.tgrelid = c.id
-WHERE t.tgname IN ('append_only', 'never_shrinks', 'keeps_streams') AND t.tgenabled <> 'A'
+WHERE t.tgname IN ('append_only', 'never_shrinks', 'keeps_streams', 'commits_durably') AND t.tgenabled <> 'A'
 UNION ALL
 SELECT 'rule ' || r.rulename || ' on ' || c.id || ' may change or drop what is appended', format('DROP RULE %I ON %s', r.rulename, c.id)
 FROM tables AS c JOIN pg_rewrite AS r ON r.ev_class = c.id
