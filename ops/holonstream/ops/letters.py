@@ -31,6 +31,7 @@ def newest_letters(settings: Settings, limit: int, view: str | None = None) -> l
                 **client(settings),
                 "group.id": settings.group("relay"),  # joined by nobody: the places are assigned here
                 "enable.auto.commit": False,
+                "auto.offset.reset": "error",
                 "enable.partition.eof": True,
             }
         )
@@ -39,7 +40,8 @@ def newest_letters(settings: Settings, limit: int, view: str | None = None) -> l
             if listed.error is not None:
                 raise KafkaException(listed.error)
             consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in listed.partitions])
-            unread = set(listed.partitions)
+            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), TIMEOUT)[1] for p in listed.partitions}
+            unread = set(ends)
             while unread:
                 message = consumer.poll(TIMEOUT)
                 if message is None:
@@ -50,7 +52,9 @@ def newest_letters(settings: Settings, limit: int, view: str | None = None) -> l
                     if group in (None, letter["group"]):
                         found.append(letter)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition())
+                    # A broker that has just come back may show an end that is too early for a moment.
+                    if message.offset() >= ends[message.partition()]:
+                        unread.discard(message.partition())
                 else:
                     raise KafkaException(error)
         finally:

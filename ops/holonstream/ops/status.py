@@ -11,7 +11,6 @@ from typing import Any
 from confluent_kafka import (
     Consumer,
     IsolationLevel,
-    KafkaError,
     KafkaException,
     Message,
     TopicPartition,
@@ -21,7 +20,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
-from holonstream.producers.relay.topic_tail import first_event
+from holonstream.producers.relay.topic_tail import first_event, first_records
 from holonstream.schemas import instant, names
 from holonstream.schemas.errors import InvalidEvent, TopicCut
 from holonstream.schemas.offset_metadata import OffsetMetadata
@@ -143,6 +142,7 @@ class TopicStatus:
                     "group.id": group,
                     "enable.auto.commit": False,
                     "isolation.level": "read_committed",
+                    "auto.offset.reset": "error",  # else it continues at the end, as if it had read what lies before
                     "enable.partition.eof": True,
                     "fetch.wait.max.ms": 10,  # a question that is in the way of the next one
                 }
@@ -174,6 +174,7 @@ class TopicStatus:
                 "group.id": group,
                 "enable.auto.commit": False,
                 "isolation.level": "read_uncommitted",
+                "auto.offset.reset": "error",
             }
         )
         try:
@@ -186,11 +187,13 @@ class TopicStatus:
             reader.close()
 
     def _age_of_record(self, reader: Consumer, partition: int, offset: int) -> float:
-        """Seconds since the first record at or after an offset was written; 0.0 when it cannot be read."""
+        """Seconds since the first record at or after an offset was written. Raises TimeoutError, KafkaException."""
         reader.assign([TopicPartition(self._topic, partition, offset)])
         message = reader.poll(TIMEOUT)
-        if message is None or message.error() is not None:
-            return 0.0
+        if message is None:
+            raise TimeoutError
+        if message.error() is not None:
+            raise KafkaException(message.error())
         written: float = message.timestamp()[1] / 1000
         return max(datetime.now(UTC).timestamp() - written, 0.0)
 
@@ -317,9 +320,7 @@ class TopicStatus:
         committed = {lag.partition: lag.offset for lag in group.partitions}
         before = {partition: place for partition, place in places.items() if place < committed[partition]}
         with driver_errors(f"comparing the graph's checkpoints with {self._topic}"):
-            firsts = answer(partial(self._offsets, OffsetSpec.earliest())) if before else {}
-            starts = {partition: max(place, firsts[partition]) for partition, place in before.items()}
-            records = self._first_records(self._member(group.name), starts)
+            records = self._first_records(self._member(group.name), before)
         lags, behind = [], []
         for lag in group.partitions:
             record, place = records.get(lag.partition), places[lag.partition]
@@ -338,23 +339,12 @@ class TopicStatus:
 
     def _first_records(self, consumer: Consumer, offsets: Mapping[int, int]) -> dict[int, Message]:
         """The first committed record at or after an offset of each partition, where there is one."""
-        found: dict[int, Message] = {}
-        unread = set(offsets)
-        consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in offsets.items()])
-        try:
-            while unread and (message := consumer.poll(TIMEOUT)) is not None:
-                partition, error = message.partition(), message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                if partition in unread:
-                    unread.discard(partition)
-                    consumer.pause([TopicPartition(self._topic, partition)])
-                    if error is None:
-                        found[partition] = message
-        finally:
-            consumer.resume([TopicPartition(self._topic, p) for p in offsets])  # else they stay paused when read again
-            consumer.unassign()
-        return found
+        if not offsets:
+            return {}
+        firsts = answer(partial(self._offsets, OffsetSpec.earliest()))
+        ends = answer(partial(self._offsets, OffsetSpec.latest()))
+        starts = {partition: max(offset, firsts[partition]) for partition, offset in offsets.items()}
+        return first_records(consumer, self._topic, starts, ends)
 
     def _committed(self, group: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
         committed: list[TopicPartition] = self._member(group).committed(partitions, TIMEOUT)
@@ -366,7 +356,8 @@ class TopicStatus:
     def _with_ages(self, consumer: Consumer, lags: Iterable[PartitionLag]) -> list[PartitionLag]:
         lags = list(lags)
         # Where only markers of transactions lie ahead there is no record, and nothing is late.
-        records = self._first_records(consumer, {lag.partition: lag.offset for lag in lags if lag.lag})
+        with driver_errors(f"reading the oldest events to handle on {self._topic}"):
+            records = self._first_records(consumer, {lag.partition: lag.offset for lag in lags if lag.lag})
         return [replace(lag, lag_seconds=_age(records.get(lag.partition))) for lag in lags]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -116,32 +116,52 @@ def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
     Raises KafkaUnavailable, NotInitialised (no such topic).
     """
     with driver_errors(f"reading the beginning of {topic}"):
-        unread = {p: low for p, (low, high) in _watermarks(consumer, topic).items() if high > low}
-        found = _first_events(consumer, topic, unread) if unread else []
-        return min(found, key=lambda event: event.position, default=None)
+        unread = {p: (low, high) for p, (low, high) in _watermarks(consumer, topic).items() if high > low}
+        starts, ends = {p: low for p, (low, _) in unread.items()}, {p: high for p, (_, high) in unread.items()}
+        found = first_records(consumer, topic, starts, ends, lambda message: _event_in(message) is not None)
+        events = (_event_in(message) for message in found.values())
+        return min((event for event in events if event is not None), key=lambda event: event.position, default=None)
 
 
-def _first_events(consumer: Consumer, topic: str, starts: Mapping[int, int]) -> list[EventPosition]:
-    """The first event of each partition from an offset on, of those that have one."""
-    found, unread = [], set(starts)
-    consumer.assign([TopicPartition(topic, p, low) for p, low in starts.items()])
+def first_records(
+    consumer: Consumer,
+    topic: str,
+    starts: Mapping[int, int],
+    ends: Mapping[int, int],
+    wanted: Callable[[Message], bool] = lambda _: True,
+) -> dict[int, Message]:
+    """The first wanted record at or after an offset of each partition, where there is one before its end.
+
+    `ends` are the last stable offsets that the brokers named: a partition without such a record is one that was read
+    so far. (A broker that has just come back may show an end that is too early for a moment, and librdkafka says there
+    that the partition is at its end.) Raises KafkaUnavailable when it cannot be read so far, KafkaException.
+    """
+    found: dict[int, Message] = {}
+    unread = {p for p, start in starts.items() if start < ends[p]}
+    consumer.assign([TopicPartition(topic, p, starts[p]) for p in unread])
     try:
+        until = monotonic() + TIMEOUT
         while unread:
-            message = consumer.poll(TIMEOUT)
+            message = consumer.poll(max(0.0, until - monotonic()))
             if message is None:
-                raise KafkaUnavailable(f"Kafka unavailable: the beginning of {topic} {sorted(unread)} cannot be read")
+                raise KafkaUnavailable(f"Kafka unavailable: {topic} {sorted(unread)} cannot be read")
             error, partition = message.error(), message.partition()
-            event = _event_in(message) if error is None else None
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
                     raise KafkaException(error)
-            elif partition in unread and (event is not None or error is not None):
+                continue
+            if partition not in unread:
+                continue
+            if error is None:
+                until = monotonic() + TIMEOUT
+                if wanted(message):
+                    found[partition] = message
+            if partition in found or message.offset() >= ends[partition]:
                 unread.remove(partition)
-                found += [event] if event is not None else []
                 consumer.pause([TopicPartition(topic, partition)])  # else all of it is read meanwhile
         return found
     finally:
-        consumer.resume([TopicPartition(topic, p) for p in starts])
+        consumer.resume([TopicPartition(topic, p) for p in starts])  # else they stay paused when read again
         consumer.unassign()
 
 
