@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from holonstream.ops.kafka import client
 from holonstream.ops.observe.exporter import Exporter
 from holonstream.ops.settings import Settings
-from holonstream.ops.status import TopicStatus
+from holonstream.ops.status import LONG_OPEN, TopicStatus
 from holonstream.ops.topics import make_topics
 from tests.support.waiting import wait_until
 
@@ -64,3 +64,17 @@ def test_an_open_transaction_is_lag_and_named_with_what_ends_it(settings: Settin
     wait_until(lambda: topic.open_transactions(relay) == [], "it is aborted")
     assert topic.problems(relay, settings.dead_letter_topic, [topic.group(group, topic.high_watermarks())]) == []
     assert exporter.open_seconds(topic) == 0.0
+
+
+def test_an_open_transaction_whose_records_are_of_the_future_is_named(settings: Settings, topic: TopicStatus) -> None:
+    relay = settings.group("relay")
+    rogue = Producer({"bootstrap.servers": settings.kafka_bootstrap, "transactional.id": f"{settings.namespace}.rogue"})
+    rogue.init_transactions(60)
+    rogue.begin_transaction()
+    for partition in range(2):
+        rogue.produce(settings.topic, b"x", b"k", partition=partition, timestamp=int((time.time() + 1800) * 1000))
+    rogue.flush(60)
+    problems = topic.problems(relay, settings.dead_letter_topic, [])
+    assert [problem.partition(":")[0] for problem in problems] == [f"{settings.topic}[{p}]" for p in range(2)]
+    assert Exporter(settings).open_seconds(topic) >= LONG_OPEN
+    rogue.abort_transaction(60)

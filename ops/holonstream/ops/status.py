@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import (
@@ -19,7 +21,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 
 from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
-from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors, topic_id
+from holonstream.producers.kafka import PAUSE, TIMEOUT, answer, describe, driver_errors, topic_id
 from holonstream.producers.relay.topic_tail import first_event, first_records
 from holonstream.schemas import instant, names
 from holonstream.schemas.errors import InvalidEvent, TopicCut
@@ -105,7 +107,7 @@ class TopicTransaction:
     end: int
     """the high-water mark"""
     seconds: float
-    """age of its first record"""
+    """age of its first record, or for how long it has been seen, if that is more"""
 
 
 class TopicStatus:
@@ -117,6 +119,8 @@ class TopicStatus:
         self._admin = AdminClient(self._client)
         self._members: dict[str, Consumer] = {}
         self._topic = topic
+        self._held: dict[tuple[int, int], float] = {}
+        """by partition and last stable offset: since when a transaction has been seen there, by the monotonic clock"""
 
     def __enter__(self) -> TopicStatus:
         return self
@@ -166,6 +170,7 @@ class TopicStatus:
         """
         stable, high = self.ends(), self.high_watermarks()
         held = {p: offset for p, offset in self.ends().items() if offset == stable[p] and offset < high[p]}
+        self._held = {place: self._held.get(place, monotonic()) for place in held.items()}
         if not held:
             return []
         reader = Consumer(
@@ -180,11 +185,22 @@ class TopicStatus:
         try:
             with driver_errors(f"reading an open transaction on topic {self._topic}"):
                 return [
-                    TopicTransaction(p, offset, high[p], self._age_of_record(reader, p, offset))
+                    TopicTransaction(p, offset, high[p], self._seconds_open(reader, p, offset))
                     for p, offset in held.items()
                 ]
         finally:
             reader.close()
+
+    def _seconds_open(self, reader: Consumer, partition: int, offset: int) -> float:
+        """For how long a transaction is open. Raises as `_age_of_record`.
+
+        A record's time is what its producer says. Of one in the future nothing can be said before it has been watched.
+        """
+        age = self._age_of_record(reader, partition, offset)
+        since, pause = self._held[partition, offset], Event()
+        while age < 0 and monotonic() - since <= LONG_OPEN and self.ends()[partition] == offset:
+            pause.wait(PAUSE)
+        return max(age, monotonic() - since)
 
     def _age_of_record(self, reader: Consumer, partition: int, offset: int) -> float:
         """Seconds since the first record at or after an offset was written. Raises TimeoutError, KafkaException."""
@@ -195,7 +211,7 @@ class TopicStatus:
         if message.error() is not None:
             raise KafkaException(message.error())
         written: float = message.timestamp()[1] / 1000
-        return max(datetime.now(UTC).timestamp() - written, 0.0)
+        return datetime.now(UTC).timestamp() - written
 
     def check_whole(self, group: str, log_begins: int | None) -> None:
         """Check that the topic has what a view needs that is built from offset zero.
