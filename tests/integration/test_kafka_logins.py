@@ -243,6 +243,9 @@ def check_that_nobody_else_may_write(settings: Settings) -> None:
         other = "cache" if part == "graph" else "graph"
         with pytest.raises(NotPermitted, match="GROUP_AUTHORIZATION_FAILED"):
             set_offsets(config, settings.topic, settings.group(other), {0: 1})
+        for group in (f"{settings.group('graph')}2-relay", f"{settings.group('relay')}2-graph"):  # of other namespaces
+            with pytest.raises(NotPermitted, match="GROUP_AUTHORIZATION_FAILED"):
+                set_offsets(config, settings.topic, group, {0: 1})
     relay = AdminClient(client(login(settings, "relay")))
     with pytest.raises(KafkaException, match="TOPIC_AUTHORIZATION_FAILED"):
         relay.delete_topics([settings.topic])[settings.topic].result(120)

@@ -28,6 +28,7 @@ from holonstream.producers.kafka import driver_errors
 from holonstream.schemas import names
 
 TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
+LITERAL, PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
 CLUSTER, CLUSTER_NAME = ResourceType.BROKER, "kafka-cluster"
 READ, WRITE, DESCRIBE, CONFIG = (
     AclOperation.READ,
@@ -48,33 +49,42 @@ def rights(settings: Settings) -> list[AclBinding]:
 def _rights(settings: Settings) -> Iterator[AclBinding]:
     events, letters = settings.topic, settings.dead_letter_topic
     relay = names.consumer_group(settings.namespace, "relay")
-    graph, cache = (names.consumer_group(settings.namespace, name) for name in ("graph", "cache"))
+    own = names.consumer_group(settings.namespace, names.sink_view(""))
+    # Whole names where it can be, since the name of another namespace may begin with ours: "a-graph2" with "a-graph".
+    graph, cache = (
+        [
+            (names.consumer_group(settings.namespace, view), LITERAL),
+            (settings.group(view), LITERAL),  # with the suffix of the settings
+            (names.consumer_group(settings.namespace, view) + names.REPLAY_SUFFIX, PREFIXED),
+        ]
+        for view in names.VIEWS
+    )
+    groups = [(relay, LITERAL), *graph, *cache, (own, PREFIXED)]
     # The relay reads the end of the topic when it starts, and commits its position for both topics.
     yield from _allow(settings.relay_principal, TOPIC, events, WRITE, READ, DESCRIBE, CONFIG)
     yield from _allow(settings.relay_principal, TOPIC, letters, READ, DESCRIBE)
     yield from _allow(settings.relay_principal, GROUP, relay, READ, DESCRIBE)
     yield from _allow(settings.relay_principal, TRANSACTION, relay, WRITE, DESCRIBE)
-    for principal, group in ((settings.graph_principal, graph), (settings.cache_principal, cache)):
+    for principal, own_groups in (
+        (settings.graph_principal, graph),
+        (settings.cache_principal, cache),
+        (settings.sink_principal, [(own, PREFIXED)]),
+    ):
         yield from _allow(principal, TOPIC, events, READ, DESCRIBE)
-        # A replay beside the live pipeline is a group with a suffix.
-        yield from _allow(principal, GROUP, group, READ, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
-    own = names.consumer_group(settings.namespace, names.sink_view(""))
-    yield from _allow(settings.sink_principal, TOPIC, events, READ, DESCRIBE)
-    yield from _allow(settings.sink_principal, GROUP, own, READ, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
+        for group, pattern in own_groups:
+            yield from _allow(principal, GROUP, group, READ, DESCRIBE, pattern=pattern)
     for principal in (settings.graph_principal, settings.sink_principal):
         yield from _allow(principal, TOPIC, letters, WRITE, DESCRIBE)
     # status, exporter, verify cache
     yield from _allow(settings.reader_principal, TOPIC, events, READ, DESCRIBE)
     yield from _allow(settings.reader_principal, TOPIC, letters, READ, DESCRIBE)
-    for group in (relay, graph, cache, own):
-        yield from _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=ResourcePatternType.PREFIXED)
+    for group, pattern in groups:
+        yield from _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=pattern)
     # init, replay, and whatever else an operator does to topics and groups
     for kind, name in ((TOPIC, events), (TOPIC, letters)):
         yield from _allow(settings.operator_principal, kind, name, AclOperation.ALL)
-    for group in (relay, graph, cache, own):
-        yield from _allow(
-            settings.operator_principal, GROUP, group, AclOperation.ALL, pattern=ResourcePatternType.PREFIXED
-        )
+    for group, pattern in groups:
+        yield from _allow(settings.operator_principal, GROUP, group, AclOperation.ALL, pattern=pattern)
     yield from _allow(settings.operator_principal, CLUSTER, CLUSTER_NAME, AclOperation.ALL)
 
 
@@ -100,7 +110,7 @@ def _wait_until_applied(admin: AdminClient, wanted: list[AclBinding]) -> None:
 
 def described(acl: AclBinding) -> str:
     """An ACL as one line."""
-    pattern = "" if acl.resource_pattern_type == ResourcePatternType.LITERAL else "*"
+    pattern = "" if acl.resource_pattern_type == LITERAL else "*"
     kind, operation = acl.restype.name.lower(), acl.operation.name.lower()
     return f"{acl.principal}: {operation} on {kind} {acl.name}{pattern}"
 
@@ -110,7 +120,7 @@ def _allow(
     kind: ResourceType,
     name: str,
     *operations: AclOperation,
-    pattern: ResourcePatternType = ResourcePatternType.LITERAL,
+    pattern: ResourcePatternType = LITERAL,
 ) -> Iterator[AclBinding]:
     for operation in operations:
         yield AclBinding(kind, name, pattern, principal, "*", operation, AclPermissionType.ALLOW)

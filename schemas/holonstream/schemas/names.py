@@ -10,6 +10,9 @@ VIEWS = ("graph", "cache")
 RESERVED = (*VIEWS, "relay")
 """no sinks of one's own: the groups of a namespace that ends in ``-sink`` have these names"""
 
+REPLAY_SUFFIX = "-replay-"
+"""how the suffix of a group begins that rebuilds the graph beside the live one"""
+
 
 def events_topic(namespace: str) -> str:
     """The topic of events."""

@@ -22,6 +22,7 @@ from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.producers.log.reader import LogReader
+from holonstream.schemas import names
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.sinks.errors import GraphRefused
 from holonstream.sinks.graph.checkpoint import checkpoints
@@ -261,7 +262,7 @@ async def beside(
         mark = await rebuild.mark(connection, target.topic)
         content = await rebuild.content(connection, target.topic)
     _refuse_foreign(settings, to_uri, to_database, mark is not None, content.nodes or content.offset)
-    suffix = mark.suffix if mark is not None and mark.suffix else f"-replay-{datetime.now(UTC):%Y%m%d}"
+    suffix = mark.suffix if mark is not None and mark.suffix else f"{names.REPLAY_SUFFIX}{datetime.now(UTC):%Y%m%d}"
     wipe = mark is not None and (restart or mark.state == "wiping")
     if wipe and restart:
         confirm(f"Wipe {counted(content.nodes, 'node')} of {to_uri}, database {to_database}?")
