@@ -1,7 +1,11 @@
 """What traces cost: the processor time of each path with and without them, by turns in one process.
 
-Spans are encoded as for a collector, and sent nowhere. Of each side only the fastest fifth of the slices counts, as in
-`benchmarks.metrics`. Batches are of LIVE events, as they come at a thousand a second: a larger one costs less an event.
+Of each side only the fastest fifth of the slices counts, as in `benchmarks.metrics`. Batches are of LIVE events, as
+they come at a thousand a second: a larger one costs less an event.
+
+Spans are encoded as for a collector, and sent nowhere. A process does that once in five seconds, or for 512 spans. Here
+it is done once in FLUSHED slices, between them, and what that takes is shared by their calls: a slice alone is shorter
+than five seconds of a process, and would pay for a flush that has one span.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import asyncio
 import gc
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from time import process_time
 from uuid import uuid4
 
@@ -45,7 +50,8 @@ from holonstream.testing.records import records_of
 LIVE = 20  # events of a batch
 SLICE = 30  # calls
 PAIRS = 60  # of slices
-SHARES = (0.01, 1.0)  # of the requests that are traced
+FLUSHED = 10  # slices with traces: their spans are encoded together
+SHARES = (0.01, 1.0)  # of the requests that are traced; only the first with --quick
 PROMISED = 0.97
 
 Call = Callable[[float], Awaitable[int]]
@@ -60,23 +66,40 @@ class EncodingExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-async def _compare(path: str, call: Call, provider: TracerProvider) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Where spans go, and which shares of the requests are traced, one after the other."""
+
+    provider: TracerProvider
+    shares: Sequence[float]
+
+
+async def _compare(path: str, call: Call, traces: Traces) -> list[Figure]:
     figures = []
     gc.collect()
     gc.freeze()
-    for share in SHARES:
-        rates: dict[bool, list[float]] = {True: [], False: []}
+    for share in traces.shares:
+        costs: dict[bool, list[float]] = {True: [], False: []}  # seconds of processor of one event or read
+        flushing, flushed = 0.0, 0
         for number in range(2 * PAIRS + 4):
             on = number % 4 in (1, 2)
             tracing.enable(share if on else 0)
             began, done = process_time(), 0
             for _ in range(SLICE):
                 done += await call(share if on else 0)
-            provider.force_flush()
-            if number >= 4:  # the first ones warm up
-                rates[on].append(done / (process_time() - began))
+            if number < 4:  # the first ones warm up
+                traces.provider.force_flush()
+                continue
+            costs[on].append((process_time() - began) / done)
+            if on:
+                flushed += done
+                if len(costs[True]) % FLUSHED == 0:
+                    began = process_time()
+                    traces.provider.force_flush()
+                    flushing += process_time() - began
         tracing.enable(0)
-        rate = {side: statistics.quantiles(found, n=5)[-1] for side, found in rates.items()}
+        cost = {side: statistics.quantiles(found, n=5)[0] for side, found in costs.items()}
+        rate = {True: 1 / (cost[True] + flushing / flushed), False: 1 / cost[False]}
         promised = share < 1
         figures.append(
             Figure(
@@ -87,6 +110,8 @@ async def _compare(path: str, call: Call, provider: TracerProvider) -> list[Figu
                 peer_value=rate[False],
                 promise=f">= {PROMISED:g}x" if promised else "",
                 kept=rate[True] >= PROMISED * rate[False] if promised else None,
+                processor=1e6 / rate[True],
+                peer_processor=1e6 / rate[False],
             )
         )
     return figures
@@ -112,7 +137,7 @@ class _Events:
         return Batch(TOPIC, 0, records_of(traced, first), self._count)
 
 
-async def _measure(settings: Settings, provider: TracerProvider) -> list[Figure]:
+async def _measure(settings: Settings, traces: Traces) -> list[Figure]:
     apply_schema(settings.log_dsn, CATALOGUE)
     figures: list[Figure] = []
     numbers = iter(range(10**9))
@@ -122,7 +147,7 @@ async def _measure(settings: Settings, provider: TracerProvider) -> list[Figure]
             log.append([replace(person(f"a-{next(numbers):07}", 0), id=None)])
             return 1
 
-        figures += await _compare("append of one event", append, provider)
+        figures += await _compare("append of one event", append, traces)
 
     topic, events = f"bench-{uuid4().hex[:8]}", _Events()
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
@@ -137,12 +162,12 @@ async def _measure(settings: Settings, provider: TracerProvider) -> list[Figure]
         publisher.publish(EventBatch(rows, 0))
         return LIVE
 
-    figures += await _compare(f"relay, transactions of {LIVE}", publish, provider)
+    figures += await _compare(f"relay, transactions of {LIVE}", publish, traces)
     publisher.close()
-    return figures + await _stores(settings, provider)
+    return figures + await _stores(settings, traces)
 
 
-async def _stores(settings: Settings, provider: TracerProvider) -> list[Figure]:
+async def _stores(settings: Settings, traces: Traces) -> list[Figure]:
     async with GraphConnection(settings.neo4j_uri) as connection:
         await connection.execute(WIPE)
         await initialise(connection, CATALOGUE, TOPIC, 1)
@@ -162,12 +187,12 @@ async def _stores(settings: Settings, provider: TracerProvider) -> list[Figure]:
             assert not await app.follower._write_some([events.take(share)])
             return LIVE
 
-        figures += await _compare(f"{name} sink, batches of {LIVE}", write, provider)
+        figures += await _compare(f"{name} sink, batches of {LIVE}", write, traces)
         await app.sink.close()
-    return figures + await _reads(settings, provider)
+    return figures + await _reads(settings, traces)
 
 
-async def _reads(settings: Settings, provider: TracerProvider) -> list[Figure]:
+async def _reads(settings: Settings, traces: Traces) -> list[Figure]:
     redis = connect(settings.redis_url.reveal(), timeout=5)
     sink = InvalidationSink(connect(settings.redis_url.reveal(), timeout=5), "bench-reads", grace_period=0.0)
     await sink.open()
@@ -183,7 +208,7 @@ async def _reads(settings: Settings, provider: TracerProvider) -> list[Figure]:
                 assert await client.get_holon("t-0000001") is not None
             return 10
 
-        figures = await _compare("get_holon from the cache", read, provider)
+        figures = await _compare("get_holon from the cache", read, traces)
         assert reads.counters.hits > 1000
         await reads.close()
     await sink.close()
@@ -194,9 +219,14 @@ async def _reads(settings: Settings, provider: TracerProvider) -> list[Figure]:
 def measure(bench: Bench) -> list[Figure]:
     """Events and reads per second of processor time, with traces beside without."""
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(EncodingExporter()))
+    held = 1 << 17  # spans: what the processor would send by itself would fall into a slice without traces
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            EncodingExporter(), max_queue_size=held, max_export_batch_size=held, schedule_delay_millis=3_600_000
+        )
+    )
     trace.set_tracer_provider(provider)
     try:
-        return asyncio.run(_measure(bench.settings, provider))
+        return asyncio.run(_measure(bench.settings, Traces(provider, SHARES[:1] if bench.quick else SHARES)))
     finally:
         provider.shutdown()
