@@ -4,7 +4,7 @@ The whole pipeline runs in its own processes on this machine, at 1,000, 100 and 
 in every fifth of a second is watched, on one partition as a rule: to watch them all would cost more than the pipeline
 does. The processor time is that of all parts but the load and the watchers: relay, workers, Kafka, Neo4j, Redis, and
 PostgreSQL's sessions for the relay. The servers are warmed before (`benchmarks.warm`), as servers that have run for a
-while are.
+while are. Beside it stands what bare clients take that send, read and write the same batches (`bare_pipeline`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import environment
+from benchmarks import bare_pipeline, environment
 from benchmarks.bench import Bench, pipeline_meter
 from benchmarks.figures import Figure
 from benchmarks.warm import warm
@@ -65,10 +65,11 @@ def measure(bench: Bench) -> list[Figure]:
             processes.start(name, *arguments)
         stretches = asyncio.run(_measure(bench, processes))
         processes.check()
-    return [figure for stretch in stretches for figure in _figures(stretch)]
+    bare = {rate: bare_pipeline.shares(bench, rate, bench.seconds(SECONDS)) for rate in PROMISED_SHARE}
+    return [figure for stretch in stretches for figure in _figures(stretch, bare.get(stretch.rate, {}))]
 
 
-def _figures(stretch: Stretch) -> list[Figure]:
+def _figures(stretch: Stretch, bare: dict[str, float]) -> list[Figure]:
     figures = []
     for latency in stretch.latencies:
         promised = PROMISES.get((stretch.rate, latency.view), (None, None))
@@ -83,19 +84,31 @@ def _figures(stretch: Stretch) -> list[Figure]:
                     samples=latency.values,
                 )
             )
+    load = f"{stretch.rate:,} events/s" if stretch.rate else "idle"
     total, most = sum(stretch.shares.values()), PROMISED_SHARE.get(stretch.rate)
-    parts = ", ".join(f"{part} {share:.0f}" for part, share in stretch.shares.items())
     figures.append(
         Figure(
-            path=f"whole pipeline, {f'{stretch.rate:,} events/s' if stretch.rate else 'idle'} ({parts})",
+            path=f"whole pipeline, {load} ({_parts(stretch.shares)})",
             value=total,
             unit="% of a core",
+            peer=f"bare clients, the same batches ({_parts(bare)})" if bare else "",
+            peer_value=sum(bare.values()) if bare else None,
             promise=f"<= {most:g} %" if most else "",
             kept=total <= most if most else None,
-            processor=total / 100 / stretch.rate * 1e6 if stretch.rate else None,
+            processor=_of_event(total, stretch.rate),
+            peer_processor=_of_event(sum(bare.values()), stretch.rate) if bare else None,
         )
     )
     return figures
+
+
+def _of_event(share: float, rate: int) -> float | None:
+    """Microseconds of processor, from percent of a core."""
+    return share / 100 / rate * 1e6 if rate else None
+
+
+def _parts(shares: dict[str, float]) -> str:
+    return ", ".join(f"{part} {share:.0f}" for part, share in shares.items())
 
 
 async def _measure(bench: Bench, processes: Processes) -> list[Stretch]:
