@@ -267,5 +267,5 @@ def test_a_process_without_its_server_lives_and_is_not_ready(
 
 def test_an_exporter_needs_a_port(tmp_path: Path) -> None:
     with Processes({}, tmp_path) as processes:
-        assert processes.start("exporter", "exporter").wait(30) == 1
+        assert processes.start("exporter", "exporter").wait(30) == 2  # as any setting that is wrong
     assert "HOLONSTREAM_METRICS_PORT" in (tmp_path / "exporter.log").read_text()
