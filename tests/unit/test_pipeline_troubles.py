@@ -9,9 +9,11 @@ import pytest
 from holonstream.ops.console.live import Rates
 from holonstream.ops.console.rendering import render
 from holonstream.ops.console.watch import Observation
+from holonstream.ops.doctor import Findings, check_group
 from holonstream.ops.output import counted
 from holonstream.ops.overview import Overview
 from holonstream.ops.pipeline import PipelineStatus, parked, troubles
+from holonstream.ops.servers import servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, Member, PartitionLag
 from holonstream.producers.log.frontier import FrontierHolder, FrontierStatus
@@ -28,8 +30,9 @@ def log(lag: int = 0, seconds: float = 0.0, leader: RelayLeader | None = LEADER,
     return LogStatus(FrontierStatus(20, 11 if held else 20, HOLDER if held else None, []), lag, seconds, leader)
 
 
-def group(name: str, *workers: Member) -> GroupStatus:
-    return GroupStatus(f"holonstream-{name}", "stable", list(workers), [PartitionLag(0, 3, 4, 1, 3, 0.5)])
+def group(name: str, *workers: Member, parked: int | None = None) -> GroupStatus:
+    places = [PartitionLag(0, 3, 4, 1, 3, 0.5, parked), PartitionLag(1, 0, 0, 0, None, 0.0)]
+    return GroupStatus(f"holonstream-{name}", "stable", list(workers), places)
 
 
 def found(log: LogStatus | None, **groups: GroupStatus) -> list[tuple[str, str]]:
@@ -61,10 +64,30 @@ def test_a_group_without_workers_is_named_also_one_of_a_sink_of_ones_own() -> No
     assert "delete its group holonstream-sink-search" in search.remedy
 
 
+def test_what_a_sink_of_ones_own_has_parked_is_named_with_the_command() -> None:
+    groups = {name: group(f"sink-{name}", WORKER, parked=count) for name, count in (("a", 2), ("b", 0), ("c", None))}
+    (trouble,) = troubles(None, {f"sink-{name}": status for name, status in groups.items()}, [])
+    assert (trouble.where, trouble.what) == ("sink-a", "2 streams parked, so that events are missing from its store")
+    assert "`holonstream dead-letters list --sink MODULE:FACTORY`" in trouble.remedy
+    assert [status.parked for status in groups.values()] == [2, 0, None]
+
+
+def test_a_gate_is_told_what_a_sink_of_ones_own_has_parked() -> None:
+    findings = Findings(servers(Settings())["kafka"])
+    for name, count in (("graph", None), ("sink-a", 1), ("sink-b", 0)):
+        check_group(name, group(name, WORKER, parked=count), findings)
+    parked = [check for check in findings.checks if check.what == "parked"]
+    assert [(check.state, check.detail) for check in parked] == [
+        ("warning", "1 stream in sink-a"),
+        ("ok", "0 streams in sink-b"),
+    ]
+    assert parked[0].remedy == "`holonstream dead-letters list --sink MODULE:FACTORY`"
+
+
 @pytest.mark.parametrize(("number", "text"), [(0, "0 streams"), (1, "1 stream"), (1234, "1,234 streams")])
 def test_what_is_counted_is_in_the_right_number(number: int, text: str) -> None:
     assert counted(number, "stream") == text
-    assert text in parked(number).what
+    assert text in parked("graph", number).what
     assert counted(number, "entity", "entities").endswith("y" if number == 1 else "ies")
 
 

@@ -21,7 +21,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 
 if TYPE_CHECKING:
-    from holonstream.ops.status import TopicStatus
+    from holonstream.ops.status import GroupStatus, TopicStatus
 
 State = Literal["ok", "warning", "fault", "outage"]
 PATIENCE = 30.0  # seconds for all checks of a server
@@ -199,7 +199,6 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from holonstream.ops.topics import check_topics
     from holonstream.producers.errors import NotPermitted
     from holonstream.producers.kafka import TIMEOUT, broker_config, driver_errors
-    from holonstream.schemas import names
 
     admin = AdminClient(client(settings))
 
@@ -228,18 +227,30 @@ def _kafka(settings: Settings, findings: Findings) -> None:
         _published(settings, topic, findings)
         groups, problems = group_statuses(settings, topic)
     for name, group in groups.items():
-        wrong: State | None = None if group.members else "warning"
-        remedy = f"start `holonstream worker {name if name in names.VIEWS else 'MODULE:FACTORY'}`"
-        findings.add(
-            "workers",
-            f"{name} has {group.members}, {counted(group.lag, 'record')} to handle",
-            wrong=wrong,
-            remedy=remedy,
-        )
+        check_group(name, group, findings)
     for problem in problems:
         findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md, TopicCut")
     if not problems:
         findings.add("offsets", "all lie in the topic")
+
+
+def check_group(name: str, group: GroupStatus, findings: Findings) -> None:
+    """Add the checks of a view's consumer group."""
+    from holonstream.ops.pipeline import parked_command
+    from holonstream.schemas import names
+
+    wrong: State | None = None if group.members else "warning"
+    remedy = f"start `holonstream worker {name if name in names.VIEWS else 'MODULE:FACTORY'}`"
+    findings.add(
+        "workers",
+        f"{name} has {group.members}, {counted(group.lag, 'record')} to handle",
+        wrong=wrong,
+        remedy=remedy,
+    )
+    if group.parked is not None:
+        wrong = "warning" if group.parked else None
+        detail = f"{counted(group.parked, 'stream')} in {name}"
+        findings.add("parked", detail, wrong=wrong, remedy=f"`{parked_command(name)}`")
 
 
 def _published(settings: Settings, topic: TopicStatus, findings: Findings) -> None:

@@ -63,7 +63,7 @@ class Overview:
     def held_up(self) -> list[Trouble]:
         """What holds the pipeline up, as far as servers answer."""
         found = [*troubles(self.log, self.groups, self.problems)]
-        return found + ([parked(self.graph.parked)] if self.graph is not None and self.graph.parked else [])
+        return found + ([parked("graph", self.graph.parked)] if self.graph is not None and self.graph.parked else [])
 
     def document(self, settings: Settings) -> dict[str, Any]:
         """As JSON values; null is what nobody answered."""

@@ -121,12 +121,20 @@ def troubles(log: LogStatus | None, groups: Mapping[str, GroupStatus], problems:
             remedy = f"start `holonstream worker {'MODULE:FACTORY' if own else name}`"
             retire = f", or retire it: delete its group {group.name}" if own else ""
             yield Trouble(name, f"no worker, {counted(group.lag, 'record')} to handle", remedy + retire)
+        if group.parked:
+            yield parked(name, group.parked)
 
 
-def parked(streams: int) -> Trouble:
-    """That streams are parked, and what to do about it."""
-    what = f"{counted(streams, 'stream')} parked, so that events are missing from the graph"
-    return Trouble("graph", what, "`holonstream dead-letters list` says why; fix the cause, then redrive")
+def parked(view: str, streams: int) -> Trouble:
+    """That streams are parked in a view, and what to do about it."""
+    what = f"{counted(streams, 'stream')} parked, so that events are missing from "
+    what += "the graph" if view == "graph" else "its store"
+    return Trouble(view, what, f"`{parked_command(view)}` says why; fix the cause, then redrive")
+
+
+def parked_command(view: str) -> str:
+    """The command that lists what is parked in a view."""
+    return "holonstream dead-letters list" + ("" if view in names.VIEWS else " --sink MODULE:FACTORY")
 
 
 def _log_troubles(log: LogStatus) -> Iterator[Trouble]:
@@ -170,5 +178,6 @@ def group_document(group: GroupStatus) -> dict[str, Any]:
         "members": group.members,
         "lag": group.lag,
         "lag_seconds": group.lag_seconds,
+        "parked": group.parked,
         "partitions": [asdict(partition) for partition in group.partitions],
     }

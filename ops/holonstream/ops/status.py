@@ -46,6 +46,9 @@ class PartitionLag:
     """log position of the last event handled"""
     lag_seconds: float
     """age of the oldest event not handled, 0.0 without lag"""
+    parked: int | None = None
+    """streams that a sink of one's own has parked, as its worker has committed; None for the graph, whose store has
+    them, for the cache, which parks none, and where nothing is known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,12 @@ class GroupStatus:
     def lag_seconds(self) -> float:
         """Age of the oldest event not handled."""
         return max((p.lag_seconds for p in self.partitions), default=0.0)
+
+    @property
+    def parked(self) -> int | None:
+        """Streams that a sink of one's own has parked, None where nothing is known (`PartitionLag.parked`)."""
+        known = [p.parked for p in self.partitions if p.parked is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +311,8 @@ class TopicStatus:
         for tp in committed:
             offset, end = 0 if _is_set_by_hand(tp) else max(tp.offset, 0), ends[tp.partition]
             lag = max(end - offset, 0)
-            position = OffsetMetadata.parse(tp.metadata).position
-            lags.append(PartitionLag(tp.partition, offset, end, lag, position, 0.0))
+            known = OffsetMetadata.parse(tp.metadata)
+            lags.append(PartitionLag(tp.partition, offset, end, lag, known.position, 0.0, known.parked))
         if seconds:
             lags = self._with_ages(self._member(name), lags)
         return GroupStatus(name, state.lower(), members_of(described), lags)

@@ -145,3 +145,11 @@ class PingableSink(Protocol):
         Raises Unavailable, NotInitialised (it lacks what `init` makes: the worker ends), CheckpointMoved (the partition
         must be taken again).
         """
+
+
+@runtime_checkable
+class ParkingSink(Protocol):
+    """A sink whose parked streams only it can read. The group's offsets say how many there are."""
+
+    def parked_in(self, topic: str, partition: int) -> int:
+        """How many streams of a partition are parked; 0 for one that the sink does not have."""

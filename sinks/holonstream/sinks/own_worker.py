@@ -117,6 +117,11 @@ class EventSinkWriter:
         """How many streams of the partitions held are parked."""
         return sum(len(held.parked) for held in list(self._partitions.values()))
 
+    def parked_in(self, topic: str, partition: int) -> int:
+        """How many streams of a partition are parked."""
+        held = self._partitions.get((topic, partition))
+        return 0 if held is None else len(held.parked)
+
     async def open(self) -> None:
         """Open the sink. Raises what it raises, Unavailable for an outage."""
         await self._in_turn(self._sink.open)

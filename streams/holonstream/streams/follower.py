@@ -16,7 +16,7 @@ from holonstream.schemas import tracing
 from holonstream.schemas.errors import TopicReplaced, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
-from holonstream.sinks.base import Batch, Sink, WriteResult, first_of
+from holonstream.sinks.base import Batch, ParkingSink, Sink, WriteResult, first_of
 from holonstream.sinks.errors import CheckpointMoved
 from holonstream.streams.transport import Bounds, Fetch, GroupOffset
 
@@ -216,7 +216,10 @@ class Follower:
                 log.warning("partition.store_behind", partition=tp.partition, checkpoint=checkpoint, reason=reason)
             offset, position = checkpoint, None
         (await self._app.consumer.bounds(tp)).check(tp, offset)
-        return GroupOffset(offset, position, topic_id)
+        return GroupOffset(offset, position, topic_id, self._parked(tp))
+
+    def _parked(self, tp: TP) -> int | None:
+        return self._sink.parked_in(*tp) if isinstance(self._sink, ParkingSink) else None
 
     def check_topic(self, topic_id: str | None) -> None:
         """Check that the topic, which has this id now, is the one that was read so far. Raises TopicReplaced."""
@@ -293,7 +296,8 @@ class Follower:
         for tp, fetch in joined.items():
             if tp in self._expected:  # else it was revoked meanwhile
                 self._expected[tp] = fetch.next_offset
-                reached = GroupOffset(fetch.next_offset, self._positions.get(tp), self._topic_id)
+                position = self._positions.get(tp)
+                reached = GroupOffset(fetch.next_offset, position, self._topic_id, self._parked(tp))
                 self._app.consumer.mark_written(tp, reached)
 
     async def _write_some(self, batches: Sequence[Batch]) -> list[Batch]:

@@ -78,6 +78,8 @@ class GroupOffset:
     position: int | None
     topic_id: str | None = None
     """of the topic that the offset is in; None when an earlier version has committed it"""
+    parked: int | None = None
+    """streams of the partition that are parked, for a sink whose store only it can read; else None"""
 
 
 class Bounds(NamedTuple):
@@ -118,7 +120,7 @@ class RebalanceListener(Protocol):
 
 def _metadata(offset: GroupOffset) -> str:
     # confluent-kafka 2.16.1 reads metadata beyond its end up to the next zero byte; so it brings its own.
-    text = OffsetMetadata(offset.position, offset.topic_id).text()
+    text = OffsetMetadata(offset.position, offset.topic_id, parked=offset.parked).text()
     return f"{text}\0" if text else ""
 
 
@@ -281,7 +283,8 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
             if tp not in committed or committed[tp].offset < 0:
                 start = GroupOffset(0, None)
             else:
-                start = GroupOffset(committed[tp].offset, *OffsetMetadata.parse(committed[tp].metadata)[:2])
+                known = OffsetMetadata.parse(committed[tp].metadata)
+                start = GroupOffset(committed[tp].offset, known.position, known.topic_id, known.parked)
             if tp in consumer.assignment():  # a rebalance may have come in between
                 offsets[TP(*tp)] = start
                 # Whether the group's offset counts, and is there, the follower finds out.

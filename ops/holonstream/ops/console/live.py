@@ -116,7 +116,7 @@ class LivePage:
         found = [Trouble(where, what, known[SERVERS[where]].remedy()) for where, what in newest.errors.items()]
         if newest.status is not None:
             found += troubles(newest.status.log, newest.status.groups, newest.status.problems)
-        return found + ([parked(newest.parked)] if newest.parked else [])
+        return found + ([parked("graph", newest.parked)] if newest.parked else [])
 
 
 def chart(hour: FreshnessHour, now: float) -> dict[str, Any]:

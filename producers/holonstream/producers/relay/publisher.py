@@ -163,7 +163,7 @@ class Publisher:
                 if partition.error is not None:
                     raise KafkaException(partition.error)
         known = (tp for tp in found if tp.offset != OFFSET_INVALID)
-        return next((Committed(int(tp.offset), *OffsetMetadata.parse(tp.metadata)[1:]) for tp in known), None)
+        return next((Committed(int(tp.offset), *OffsetMetadata.parse(tp.metadata)[1:4]) for tp in known), None)
 
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.
