@@ -9,6 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# A machine that does other things too is no fault of the code.
+settings.register_profile("holonstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("holonstream")
 
 pytest_plugins = ["tests.fix_stack", "tests.fix_pipeline"]
 
