@@ -85,4 +85,6 @@ def test_partitions_that_are_added_to_the_live_topic_stop_the_workers_before_any
     pipeline.processes.running.pop("graph-2")
     assert "has no checkpoint" in (tmp_path / "logs" / "graph-2.log").read_text()
     assert "24 now" in pipeline.run("init", code=1).stderr
+    (problem,) = pipeline.json("status", "--json", "--timeout", "60s")["problems"]
+    assert "was given more partitions (it had 12, and has 24)" in problem
     pipeline.run("verify", "graph")

@@ -224,6 +224,7 @@ def test_the_pipeline_runs_with_least_rights(
                     return False
                 groups = [topic.group(settings.group(name), ends) for name in ("graph", "cache")]
                 assert topic.problems(settings.group("relay"), settings.dead_letter_topic, groups) == []
+                assert topic.unsafe(settings) == []
                 return all(group.lag == 0 and any(p.position for p in group.partitions) for group in groups)
 
         wait_until(has_all, "both groups have handled everything, and a reader sees it", 240)

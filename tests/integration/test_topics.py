@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from holonstream.ops.kafka import client
 from holonstream.ops.letters import newest_letters
 from holonstream.ops.settings import Settings
+from holonstream.ops.status import TopicStatus
 from holonstream.ops.topics import UnsafeTopic, make_topics
 from holonstream.producers.errors import NotPermitted
 from holonstream.producers.kafka import topic_config
@@ -37,6 +38,7 @@ def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -
         ("cleanup.policy", "compact", "delete"),
         ("cleanup.policy", "compact,delete", "delete"),
         ("unclean.leader.election.enable", "true", "false"),
+        ("min.insync.replicas", "2", "1"),
         ("max.message.bytes", "19999", "1048588"),
     ],
 )
@@ -49,8 +51,11 @@ def test_a_topic_that_may_lose_events_is_refused_by_the_settings_name(
         make_topics(settings)
     assert f"{name}={value}" in str(refused.value)
     assert f"--add-config {name}={cure}." in str(refused.value)
-    alter(settings, name, cure)
-    make_topics(settings)
+    with TopicStatus(client(settings), settings.topic) as status:
+        assert status.unsafe(settings) == [f"{refused.value} (UnsafeTopic)"]
+        alter(settings, name, cure)
+        make_topics(settings)
+        assert status.unsafe(settings) == []
 
 
 def test_fewer_replicas_than_asked_for_are_refused_with_all_else_that_is_wrong(

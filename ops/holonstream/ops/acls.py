@@ -76,7 +76,7 @@ def _rights(settings: Settings) -> Iterator[AclBinding]:
     for principal in (settings.graph_principal, settings.sink_principal):
         yield from _allow(principal, TOPIC, letters, WRITE, DESCRIBE)
     # status, exporter, verify cache
-    yield from _allow(settings.reader_principal, TOPIC, events, READ, DESCRIBE)
+    yield from _allow(settings.reader_principal, TOPIC, events, READ, DESCRIBE, CONFIG)
     yield from _allow(settings.reader_principal, TOPIC, letters, READ, DESCRIBE)
     for group, pattern in groups:
         yield from _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=pattern)

@@ -229,7 +229,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     for name, group in groups.items():
         check_group(name, group, findings)
     for problem in problems:
-        findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md, TopicCut")
+        findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md")
     if not problems:
         findings.add("offsets", "all lie in the topic")
 

@@ -31,7 +31,8 @@ class PipelineStatus:
     groups: dict[str, GroupStatus]
     """by view: ``graph``, ``cache``, and those of sinks of one's own"""
     problems: list[str]
-    """why committed offsets cannot be true for the topic as it is, and what holds its readers up"""
+    """why committed offsets cannot be true for the topic as it is, what holds its readers up, and by which settings it
+    may lose events"""
 
     def document(self) -> dict[str, Any]:
         """As JSON values, in the form that `holonstream status --json` prints."""
@@ -61,12 +62,14 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
 def group_statuses(
     settings: Settings, topic: TopicStatus, *, compares: bool = True
 ) -> tuple[dict[str, GroupStatus], list[str]]:
-    """Each consumer group, and why what is committed cannot be true. Without `compares` the graph is not asked.
+    """Each consumer group, and why what is committed cannot be true, or the topic may lose events. Without `compares`
+    the graph is not asked.
 
     Raises KafkaUnavailable, NotInitialised, NotPermitted; a graph that does not answer is not compared.
     """
     groups, behind = compared_groups(settings, topic, compares=compares)
-    return groups, behind + topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+    places = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
+    return groups, behind + places + topic.unsafe(settings)
 
 
 def compared_groups(

@@ -21,7 +21,16 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 
 from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
-from holonstream.producers.kafka import PAUSE, TIMEOUT, answer, describe, driver_errors, topic_id
+from holonstream.ops.topics import topic_problems
+from holonstream.producers.kafka import (
+    PAUSE,
+    TIMEOUT,
+    answer,
+    describe,
+    driver_errors,
+    partitions_added,
+    topic_identity,
+)
 from holonstream.producers.relay.topic_tail import first_event, first_records
 from holonstream.schemas import instant, names
 from holonstream.schemas.errors import InvalidEvent, TopicCut
@@ -246,10 +255,15 @@ class TopicStatus:
         `witness` is the other topic for which the relay commits. Raises NotInitialised, KafkaUnavailable, NotPermitted.
         """
         with driver_errors(f"comparing what was committed with topic {self._topic}"):
-            now = topic_id(self._admin, self._topic, TIMEOUT)
+            identity = topic_identity(self._admin, self._topic, TIMEOUT)
+            now = identity.id
             firsts = answer(partial(self._offsets, OffsetSpec.earliest()))
             places = [TopicPartition(self._topic, 0), TopicPartition(witness, 0)]
-            found = [_of_another(relay, tp, now) for tp in answer(partial(self._committed, relay, places))]
+            relayed = answer(partial(self._committed, relay, places))
+            found = [_of_another(relay, tp, now) for tp in relayed]
+            had = max((OffsetMetadata.parse(tp.metadata).partitions or 0 for tp in relayed), default=0)
+            if not any(found) and 0 < had < identity.partitions:
+                found.append(f"{relay}: {partitions_added(self._topic, had, identity.partitions)} (PartitionsAdded)")
             for group in groups:
                 places = [TopicPartition(self._topic, lag.partition) for lag in group.partitions]
                 committed = answer(partial(self._committed, group.name, places))
@@ -271,6 +285,11 @@ class TopicStatus:
                         found.append(f"{where}: offsets {lag.offset} to {last} were deleted unhandled (TopicCut)")
         opened = [self._describe(one) for one in self.open_transactions(relay) if one.seconds > LONG_OPEN]
         return [*dict.fromkeys(filter(None, found)), *opened]
+
+    def unsafe(self, settings: Settings) -> list[str]:
+        """Why the topic, as it is set up now, may lose events or take none. Raises as `problems`."""
+        with driver_errors(f"reading the settings of topic {self._topic}"):
+            return topic_problems(self._admin, settings)
 
     def _describe(self, opened: TopicTransaction) -> str:
         """An open transaction, and how it is found and ended."""

@@ -15,7 +15,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
 from holonstream.ops.kafka import check_login, client
+from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
+from holonstream.producers.errors import NotPermitted
 from holonstream.producers.kafka import TIMEOUT, driver_errors, topic_config
 from holonstream.schemas.errors import HolonstreamError
 
@@ -26,7 +28,7 @@ USUAL_RECORD = 1_048_588  # Kafka's default
 
 
 class UnsafeTopic(HolonstreamError):
-    """The topic of events is set up so that it may lose events."""
+    """The topic of events is set up so that it may lose events, or take none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,31 @@ def check_topics(settings: Settings) -> EventTopic:
     return EventTopic(str(described[0].topic_id), len(described[0].partitions), int(config["max.message.bytes"]))
 
 
+def topic_problems(admin: AdminClient, settings: Settings) -> list[str]:
+    """Why the topic of events may lose events, or take none, as somebody has changed it since `init`.
+
+    Nothing where this login may not read its settings. Raises KafkaException.
+    """
+    asked = admin.describe_topics(TopicCollection([settings.topic]), request_timeout=TIMEOUT)
+    described = asked[settings.topic].result(TIMEOUT)
+    try:
+        with driver_errors(f"asking for the settings of {settings.topic}"):
+            config = topic_config(admin, settings.topic)
+        _check(described, config, settings)
+    except NotPermitted:
+        return []
+    except UnsafeTopic as error:
+        return [f"{error} (UnsafeTopic)"]
+    return []
+
+
 def _in_sync(settings: Settings) -> int:
     """Replicas that must have a record before it counts as written: all but one, so that one may be away."""
     return max(1, settings.replication - 1)
 
 
 def _check(topic: TopicDescription, config: Mapping[str, str], settings: Settings) -> None:
-    """Raises UnsafeTopic when the topic may lose events."""
+    """Raises UnsafeTopic when the topic may lose events, or take none."""
     wrong: list[str] = []
     changes: list[str] = []
 
@@ -111,16 +131,19 @@ def _check(topic: TopicDescription, config: Mapping[str, str], settings: Setting
         refuse("unclean.leader.election.enable", "a leader that lacks acknowledged events may be elected", "false")
     if int(config["min.insync.replicas"]) < _in_sync(settings):
         refuse("min.insync.replicas", "one broker can lose what was acknowledged", str(_in_sync(settings)))
+    replicas = min(len(partition.replicas) for partition in topic.partitions)
+    if int(config["min.insync.replicas"]) > replicas:
+        few = f"a partition has {counted(replicas, 'replica')}, so nothing can be published"
+        refuse("min.insync.replicas", few, str(_in_sync(settings)))
     if int(config["max.message.bytes"]) < SMALLEST_RECORD:
         refuse("max.message.bytes", "hardly an event fits a record", f"{USUAL_RECORD}")
     advice = [f"kafka-configs.sh --alter --topic {settings.topic} --add-config {','.join(changes)}"] if changes else []
-    replicas = min(len(partition.replicas) for partition in topic.partitions)
     if replicas < settings.replication:
         wrong.append(f"replicas={replicas} (HOLONSTREAM_REPLICATION asks for {settings.replication})")
         advice.append("kafka-reassign-partitions.sh, to add replicas")
     if wrong:
         raise UnsafeTopic(
-            f"Topic {settings.topic} may lose events: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
+            f"Topic {settings.topic} may lose events, or take none: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
             "Then run `holonstream init` again"
         )
 
