@@ -33,6 +33,7 @@ from holonstream.producers.errors import (
     ProducerFenced,
     TopicBehind,
 )
+from holonstream.producers.kafka import topic_identity
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
@@ -46,6 +47,7 @@ from holonstream.schemas import wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded, TopicCut, TopicReplaced
 from holonstream.schemas.event import RecordedEvent
+from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.partition import partition_of
 from holonstream.testing.records import wire_value
 from tests.support.event_log import append, envelope, insert_unreadable, person
@@ -468,9 +470,11 @@ def committed(place: Place) -> int:
         return int(found.offset)
 
 
-def set_committed(place: Place, position: int) -> None:
+def set_committed(place: Place, position: int, *topics: str, metadata: str = "") -> None:
+    """Without metadata as another program does, `topics` are that of events or as given."""
     group = f"{place.namespace}-relay"
-    offsets = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, 0, position)])
+    places = [TopicPartition(topic, 0, position, metadata=metadata) for topic in topics or [place.topic]]
+    offsets = ConsumerGroupTopicPartitions(group, places)
     place.admin.alter_consumer_group_offsets([offsets])[group].result(30)
 
 
@@ -688,7 +692,7 @@ def test_a_position_without_a_topics_id_takes_the_one_that_is_there(place: Place
     """As an earlier version has committed it."""
     place.append(30)
     relay_all(place)
-    set_committed(place, 30)
+    set_committed(place, 30, place.topic, place.witness)
     publisher = place.publisher()
     assert publisher.committed() == (30, None, None, None)
     publisher.close()
@@ -761,11 +765,38 @@ def test_a_topic_that_holds_less_than_was_published_is_refused_until_trusted(pla
     place.append(30)
     relay_all(place)
     place.append(1)
-    set_committed(place, 31)  # by the topic, and more than it holds
+    known = OffsetMetadata(None, *topic_identity(place.admin, place.topic)).text()
+    set_committed(place, 31, metadata=known)  # by the topic, and more than it holds
     with pytest.raises(TopicBehind, match=r"ends at position 30, but 31 was published"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 1
     place.check_published()
+
+
+@pytest.mark.parametrize("witness", [False, True], ids=["of the topic", "of both topics"])
+def test_an_offset_that_another_program_has_set_says_nothing_of_what_was_published(place: Place, witness: bool) -> None:
+    place.append(30)
+    relay_all(place)
+    topics = [place.topic, place.witness] if witness else [place.topic]
+    set_committed(place, 40, *topics)  # as kafka-consumer-groups.sh --reset-offsets
+    place.append(3)
+    with TopicStatus({"bootstrap.servers": place.bootstrap}, place.topic) as status:
+        relay = f"{place.namespace}-relay"
+        assert status.relayed(relay) == 0
+        (problem,) = status.problems(relay, place.witness, [])
+        assert f"{relay}: another program set the offset" in problem
+        assert relay_all(place).progress.now.relayed == 3
+        assert status.relayed(relay) == 33
+        assert status.problems(relay, place.witness, []) == []
+    place.check_published()
+
+
+def test_an_empty_topic_with_an_offset_that_another_program_has_set_is_refused_until_trusted(place: Place) -> None:
+    set_committed(place, 5, place.topic, place.witness)
+    place.append(3)
+    with pytest.raises(TopicBehind, match=r"is empty, but group \S+ has offset 5, which no relay .* has committed"):
+        relay_all(place)
+    assert relay_all(place, trust_topic=True).progress.now.relayed == 3
 
 
 def test_brokers_that_allow_only_shorter_transactions_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

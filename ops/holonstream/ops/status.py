@@ -261,8 +261,13 @@ class TopicStatus:
             places = [TopicPartition(self._topic, 0), TopicPartition(witness, 0)]
             relayed = answer(partial(self._committed, relay, places))
             found = [_of_another(relay, tp, now) for tp in relayed]
+            if any(map(_is_set_by_hand, relayed)):
+                found.append(
+                    f"{relay}: another program set the offset of the relay, which says nothing of what was published: "
+                    "it counts as 0, and a relay that leads commits its position again within seconds"
+                )
             had = max((OffsetMetadata.parse(tp.metadata).partitions or 0 for tp in relayed), default=0)
-            if not any(found) and 0 < had < identity.partitions:
+            if 0 < had < identity.partitions:
                 found.append(f"{relay}: {partitions_added(self._topic, had, identity.partitions)} (PartitionsAdded)")
             for group in groups:
                 places = [TopicPartition(self._topic, lag.partition) for lag in group.partitions]
@@ -310,11 +315,14 @@ class TopicStatus:
         return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
 
     def relayed(self, group: str) -> int:
-        """The log position that the relay's group has committed. Raises KafkaUnavailable, NotPermitted."""
+        """The log position that the relay's group has committed; 0 for an offset that another program has set.
+
+        Raises KafkaUnavailable, NotPermitted.
+        """
         with driver_errors(f"reading the position that group {group} committed on {self._topic}"):
             describe(self._admin, group)
             (place,) = answer(lambda: self._committed(group, [TopicPartition(self._topic, 0)]))
-        return max(int(place.offset), 0)
+        return 0 if _is_set_by_hand(place) else max(int(place.offset), 0)
 
     def group(self, name: str, ends: Mapping[int, int], *, seconds: bool = True) -> GroupStatus:
         """A group's offsets on the topic; `seconds` False leaves out the ages, which cost a read per lagging partition.

@@ -103,7 +103,7 @@ class ObservedWorker(ObservedProcess):
         for batch in self._app.follower.in_hand:
             recorded = next((at for record in batch.records[:SAMPLES] if (at := _recorded(record)) is not None), None)
             ages += [] if recorded is None else [now - recorded]
-        return max(ages, default=0.0)
+        return max([0.0, *ages])  # this machine's clock may be behind that of the log
 
     def dead(self) -> str | None:
         return stale("the worker's loop last turned", monotonic() - self._app.health.turned_at, HANGS)

@@ -71,7 +71,7 @@ class Committed(NamedTuple):
 
     position: int
     topic_id: str | None
-    """of the topic that it was published to; None when an earlier version has committed it"""
+    """of the topic that it was published to; None when another program has set the offset (0.1 wrote none either)"""
     partitions: int | None
     """that this topic had; None when an earlier version has committed it"""
     log_id: str | None
@@ -94,7 +94,9 @@ class Publisher:
         compression: str,
         config: Mapping[str, Any],
     ) -> None:
-        self._topic, self._witness, self._group = topic, witness, group
+        self._topic, self._witness = topic, witness
+        self.group = group
+        """the consumer group, and the transactional id"""
         common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
         self._admin = AdminClient(common)
         self._limit = _record_limit(self._admin, topic)
@@ -130,12 +132,12 @@ class Publisher:
 
         Raises KafkaUnavailable, NotInitialised (no topic).
         """
-        with driver_errors(f"initialising the transactions of {self._group}"):
+        with driver_errors(f"initialising the transactions of {self.group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
         self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
         self._watch = TopicWatch(self._admin, self._topic, self.identity)
         self._committer = PositionCommitter(
-            self.consumer, self._group, self._topic, self._witness, self.identity, log_id
+            self.consumer, self.group, self._topic, self._witness, self.identity, log_id
         )
 
     def keep_up(self) -> None:
@@ -155,15 +157,23 @@ class Publisher:
         return tail_events(self.consumer, self._admin, self._topic)
 
     def committed(self) -> Committed | None:
-        """The position that the group has committed, None when it has none. Raises KafkaUnavailable."""
-        with driver_errors(f"reading the position that group {self._group} committed on {self._topic}"):
-            describe(self._admin, self._group)
+        """The position that the group has committed, None when it has none; what a relay has committed goes first.
+
+        Raises KafkaUnavailable.
+        """
+        with driver_errors(f"reading the position that group {self.group} committed on {self._topic}"):
+            describe(self._admin, self.group)
             found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
             for partition in found:
                 if partition.error is not None:
                     raise KafkaException(partition.error)
-        known = (tp for tp in found if tp.offset != OFFSET_INVALID)
-        return next((Committed(int(tp.offset), *OffsetMetadata.parse(tp.metadata)[1:4]) for tp in known), None)
+        known = [
+            Committed(int(tp.offset), *OffsetMetadata.parse(tp.metadata)[1:4])
+            for tp in found
+            if tp.offset != OFFSET_INVALID
+        ]
+        ours = [committed for committed in known if committed.topic_id is not None]
+        return next(iter(ours or known), None)
 
     def publish(self, batch: EventBatch) -> None:
         """Publish a batch and commit it.

@@ -7,7 +7,8 @@ P           none, or T < P                            refused: TopicBehind, unle
             T                    lacks any of it      refused: LogBehind
 
 T decides: a transaction is on the topic as a whole or not at all, so that everything up to T is there. The committed
-position follows T (`producers.relay.committer`); one beyond it says that the topic has lost what it held. The log must
+position follows T (`producers.relay.committer`); one beyond it says that the topic has lost what it held. An offset
+that another program has set, as by ``kafka-consumer-groups.sh --reset-offsets``, says nothing beside a T. The log must
 have not only T but all that was published since T was recorded (`producers.relay.topic_tail`): a promoted replica may
 have T and lack an event with a lower position, whose transaction committed after that of T.
 
@@ -64,10 +65,18 @@ def find_position(
     elif committed is not None and 0 < (committed.partitions or 0) < publisher.identity.partitions:
         raise partitions_added(topic, committed.partitions or 0, publisher.identity.partitions)
     elif committed is not None and reached < committed.position and not trust_topic:
-        raise TopicBehind(
-            f"Topic {topic} ends at position {reached}, but {committed.position} was published: the topic was emptied "
-            f"or made again. {AGAIN}"
-        )
+        if committed.topic_id is not None:
+            raise TopicBehind(
+                f"Topic {topic} ends at position {reached}, but {committed.position} was published: the topic was "
+                f"emptied or made again. {AGAIN}"
+            )
+        if not tail:
+            raise TopicBehind(
+                f"Topic {topic} is empty, but group {publisher.group} has offset {committed.position}, which no relay "
+                "of this version has committed: the topic was emptied, or another program has set the offset "
+                "(kafka-consumer-groups.sh --reset-offsets). If nothing was published yet, type `holonstream relay "
+                f"--trust-topic`, once. Else: {AGAIN[0].lower()}{AGAIN[1:]}"
+            )
     if reached < (committed.position if committed else 0) or (committed is None and tail):
         log.warning("relay.position.from_topic", topic=topic, committed=committed, position=reached)
     return reached
