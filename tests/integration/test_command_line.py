@@ -173,6 +173,7 @@ def test_the_log_is_browsed_and_followed(pipeline: Pipeline, shell: Shell, tmp_p
     assert shell.json("events", "show", one["id"]) == one
     shell.run("events", "show", "99", code=1)
     shell.run("events", "list", "--since", "yesterday", code=2)
+    assert "Position 13 lies beyond the end of the log, 12" in shell.run("events", "tail", "--after", "13", code=1)
 
     command = [sys.executable, "-m", "holonstream", "events", "tail", "--last", "1", "--json", "--interval", "50ms"]
     tail = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **pipeline.environment}, text=True)

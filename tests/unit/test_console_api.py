@@ -222,6 +222,8 @@ async def test_every_answer_binds_the_browser() -> None:
         ("/api/v1/events?actor=a&actor=b", 400, "urn:holonstream:bad-data"),
         ("/api/v1/events?from=x", 400, "urn:holonstream:invalid-event"),
         ("/api/v1/events/stream?to=x", 400, "urn:holonstream:invalid-event"),
+        ("/api/v1/events?after=2", 409, "urn:holonstream:beyond-log"),
+        ("/api/v1/events/stream?after=2", 409, "urn:holonstream:beyond-log"),
         ("/api/v1/nowhere", 404, "about:blank"),
     ],
 )
@@ -231,6 +233,36 @@ async def test_errors_are_problems(path: str, status: int, kind: str) -> None:
         answer = await http.get(path)
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert (answer.status_code, answer.json()["status"], answer.json()["type"]) == (status, status, kind)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "detail"),
+    [
+        ("GET", "/api/v1/holons/a", {}, "No such path: '/api/v1/holons/a'. /api/v1/openapi.json"),
+        ("DELETE", "/api/v1/holon?id=a", {}, "No DELETE here: '/api/v1/holon'. "),
+        ("GET", "/api/v1/events?limit=0", {}, "query.limit: '0': Input"),
+        ("GET", "/api/v1/holon?id=" + "x" * 1001, {}, f"query.id: '{'x' * 79}…: String"),
+        ("GET", "/api/v1/holon?id=a", {"Holonstream-Token": "zzz"}, "header.Holonstream-Token: 'zzz': String"),
+        ("GET", "/api/v1/events/stream", {"Last-Event-ID": "-1"}, "header.Last-Event-ID: '-1': String"),
+        ("GET", "/api/v1/events/stream", {"Last-Event-ID": "99"}, "Position 99 lies beyond the end of the log, 1"),
+        ("GET", "/api/v1/holon", {}, "query.id: Field required"),
+    ],
+)
+@in_loop
+async def test_an_error_names_the_value_or_the_path(
+    method: str, path: str, headers: dict[str, str], detail: str
+) -> None:
+    async with asking(person("a")) as http:
+        answer = await http.request(method, path, headers=headers)
+        assert answer.json()["detail"].startswith(detail)
+
+
+@in_loop
+async def test_a_body_of_another_type_is_told_which_is_right() -> None:
+    async with asking() as http:
+        for kind, told in (("text/plain", True), ("application/json", False), ("application/problem+json", False)):
+            answer = await http.post("/api/v1/match", content="[]", headers={"Content-Type": kind})
+            assert (answer.status_code, "Content-Type: application/json" in answer.json()["detail"]) == (400, told)
 
 
 @in_loop

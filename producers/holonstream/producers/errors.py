@@ -1,7 +1,7 @@
 """Errors of the log and of the relay (tree: `schemas.errors`).
 
-BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge, UnreadableEvents. Unavailable: LogUnavailable
-(TransactionConflict), KafkaUnavailable.
+BadData: WrongExpectedVersion, EventIdConflict, EventTooLarge, UnreadableEvents, BeyondLog. Unavailable:
+LogUnavailable (TransactionConflict), KafkaUnavailable.
 The others end a process: somebody must act.
 """
 
@@ -92,6 +92,17 @@ class UnreadableEvents(BadData):
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         super().__init__(f"Unreadable events in the log: {len(faults)}: {shown}{more}")
         self.faults = dict(faults)
+
+
+class BeyondLog(BadData):
+    """A follower's position lies beyond the end of the log: waiting there, it would miss what is appended before it."""
+
+    def __init__(self, position: int, end: int) -> None:
+        super().__init__(
+            f"Position {position} lies beyond the end of the log, {end}: it is of another log, or this one was "
+            f"restored from an earlier backup. Begin again at a position that is known to be right, or at 0"
+        )
+        self.position, self.reached = position, end
 
 
 class RecordTooLarge(HolonstreamError):

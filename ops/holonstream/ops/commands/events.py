@@ -150,7 +150,11 @@ def tail_command(
 
     Continues after an outage of PostgreSQL, which is a line on standard error.
     """
+    from holonstream.producers.errors import BeyondLog
+
     with _opened(settings) as store:
+        if after is not None and after > (end := store.frontier()):
+            raise BeyondLog(after, end)
         reached = store.before_last(last, **filters.arguments()) if after is None else after
         for event in _follow(store, filters, reached, interval):
             if as_json:

@@ -370,7 +370,9 @@ async def get_event(
 
 
 @router.get("/events", response_model=documents.Events, tags=["events"])
-async def get_events(reader: Reader, filters: EventQuery, after: Position = 0, limit: Limit = 100) -> Response:
+async def get_events(
+    shared: Shared, reader: Reader, filters: EventQuery, after: Position = 0, limit: Limit = 100
+) -> Response:
     """Events that satisfy every filter given, in log order, as far as the log is gap-free.
 
     A page ends early when it has 8 MiB; `next` says whether there is more.
@@ -387,6 +389,8 @@ async def get_events(reader: Reader, filters: EventQuery, after: Position = 0, l
     items = b",".join(entry.text for entry in entries if entry.event is not None)
     faults = b",".join(entry.text for entry in entries if entry.event is None)
     following = b"%d" % entries[-1].position if more and entries else b"null"
+    if not entries and after:
+        await shared.feed.check(after)
     body = b'{"items":[%b],"unreadable":[%b],"next":%b}' % (items, faults, following)
     return Response(body, media_type="application/json")
 
@@ -407,9 +411,11 @@ async def follow_events(
 ) -> Response:
     """Events as server-sent events, without end: `id` is the position, `data` the event's JSON.
 
-    An event that cannot be read is one of type `unreadable`. An `id` without data comes when it is quiet.
+    An event that cannot be read is one of type `unreadable`. An `id` without data comes when it is quiet. A position
+    beyond the end of the log is a 409: it is not of this log, or not any more.
     """
     start = min(int(last), POSITION) if last else after
+    await shared.feed.check(start)
 
     async def lines() -> AsyncIterator[bytes]:
         async for news in shared.feed.follow(filters, start):

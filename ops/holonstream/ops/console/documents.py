@@ -247,7 +247,7 @@ class Problem(Document):
     title: str
     status: int
     detail: str
-    reached: int | None = Field(None, description="Position that the view has reached: 404 and 409.")
+    reached: int | None = Field(None, description="Position that the view or the log has reached: 404 and 409.")
 
 
 def state_document(state: State) -> dict[str, Any]:

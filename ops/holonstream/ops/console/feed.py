@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from holonstream.client import Client
-from holonstream.producers.errors import UnreadableEvents
+from holonstream.producers.errors import BeyondLog, UnreadableEvents
 from holonstream.schemas import instant, jsontext
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.event import RecordedEvent, event_document
@@ -115,6 +115,14 @@ class EventFeed:
         self._ready = asyncio.Event()
         self._news = asyncio.Event()
         self._reading = asyncio.Semaphore(CATCHING_UP)
+
+    async def check(self, after: int | None) -> None:
+        """Check that a follower can begin beyond a position. Raises BeyondLog, LogUnavailable."""
+        if after is None or (self._ready.is_set() and after <= self._until):
+            return
+        end = await asyncio.to_thread(self._frontier)
+        if after > end:
+            raise BeyondLog(after, end)
 
     async def follow(self, filters: EventFilter, after: int | None) -> AsyncIterator[list[Entry] | int]:
         """Events beyond a position (None: from now on) that pass a filter, in pages, without end.

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from holonstream.ops.console.rendering import html
-from holonstream.producers.errors import UnreadableEvents
+from holonstream.producers.errors import BeyondLog, UnreadableEvents
 from holonstream.schemas import jsontext
 from holonstream.schemas.errors import BadData, CannotApply, HolonstreamError, InvalidEvent, InvalidToken, Unavailable
 from holonstream.schemas.incident import incident
@@ -22,12 +22,15 @@ from holonstream.sinks.parked import NotParked
 
 log = structlog.get_logger(__name__)
 
+JSON = r"application/([\w.-]+\+)?json\b"
+SHOWN = 80  # characters of a wrong value
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}
 STATUS: dict[type[HolonstreamError], int] = {
     NotYetVisible: 409,  # the view is behind the token: ask again
     CannotApply: 409,  # an event of the entity does not fit
     UnreadableEvents: 409,
+    BeyondLog: 409,  # the log is not the one that the follower knows
     NotParked: 404,
     InvalidToken: 400,
     InvalidEvent: 400,
@@ -68,6 +71,8 @@ def of_error(error: HolonstreamError) -> Response:
         status, more = 404, {} if error.reached is None else {"reached": error.reached}
     if isinstance(error, NotYetVisible):
         more = {"stream": error.stream, "wanted": error.wanted, "reached": error.reached}
+    if isinstance(error, BeyondLog):
+        more = {"reached": error.reached}
     if status == 503:
         log.warning("console.unavailable", **incident(error))
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
@@ -77,6 +82,15 @@ def of_error(error: HolonstreamError) -> Response:
 def title_of(error: HolonstreamError) -> str:
     """What kind of error it is, in words."""
     return (type(error).__doc__ or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def described(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter or a body, with the value where it is one."""
+    given, where = fault.get("input"), ".".join(str(part) for part in fault["loc"])
+    if not isinstance(given, str | int | float) or fault["type"] == "missing":
+        return f"{where}: {fault['msg']}"
+    text = repr(given)
+    return f"{where}: {text if len(text) <= SHOWN else text[:SHOWN] + '…'}: {fault['msg']}"
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -95,15 +109,19 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:10]]
-        detail, title = "; ".join(faults), "Invalid request"
+        detail, title = "; ".join(described(fault) for fault in error.errors()[:10]), "Invalid request"
+        if detail.startswith("body: ") and not re.match(JSON, request.headers.get("content-type", ""), re.IGNORECASE):
+            detail += ". A body is JSON, with the header Content-Type: application/json"
         return explained(request, 400, title, detail, problem(400, title, detail, kind="invalid-request"))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        title = str(error.detail)
+        title = detail = str(error.detail)
+        if error.status_code in {404, 405}:
+            what = "No such path" if error.status_code == 404 else f"No {request.method} here"
+            detail = f"{what}: {request.url.path[:SHOWN]!r}. /api/v1/openapi.json has all paths of the API"
         return explained(
-            request, error.status_code, title, title, problem(error.status_code, title, title, headers=error.headers)
+            request, error.status_code, title, detail, problem(error.status_code, title, detail, headers=error.headers)
         )
 
     @app.exception_handler(Exception)

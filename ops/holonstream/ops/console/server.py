@@ -30,7 +30,7 @@ SECURITY = {"token": {"type": "http", "scheme": "bearer"}, "browser": {"type": "
 PROBLEMS = {
     "400": "The request is not valid.",
     "401": "The token is missing or wrong.",
-    "409": "The view has not reached the token, or an event of the entity does not fit.",
+    "409": "The view has not reached the token, an event of the entity does not fit, or the log ends before `after`.",
     "503": "A server is down, or too much is asked at once.",
     "504": "It took too long.",
 }
