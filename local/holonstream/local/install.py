@@ -78,7 +78,7 @@ def _java_package() -> str:
     return "openjdk-17-jdk-headless" if old else "default-jdk-headless"
 
 
-JAVA = Program("Java 17 (JDK)", _java_is_present, _java_package)
+JAVA = Program("Java 17 or later (JDK)", _java_is_present, _java_package)
 MAVEN = Program("Maven", lambda: shutil.which("mvn") is not None, lambda: "maven")
 POSTGRES = Program("PostgreSQL", lambda: postgres_bin() is not None, lambda: "postgresql")
 REDIS = Program("Redis", lambda: shutil.which("redis-server") is not None, lambda: "redis-server")
