@@ -487,8 +487,14 @@ async def test_a_graph_is_wiped_so_that_no_worker_can_write_and_decisions_are_ke
         redriver = log.redriver(connection, CATALOGUE)
         await redriver.discard("holon/a", 2, "not wanted")
         before = await graph(connection)
+        await connection.execute(
+            "CREATE (:Book {title: 'x'})-[:CITES]->(:Book), (:Book)-[:OCCUPIES {_id: 'forged'}]->(:Book)"
+        )
 
         await rebuild.wipe(connection, TOPIC, "-x")
+        others = "RETURN COUNT { (:Book) }, COUNT { (:Book)-[:CITES]->(:Book) }, COUNT { ()-->() }"
+        assert await connection.execute(others) == [[4, 1, 1]]  # one claimed to be ours
+        await connection.execute("MATCH (b:Book) DETACH DELETE b")
         await rebuild.wipe(connection, TOPIC, "-x")  # interrupted, it is begun again
         mark = await rebuild.mark(connection, TOPIC)
         assert mark is not None

@@ -234,3 +234,13 @@ def test_a_sample_is_a_sample(cached: CacheUnderTest, few: int, monkeypatch: pyt
         cached.put(f"s-{i}", cached.value(f"s-{i}"))
     assert cached.verify(5 if few else 1)["entries"] == (5 if few else 1)
     assert cached.verify()["verdicts"] == {"equal": 60}
+
+
+def test_a_sample_among_the_keys_of_others_is_as_large(cached: CacheUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", 0)
+    cached.world.append(*[person(f"s-{i}") for i in range(3)])
+    cached.world.follow()
+    for i in range(3):
+        cached.put(f"s-{i}", cached.value(f"s-{i}"))
+    cached.client.mset({f"of-another-program-{i}": "x" for i in range(20_000)})
+    assert cached.verify(3)["entries"] == 3

@@ -124,7 +124,7 @@ class CacheVerifier:
             chosen.update(random.sample(there, min(count, len(there))))
         else:
             prefix = self._keys.holon.encode()
-            for _ in range(20 * count // BATCH + 1):  # others may share this Redis: give up on a low yield
+            for _ in range(20 * count // BATCH + 1):
                 pipeline = self._redis.pipeline(transaction=False)
                 for _ in range(BATCH):
                     pipeline.randomkey()
@@ -133,6 +133,9 @@ class CacheVerifier:
                 chosen.update(_text(key) for key in drawn if key is not None and key.startswith(prefix))
                 if len(chosen) >= count:
                     break
+            else:  # most keys are of others: a scan, some 2 s for a million of them
+                there = [key async for keys in self._all() for key in keys]
+                chosen = set(random.sample(there, min(count, len(there))))
         keys = sorted(chosen)[:count]
         for start in range(0, len(keys), BATCH):
             yield keys[start : start + BATCH]

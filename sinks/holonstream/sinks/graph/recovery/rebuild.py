@@ -77,7 +77,10 @@ async def delete_mark(connection: GraphConnection, topic: str) -> None:
 
 
 async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
-    """Delete all but constraints and indexes, in batches; may be repeated. Leaves the graph marked as being wiped.
+    """Delete all that is holonstream's but constraints and indexes, in batches; may be repeated.
+
+    What another program keeps in the same database stays, but for its relationships with holons. Leaves the graph
+    marked as being wiped.
 
     Raises GraphUnavailable: it may be half empty then.
     """

@@ -137,8 +137,10 @@ SET d:HolonstreamDiscardedBefore
 REMOVE d:HolonstreamDiscarded
 
 // replay_wipe_relationships //
-// All relationships, in transactions of their own: a holon may have more of them than one can hold.
-MATCH ()-[r]->()
+// All relationships that are, or claim to be, holonstream's, in transactions of their own: a holon may have more of them
+// than one can hold. Those between nodes of other programs stay.
+MATCH (a)-[r]->(b)
+WHERE a:Holon OR b:Holon OR r._id IS NOT NULL
 CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS
 
 // replay_wipe_holons //
