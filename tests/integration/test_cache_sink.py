@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from holonstream.local.redis_server import RedisServer
 from holonstream.sinks.cache.driver import Script, UnsafeRedis, connect
@@ -393,6 +394,33 @@ async def test_a_redis_that_evicts_by_another_policy_is_refused(server: RedisSer
         with pytest.raises(UnsafeRedis, match="policy 'allkeys-lru'"):
             await sink.open()
         await sink.close()
+
+
+@in_loop
+async def test_a_policy_that_somebody_sets_later_is_named_once(server: RedisServer) -> None:
+    with capture_logs() as lines:
+        async with opened(server, floor_interval=0.01, settings_interval=0.0) as (sink, redis):
+            await sink.assign(TOPIC, 0, 1)
+
+            def named() -> list[str]:
+                return [line["reason"] for line in lines if line["event"] == "cache.settings.unsafe"]
+
+            async def questions() -> int:
+                return int((await redis.info("commandstats"))["cmdstat_config|get"]["calls"])
+
+            async def checked_again() -> None:
+                before = await questions()
+                while await questions() < before + 12:  # four a check: two whole checks, at least
+                    pass
+
+            await checked_again()
+            assert named() == []
+            for times, policy in enumerate(("allkeys-lru", "noeviction"), 1):
+                async with changed(server, "maxmemory-policy", policy):
+                    await checked_again()
+                    assert len(named()) == times
+                    assert f"policy '{policy}'" in named()[-1]
+                await checked_again()
 
 
 @in_loop

@@ -168,11 +168,11 @@ class Script:
         return answers
 
 
-async def check_server(client: Redis) -> list[str]:
+async def check_server(client: Redis, *, logs: bool = True) -> list[str]:
     """Refuse a Redis that is a cluster, or that evicts other than values first. Warn of one that persists.
 
-    Where CONFIG is forbidden (managed Redis) it warns, too. Returns the warnings, which it logs as well. Raises
-    UnsafeRedis, naming the setting, or CacheUnavailable.
+    Where CONFIG is forbidden (managed Redis) it warns, too. Returns the warnings, and logs them unless `logs` is False.
+    Raises UnsafeRedis, naming the setting, or CacheUnavailable.
     """
     with redis_errors("reading its settings"):
         if (await client.info("cluster")).get("cluster_enabled"):
@@ -187,14 +187,15 @@ async def check_server(client: Redis) -> list[str]:
         except exceptions.ResponseError as error:  # no right, or CONFIG is renamed
             if not isinstance(error, exceptions.NoPermissionError) and not str(error).startswith("unknown command"):
                 raise
-            log.warning("cache.settings.unchecked", reason=str(error), wanted=WANTED)
+            if logs:
+                log.warning("cache.settings.unchecked", reason=str(error), wanted=WANTED)
             return [f"not checked ({error})"]
     persists = [
         f"{name} {settings[name]}"
         for name, off in (("save", ""), ("appendonly", "no"))
         if settings.get(name, off) != off
     ]
-    for setting in persists:
+    for setting in persists if logs else ():
         log.warning("cache.settings.persists", setting=setting, wanted=WANTED)
     if int(settings.get("maxmemory", 0)) > 0 and settings.get("maxmemory-policy") != _POLICY:
         raise UnsafeRedis(

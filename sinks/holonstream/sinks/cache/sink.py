@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import structlog
 from redis.asyncio import Redis
@@ -15,7 +15,7 @@ from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import EventPosition, decode_position
 from holonstream.sinks.base import Batch, RawRecord, WriteResult, is_keyed_by
 from holonstream.sinks.cache.counters import CacheCounters
-from holonstream.sinks.cache.driver import Call, Script, check_server, redis_errors
+from holonstream.sinks.cache.driver import Call, Script, UnsafeRedis, check_server, redis_errors
 from holonstream.sinks.cache.entry import (
     STREAM_PREFIX,
     Keys,
@@ -39,8 +39,9 @@ class InvalidationSink:
 
     `redis` is a client of `sinks.cache.driver.connect`; the sink closes it. Lives are in whole seconds; `value_ttl` is
     what readers give to values. For `grace_period` seconds after a floor was made no fill is accepted; floors are
-    checked every `floor_interval` seconds, which should be several times in a grace period. Readers trust what is
-    cached for `lease` seconds after a check. Raises ValueError when tombstones would not outlive values.
+    checked every `floor_interval` seconds, which should be several times in a grace period, and Redis's settings every
+    `settings_interval` seconds. Readers trust what is cached for `lease` seconds after a check. Raises ValueError when
+    tombstones would not outlive values.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class InvalidationSink:
         grace_period: float = 3.0,
         floor_interval: float = 1.0,
         lease: float = 30.0,
+        settings_interval: float = 60.0,
         counters: CacheCounters | None = None,
     ) -> None:
         if tombstone_ttl <= value_ttl:
@@ -64,6 +66,9 @@ class InvalidationSink:
         self._grace_ms = round(grace_period * 1000)
         self._lease_ms = round(lease * 1000)
         self._floor_interval = floor_interval
+        self._settings_interval = settings_interval
+        self._unsafe: str | None = None
+        """what is wrong with Redis's settings, as it was logged last"""
         self._processed: dict[int, int] = {}
         """per partition held, the position up to which this worker has written tombstones, or has begun to"""
         self._acknowledged: dict[int, int] = {}
@@ -231,15 +236,30 @@ class InvalidationSink:
             )
 
     async def _check_floors(self) -> None:
-        failing = False
+        failing, next_settings = False, monotonic() + self._settings_interval
         while not await self._closes_within(self._floor_interval):
             try:
                 await self.make_floors()
                 failing = False
+                if monotonic() >= next_settings:
+                    next_settings = monotonic() + self._settings_interval
+                    await self._check_settings()
             except CacheUnavailable as error:
                 if not failing:
                     log.warning("cache.floors.unavailable", held=len(self._processed), **incident(error))
                 failing = True
+
+    async def _check_settings(self) -> None:
+        """Log what somebody has changed since the start: nothing goes stale by it, but watermarks may be evicted, and
+        with them the trust in all entries of their partition. Raises CacheUnavailable.
+        """
+        try:
+            await check_server(self._redis, logs=False)
+            self._unsafe = None
+        except UnsafeRedis as error:
+            if str(error) != self._unsafe:  # one line for a change
+                log.warning("cache.settings.unsafe", **incident(error))
+            self._unsafe = str(error)
 
     async def _closes_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
