@@ -38,7 +38,6 @@ def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -
         ("cleanup.policy", "compact", "delete"),
         ("cleanup.policy", "compact,delete", "delete"),
         ("unclean.leader.election.enable", "true", "false"),
-        ("min.insync.replicas", "2", "1"),
         ("max.message.bytes", "19999", "1048588"),
     ],
 )

@@ -292,7 +292,7 @@ class TopicStatus:
         return [*dict.fromkeys(filter(None, found)), *opened]
 
     def unsafe(self, settings: Settings) -> list[str]:
-        """Why the topic, as it is set up now, may lose events or take none. Raises as `problems`."""
+        """Why the topic, as it is set up now, may lose events. Raises as `problems`."""
         with driver_errors(f"reading the settings of topic {self._topic}"):
             return topic_problems(self._admin, settings)
 

@@ -15,7 +15,6 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
 from holonstream.ops.kafka import check_login, client
-from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import NotPermitted
 from holonstream.producers.kafka import TIMEOUT, driver_errors, topic_config
@@ -28,7 +27,7 @@ USUAL_RECORD = 1_048_588  # Kafka's default
 
 
 class UnsafeTopic(HolonstreamError):
-    """The topic of events is set up so that it may lose events, or take none."""
+    """The topic of events is set up so that it may lose events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def check_topics(settings: Settings) -> EventTopic:
 
 
 def topic_problems(admin: AdminClient, settings: Settings) -> list[str]:
-    """Why the topic of events may lose events, or take none, as somebody has changed it since `init`.
+    """Why the topic of events may lose events, as somebody has changed it since `init`.
 
     Nothing where this login may not read its settings. Raises KafkaException.
     """
@@ -114,7 +113,7 @@ def _in_sync(settings: Settings) -> int:
 
 
 def _check(topic: TopicDescription, config: Mapping[str, str], settings: Settings) -> None:
-    """Raises UnsafeTopic when the topic may lose events, or take none."""
+    """Raises UnsafeTopic when the topic may lose events."""
     wrong: list[str] = []
     changes: list[str] = []
 
@@ -131,19 +130,16 @@ def _check(topic: TopicDescription, config: Mapping[str, str], settings: Setting
         refuse("unclean.leader.election.enable", "a leader that lacks acknowledged events may be elected", "false")
     if int(config["min.insync.replicas"]) < _in_sync(settings):
         refuse("min.insync.replicas", "one broker can lose what was acknowledged", str(_in_sync(settings)))
-    replicas = min(len(partition.replicas) for partition in topic.partitions)
-    if int(config["min.insync.replicas"]) > replicas:
-        few = f"a partition has {counted(replicas, 'replica')}, so nothing can be published"
-        refuse("min.insync.replicas", few, str(_in_sync(settings)))
     if int(config["max.message.bytes"]) < SMALLEST_RECORD:
         refuse("max.message.bytes", "hardly an event fits a record", f"{USUAL_RECORD}")
     advice = [f"kafka-configs.sh --alter --topic {settings.topic} --add-config {','.join(changes)}"] if changes else []
+    replicas = min(len(partition.replicas) for partition in topic.partitions)
     if replicas < settings.replication:
         wrong.append(f"replicas={replicas} (HOLONSTREAM_REPLICATION asks for {settings.replication})")
         advice.append("kafka-reassign-partitions.sh, to add replicas")
     if wrong:
         raise UnsafeTopic(
-            f"Topic {settings.topic} may lose events, or take none: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
+            f"Topic {settings.topic} may lose events: {', '.join(wrong)}. Type: {'; and '.join(advice)}. "
             "Then run `holonstream init` again"
         )
 
