@@ -29,6 +29,7 @@ from holonstream.producers.errors import (
     KafkaUnavailable,
     LogBehind,
     LogReplaced,
+    NamespaceCollision,
     NotPermitted,
     ProducerFenced,
     TopicBehind,
@@ -39,6 +40,7 @@ from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay import committer, topic_tail
 from holonstream.producers.relay.committer import PositionCommitter
+from holonstream.producers.relay.lease import acquire_leadership, current_leader, leader_key
 from holonstream.producers.relay.progress import RelayProgress
 from holonstream.producers.relay.publisher import PRODUCER, Publisher
 from holonstream.producers.relay.recovery import log_identity
@@ -797,6 +799,21 @@ def test_an_empty_topic_with_an_offset_that_another_program_has_set_is_refused_u
     with pytest.raises(TopicBehind, match=r"is empty, but group \S+ has offset 5, which no relay .* has committed"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 3
+
+
+def test_a_namespace_that_shares_its_lock_with_another_one_is_refused(place: Place) -> None:
+    ours, other = "plumless", "buckeroo"  # crc32 makes the same of both
+    assert leader_key(ours) == leader_key(other)
+    with psycopg.connect(place.dsn, autocommit=True) as leader, psycopg.connect(place.dsn, autocommit=True) as standby:
+        assert acquire_leadership(leader, ours, threading.Event())
+        with pytest.raises(
+            NamespaceCollision, match=rf"'buckeroo' shares .* \(pid {leader.info.backend_pid}, .* CRC-32"
+        ):
+            acquire_leadership(standby, other, threading.Event())
+        assert current_leader(standby, other) is None
+        found = current_leader(standby, ours)
+        assert found is not None
+        assert found.pid == leader.info.backend_pid
 
 
 def test_brokers_that_allow_only_shorter_transactions_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,10 @@ class RelayLeads(HolonstreamError):
     """A relay publishes, so its topic cannot be made again."""
 
 
+class NamespaceCollision(HolonstreamError):
+    """Another namespace of the same log has the same leader lock."""
+
+
 class TopicBehind(HolonstreamError):
     """The topic holds less than the relay has published: it was emptied, or deleted and made again."""
 

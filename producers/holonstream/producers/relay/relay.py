@@ -26,7 +26,7 @@ is fenced.
 
 Every failure, of PostgreSQL or Kafka, is handled in one way: drop both connections, wait a little, start again. Only
 what somebody must put right (NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced,
-PartitionsAdded, LogReplaced, LogBehind, RecordTooLarge) and bugs end the relay.
+PartitionsAdded, LogReplaced, LogBehind, RecordTooLarge, NamespaceCollision) and bugs end the relay.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Relay:
         """Relay until `stop` is set; a batch that is being published is finished first.
 
         Raises NotInitialised, NotPermitted, SessionRequired, TopicBehind, TopicReplaced, PartitionsAdded, LogReplaced,
-        LogBehind, RecordTooLarge: what a retry cannot help.
+        LogBehind, RecordTooLarge, NamespaceCollision: what a retry cannot help.
         """
         delays = backoff()
         logged: type[Exception] | None = None

@@ -139,8 +139,8 @@ FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_databa
 SELECT pg_backend_pid();
 
 -- try_lead --
--- Take the leader lock of the session, if nobody has it.
-SELECT pg_try_advisory_lock(%(key)s);
+-- Take the leader lock of the session, if nobody has it, and beside it the lock that says for which namespace.
+SELECT CASE WHEN pg_try_advisory_lock(%(key)s) THEN pg_try_advisory_lock_shared(%(namespace)s) ELSE false END;
 
 -- load_event_types --
 -- Load the catalogue's types, which append_events checks by.
@@ -278,9 +278,13 @@ SELECT (SELECT count(*) FROM (SELECT FROM holonstream.events AS e WHERE e.positi
         WHERE e.position > %(position)s ORDER BY e.position LIMIT 1);
 
 -- relay_leader --
--- The session that has the leader lock.
+-- The session that has the leader lock; and whether it has it for another namespace. (Relays of earlier versions and
+-- other programs do not say for which.)
 SELECT l.pid, a.usename::text, a.application_name, a.client_addr::text,
-       extract(epoch FROM clock_timestamp() - a.backend_start)::float8
+       extract(epoch FROM clock_timestamp() - a.backend_start)::float8,
+       coalesce((SELECT bool_and((n.classid::bigint << 32 | n.objid::bigint) <> %(namespace)s) FROM pg_locks AS n
+                 WHERE n.pid = l.pid AND n.locktype = 'advisory' AND n.granted AND n.objsubid = 1
+                   AND n.database = l.database AND n.classid::bigint >> 16 = %(namespace)s >> 48), false)
 FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
