@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from holonstream.ops.console.rendering import render
 from holonstream.ops.console.watch import Observation
 from holonstream.ops.doctor import Findings, check_group
 from holonstream.ops.output import counted
-from holonstream.ops.overview import Overview
+from holonstream.ops.overview import GraphPlace, Overview
 from holonstream.ops.pipeline import PipelineStatus, parked, troubles
 from holonstream.ops.servers import servers
 from holonstream.ops.settings import Settings
@@ -115,6 +116,10 @@ def test_a_server_that_lacks_what_init_makes_need_not_be_started() -> None:
     errors: dict[str, Exception | None] = {"neo4j": NotInitialised(lacks), "redis": Unavailable("refused")}
     graph, cache = Overview(errors).silent(settings)
     assert (graph.what, graph.remedy) == (lacks, "`holonstream doctor` says what else is missing")
+    answers: dict[str, Exception | None] = {"postgresql": None, "kafka": None}
+    assert Overview(errors | answers, graph=GraphPlace(3, 2)).document(settings)["stuck"] == [
+        asdict(trouble) for trouble in (graph, cache, parked("graph", 2))
+    ]
     assert cache.what.startswith("Redis at ")
     assert cache.what.endswith(": refused")
     assert cache.remedy

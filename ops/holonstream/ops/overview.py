@@ -65,6 +65,10 @@ class Overview:
         found = [*troubles(self.log, self.groups, self.problems)]
         return found + ([parked("graph", self.graph.parked)] if self.graph is not None and self.graph.parked else [])
 
+    def stuck(self, settings: Settings) -> list[Trouble]:
+        """What stands in the way: servers that do not answer, and what holds the pipeline up."""
+        return self.silent(settings) + self.held_up()
+
     def document(self, settings: Settings) -> dict[str, Any]:
         """As JSON values; null is what nobody answered."""
         relay: dict[str, Any] | None = None
@@ -82,6 +86,7 @@ class Overview:
         return {
             **(part if whole is None else whole.document()),
             "graph": self.graph and asdict(self.graph),
+            "stuck": [asdict(trouble) for trouble in self.stuck(settings)],
             "servers": {
                 name: {"address": server.address, "error": reason(error) if (error := self.servers[name]) else None}
                 for name, server in servers(settings).items()

@@ -31,7 +31,8 @@ def status(settings: Settings, as_json: bool, watch: bool, interval: float, time
     wait.
 
     A server that does not answer is named within 3 s, with its address and why, beside what is known of the others;
-    the exit code is 3 then. With --watch --json each report is one line.
+    the exit code is 3 then. With --watch --json each report is one line. In JSON `stuck` has what stands in the way,
+    with what to do (`remedy`).
     """
     from holonstream.ops.overview import overview
 

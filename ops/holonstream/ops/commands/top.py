@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class Reports:
         """The report of this moment, in seconds of a clock, as JSON values."""
         parts = _parts(now)
         rates = self._rates({name: part["done"] for name, part in parts.items() if part["done"] is not None}, moment)
-        stuck = [{"where": t.where, "what": t.what, "remedy": t.remedy} for t in now.silent(settings) + now.held_up()]
+        stuck = [asdict(trouble) for trouble in now.stuck(settings)]
         workers = [
             {"group": name, "client": worker.client, "host": worker.host, "partitions": worker.partitions}
             for name, group in now.groups.items()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
@@ -434,7 +435,8 @@ async def follow_events(
 @router.get("/status", tags=["pipeline"])
 async def status(shared: Shared) -> Response:
     """How far each part of the pipeline is, as `holonstream status --json` prints it, a few seconds old at most."""
-    return answer((await shared.watch.status()).document())
+    found = (await shared.watch.status()).document()
+    return answer({**found, "stuck": [asdict(trouble) for trouble in shared.live.troubles()]})
 
 
 @router.get("/health", tags=["pipeline"])

@@ -105,13 +105,17 @@ class LivePage:
             "groups": {} if status is None else status.groups,
             "rates": rates(list(self._watch.history)),
             "figures": figures,
-            "troubles": [] if newest is None else self._troubles(newest),
+            "troubles": self.troubles(),
             "measured": bool(self._settings.console_workers),
             "chart": chart(hour, now) if self._settings.console_workers else lag_chart(self._watch),
         }
         return {name: render(f"live_{name}.html", **shown) for name in ("picture", "troubles", "chart", "workers")}
 
-    def _troubles(self, newest: Observation) -> list[Trouble]:
+    def troubles(self) -> list[Trouble]:
+        """What stands in the way, as of the last poll: parts that do not answer, and what holds the pipeline up."""
+        if not self._watch.history:
+            return []
+        newest = self._watch.history[-1]
         known = servers(self._settings)
         found = [Trouble(where, what, known[SERVERS[where]].remedy()) for where, what in newest.errors.items()]
         if newest.status is not None:
