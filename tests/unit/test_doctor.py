@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from holonstream.ops import doctor, servers
 from holonstream.ops.doctor import Findings
-from holonstream.ops.servers import ServerAddress, full_disks
+from holonstream.ops.servers import ServerAddress, closed_brokers, full_disks
+from holonstream.ops.settings import Settings
 
 
 def server(address: str) -> ServerAddress:
@@ -79,3 +81,11 @@ def test_a_full_disk_is_named_where_a_server_of_this_machine_does_not_answer(
     monkeypatch.setattr(servers, "full_disks", lambda: [str(data)])
     assert f"the disk of {data} is full" in server("127.0.0.1:9092").remedy()
     assert str(data) not in server("kafka.internal:9092").remedy()
+
+
+def test_brokers_that_take_no_connection_are_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert closed_brokers(Settings(kafka_bootstrap=f"127.0.0.1:1,{address}")) is None
+    found = closed_brokers(Settings(kafka_bootstrap=f"{address},127.0.0.1:1"))
+    assert found == f"{address}: Connection refused; 127.0.0.1:1: Connection refused"

@@ -147,12 +147,8 @@ def _greet_log(settings: Settings) -> None:
     connect(settings.log_dsn, "holonstream-hello").close()
 
 
-def _greet_kafka(settings: Settings) -> None:
-    from confluent_kafka.admin import AdminClient
-
-    from holonstream.ops.kafka import client
-    from holonstream.producers.kafka import driver_errors
-
+def closed_brokers(settings: Settings) -> str | None:
+    """Why no broker takes a connection; None when one does. librdkafka says only that none answers."""
     faults = []
     for broker in settings.kafka_bootstrap.split(","):
         host, _, port = (
@@ -160,11 +156,20 @@ def _greet_kafka(settings: Settings) -> None:
         )
         try:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
-            break
-        except OSError as error:  # librdkafka says that no broker answers, but not why
+            return None
+        except OSError as error:
             faults.append(f"{broker.strip()}: {error.strerror or error}")
-    else:
-        raise NoAnswer(f"Kafka unavailable: {'; '.join(faults)}")
+    return "; ".join(faults)
+
+
+def _greet_kafka(settings: Settings) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    from holonstream.ops.kafka import client
+    from holonstream.producers.kafka import driver_errors
+
+    if (closed := closed_brokers(settings)) is not None:
+        raise NoAnswer(f"Kafka unavailable: {closed}")
     with driver_errors("asking for the cluster"):
         admin = AdminClient(client(settings))  # held, else it would not live until the answer
         admin.describe_cluster(request_timeout=HELLO).result(HELLO)

@@ -59,7 +59,8 @@ def initialise(settings: Settings) -> dict[str, Any]:
     """Make what the pipeline needs; print what was done on standard error, and return it."""
     from holonstream.client import connections
     from holonstream.ops import wiring
-    from holonstream.ops.topics import make_topics
+    from holonstream.ops.servers import closed_brokers
+    from holonstream.ops.topics import MAKING_TIMEOUT, make_topics
     from holonstream.producers.log.schema import apply_schema, repair_sequence, store_topic_limit
 
     known = connections.catalogue(settings)
@@ -70,6 +71,8 @@ def initialise(settings: Settings) -> dict[str, Any]:
         say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
         if (position := repair_sequence(settings.log_dsn)) is not None:
             say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
+        if (closed := closed_brokers(settings)) is not None:  # it may be starting
+            say(f"kafka: no broker answers ({closed}): waiting for one, up to {MAKING_TIMEOUT:.0f} s", err=True)
         topic = make_topics(settings)
         say(
             f"kafka: {settings.topic} with {counted(topic.partitions, 'partition')}, {settings.dead_letter_topic}",
