@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import asyncpg
@@ -21,17 +22,18 @@ NOWHERE = "postgresql+psycopg://postgres@127.0.0.1:9/none"
 
 
 def test_what_is_no_blocking_connection_is_named() -> None:
-    given: list[tuple[Any, str]] = [
-        ("postgresql://host/db", "builtins.str"),
-        (sqlite3.connect(":memory:"), "sqlite3.Connection"),
-        (sqlalchemy.create_engine(NOWHERE), "sqlalchemy.engine.base.Engine"),
-        (AsyncSession(create_async_engine(NOWHERE)), "sqlalchemy.ext.asyncio.session.AsyncSession"),
-        (psycopg.AsyncConnection.__new__(psycopg.AsyncConnection), "psycopg.AsyncConnection"),
-        (ConnectionPool(open=False), "psycopg_pool.pool.ConnectionPool"),
-    ]
-    for connection, name in given:
-        with pytest.raises(TypeError, match=f"append_in takes a psycopg .*, not {name}; append_in_async takes"):
-            append_in(connection, [person()])
+    with closing(sqlite3.connect(":memory:")) as other:
+        given: list[tuple[Any, str]] = [
+            ("postgresql://host/db", "builtins.str"),
+            (other, "sqlite3.Connection"),
+            (sqlalchemy.create_engine(NOWHERE), "sqlalchemy.engine.base.Engine"),
+            (AsyncSession(create_async_engine(NOWHERE)), "sqlalchemy.ext.asyncio.session.AsyncSession"),
+            (psycopg.AsyncConnection.__new__(psycopg.AsyncConnection), "psycopg.AsyncConnection"),
+            (ConnectionPool(open=False), "psycopg_pool.pool.ConnectionPool"),
+        ]
+        for connection, name in given:
+            with pytest.raises(TypeError, match=f"append_in takes a psycopg .*, not {name}; append_in_async takes"):
+                append_in(connection, [person()])
 
 
 def test_what_is_no_asynchronous_connection_is_named() -> None:
