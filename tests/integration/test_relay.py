@@ -40,7 +40,7 @@ from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay import committer, topic_tail
 from holonstream.producers.relay.committer import PositionCommitter
-from holonstream.producers.relay.lease import acquire_leadership, current_leader, leader_key
+from holonstream.producers.relay.lease import acquire_leadership, current_leader, leader_key, namespace_key
 from holonstream.producers.relay.progress import RelayProgress
 from holonstream.producers.relay.publisher import PRODUCER, Publisher
 from holonstream.producers.relay.recovery import log_identity
@@ -799,6 +799,16 @@ def test_an_empty_topic_with_an_offset_that_another_program_has_set_is_refused_u
     with pytest.raises(TopicBehind, match=r"is empty, but group \S+ has offset 5, which no relay .* has committed"):
         relay_all(place)
     assert relay_all(place, trust_topic=True).progress.now.relayed == 3
+
+
+def test_a_relay_leads_though_somebody_holds_the_lock_that_names_its_namespace(place: Place) -> None:
+    key = namespace_key(place.namespace)
+    with psycopg.connect(place.dsn, autocommit=True) as leader, psycopg.connect(place.dsn) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [key])
+        assert acquire_leadership(leader, place.namespace, threading.Event())
+        found = current_leader(leader, place.namespace)
+        assert found is not None
+        assert found.pid == leader.info.backend_pid
 
 
 def test_a_namespace_that_shares_its_lock_with_another_one_is_refused(place: Place) -> None:

@@ -139,8 +139,10 @@ FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_databa
 SELECT pg_backend_pid();
 
 -- try_lead --
--- Take the leader lock of the session, if nobody has it, and beside it the lock that says for which namespace.
-SELECT CASE WHEN pg_try_advisory_lock(%(key)s) THEN pg_try_advisory_lock_shared(%(namespace)s) ELSE false END;
+-- Take the leader lock of the session, if nobody has it, and beside it the lock that says for which namespace. (Whoever
+-- holds that one against us keeps us from saying so, not from leading.)
+SELECT CASE WHEN pg_try_advisory_lock(%(key)s)
+            THEN pg_try_advisory_lock_shared(%(namespace)s) IS NOT NULL ELSE false END;
 
 -- load_event_types --
 -- Load the catalogue's types, which append_events checks by.
