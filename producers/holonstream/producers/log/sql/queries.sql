@@ -139,8 +139,8 @@ FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_databa
 SELECT pg_backend_pid();
 
 -- try_lead --
--- Take the leader lock of the session, if nobody has it, and beside it the lock that says for which namespace. (Whoever
--- holds that one against us keeps us from saying so, not from leading.)
+-- Take the leader lock of the session, if nobody has it, and beside it the lock that says for which namespace. (A session that
+-- holds that one keeps us from saying so, not from leading.)
 SELECT CASE WHEN pg_try_advisory_lock(%(key)s)
             THEN pg_try_advisory_lock_shared(%(namespace)s) IS NOT NULL ELSE false END;
 
