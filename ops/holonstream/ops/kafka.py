@@ -72,7 +72,7 @@ def check_login(settings: Settings) -> None:
 
     def note(error: KafkaError) -> None:
         # A broker that refuses a client's certificate says so after the handshake, as an error of the transport.
-        if error.code() in REFUSALS or "tls alert" in error.str():
+        if error.code() in REFUSALS or "SSL alert number" in error.str():
             refused.append(error.str())
 
     asking = AdminClient({**client(settings), "error_cb": note})
