@@ -19,7 +19,7 @@ from holonstream.schemas.errors import BadData
 
 MAX_DIGITS = 4000  # before the point; CPython refuses to print beyond 4,300
 MAX_SCALE = 16_383  # digits after the point, zeros too: as many as PostgreSQL keeps
-MAX_EXPONENT = 2**30 - 1  # of a zero, which may have any
+MAX_EXPONENT = 2**30 - 1  # of a zero, which may have any below this (PostgreSQL 16 takes one more)
 
 
 def number(literal: str) -> int | float:
