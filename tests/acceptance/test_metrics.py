@@ -22,6 +22,7 @@ from tests.support.event_log import append, person
 from tests.support.event_log import envelope as log_envelope
 from tests.support.poison import POISON, Envelope, envelope
 from tests.support.scraping import Scrape, Target, scrape
+from tests.support.topics import alter
 from tests.support.waiting import wait_until
 
 NAMES = ("relay", "standby", "graph", "cache", "exporter")
@@ -53,7 +54,7 @@ class MeasuredPipeline:
         wait_until(
             lambda: self.scrape(process).value(metric, **labels) == wanted,
             f"{metric} {labels} of {process} is {wanted}: {self.scrape(process).samples.get(metric)}",
-            30,
+            90,  # the first batch of a Neo4j that has just started, on a busy machine
         )
 
 
@@ -70,6 +71,7 @@ def test_every_metric_is_there_with_a_right_value(
     lag_is_seen_from_outside(watched, tmp_path)
     a_standby_is_as_ready_as_a_leader(watched)
     workers_count_what_they_handle(watched)
+    a_topic_that_may_lose_events_is_a_problem(watched)
     an_open_transaction_is_seen_to_hold_the_frontier(watched)
     a_fenced_relay_is_counted(watched, tmp_path)
     reader = a_client_counts(watched)
@@ -135,6 +137,14 @@ def workers_count_what_they_handle(watched: MeasuredPipeline) -> None:
     assert watched.scrape("graph").value("holonstream_parked_streams") == 1
     assert watched.scrape("cache").value("holonstream_cache_tombstones_total") == PEOPLE + 1
     assert watched.scrape("cache").value("holonstream_cache_floors_total") == 12
+
+
+def a_topic_that_may_lose_events_is_a_problem(watched: MeasuredPipeline) -> None:
+    watched.wait_for("exporter", "holonstream_problems", 0)
+    settings = Settings.of(watched.pipeline.environment)
+    for retention, problems in (("86400000", 1), ("-1", 0)):
+        alter(settings, "retention.ms", retention)
+        watched.wait_for("exporter", "holonstream_problems", problems)
 
 
 def an_open_transaction_is_seen_to_hold_the_frontier(watched: MeasuredPipeline) -> None:

@@ -95,6 +95,10 @@ def test_a_beginning_that_was_handled_may_be_cut(log: Log, workers: Workers, top
     workers.wait_for_all()
     topic.cut(log.committed("group")[0][0])
     stop(workers)
+    with TopicStatus({"bootstrap.servers": log.bootstrap}, log.prefix + "events") as status:
+        group = status.group(log.prefix + "group", status.ends())
+        (problem,) = status.problems(log.prefix + "relay", log.prefix + "dead-letters", [group])
+        assert "events [0]: the first records were deleted. Every group has handled them" in problem
     workers.start()
     log.fill(transactions=1, size=40)
     workers.wait_for_all()

@@ -269,6 +269,7 @@ class TopicStatus:
             had = max((OffsetMetadata.parse(tp.metadata).partitions or 0 for tp in relayed), default=0)
             if 0 < had < identity.partitions:
                 found.append(f"{relay}: {partitions_added(self._topic, had, identity.partitions)} (PartitionsAdded)")
+            missed: set[int] = set()
             for group in groups:
                 places = [TopicPartition(self._topic, lag.partition) for lag in group.partitions]
                 committed = answer(partial(self._committed, group.name, places))
@@ -288,6 +289,13 @@ class TopicStatus:
                     elif lag.offset < firsts[lag.partition]:
                         last = firsts[lag.partition] - 1
                         found.append(f"{where}: offsets {lag.offset} to {last} were deleted unhandled (TopicCut)")
+                        missed.add(lag.partition)
+            handled = sorted(partition for partition, first in firsts.items() if first > 0 and partition not in missed)
+            if handled:
+                found.append(
+                    f"{self._topic} {handled}: the first records were deleted. Every group has handled them, but no "
+                    "view can be built again from the topic (TopicCut)"
+                )
         opened = [self._describe(one) for one in self.open_transactions(relay) if one.seconds > LONG_OPEN]
         return [*dict.fromkeys(filter(None, found)), *opened]
 

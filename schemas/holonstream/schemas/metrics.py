@@ -176,6 +176,12 @@ _ALL = (
         ("group",),
     ),
     Metric(
+        "holonstream_problems",
+        "gauge",
+        ("exporter",),
+        "Problems that `holonstream status` names: offsets that cannot be true, a topic that lacks or may lose some.",
+    ),
+    Metric(
         "holonstream_topic_open_transaction_seconds",
         "gauge",
         ("exporter",),

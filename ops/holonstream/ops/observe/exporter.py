@@ -14,7 +14,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.observe.health import ObservedProcess, stale
 from holonstream.ops.observe.relay import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
-from holonstream.ops.pipeline import compared_groups
+from holonstream.ops.pipeline import group_statuses
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
 from holonstream.producers.relay.status import LogAge, LogStatus, log_age, log_status
@@ -35,6 +35,8 @@ class Snapshot:
 
     log: LogStatus | LogAge | None
     groups: dict[str, GroupStatus] | None
+    problems: list[str] | None
+    """what `holonstream status` names as such"""
     open_seconds: float | None
     """age of the oldest transaction that is open on the topic, 0.0 without one"""
 
@@ -62,9 +64,10 @@ class Exporter(ObservedProcess):
         # In the order of flow, as `status` does: what is relayed meanwhile must not be missing from the ends.
         relayed = self._ask("kafka", self._relayed)
         place = self._ask("log", lambda: self._log_age(relayed))
-        groups = None if relayed is None else self._ask("kafka", self._group_status)
+        known = None if relayed is None else self._ask("kafka", self._group_status)
+        groups, problems = (None, None) if known is None else known
         opened = None if groups is None else self._ask("kafka", lambda: self.open_seconds(self._topic))
-        return Snapshot(place, groups, opened)
+        return Snapshot(place, groups, problems, opened)
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
         """The answer, or None after an error; logs one line for each incident."""
@@ -86,9 +89,9 @@ class Exporter(ObservedProcess):
             self._topic = TopicStatus(client(self._settings), self._settings.topic)
         return self._topic.relayed(self._settings.group("relay"))
 
-    def _group_status(self) -> dict[str, GroupStatus]:
+    def _group_status(self) -> tuple[dict[str, GroupStatus], list[str]]:
         assert self._topic is not None
-        return compared_groups(self._settings, self._topic)[0]
+        return group_statuses(self._settings, self._topic)
 
     def open_seconds(self, topic: TopicStatus | None) -> float:
         """Age of the oldest transaction that is open on the topic, 0.0 without one. Raises as `TopicStatus.ends`."""
@@ -117,6 +120,8 @@ class Exporter(ObservedProcess):
         if isinstance(snapshot.log, LogStatus):
             yield "holonstream_relay_lag_events", snapshot.log.lag
             yield "holonstream_relay_lag_seconds", max(snapshot.log.lag_seconds, 0.0)
+        if snapshot.problems is not None:
+            yield "holonstream_problems", len(snapshot.problems)
         if snapshot.open_seconds is not None:
             yield "holonstream_topic_open_transaction_seconds", snapshot.open_seconds
         if snapshot.groups is not None:
