@@ -107,6 +107,19 @@ def test_a_relay_that_has_lost_its_lock_without_noticing_cannot_write_to_the_new
         assert relay.progress.now.relayed == EVENTS
 
 
+def test_the_start_waits_for_brokers_that_have_not_heard_of_the_new_topic_yet(settings: Settings) -> None:
+    """As one of three does while the others have made it: for a moment the topic is missing, or is the old one."""
+    with topic.prepared(settings) as (old, _), ThreadPoolExecutor(1) as thread:
+        started = thread.submit(topic.start_at_zero, settings, old.id)
+        admin = AdminClient(client(settings))
+        admin.delete_topics([settings.topic])[settings.topic].result(30)
+        assert not started.done()
+        wait_until(lambda: make_topics(settings).id != old.id, "the topic is made again")
+        started.result(60)
+    with relaying(settings) as relay:
+        assert relay.progress.now.relayed == EVENTS
+
+
 def test_an_interruption_leaves_a_topic_on_which_no_relay_starts(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +129,7 @@ def test_an_interruption_leaves_a_topic_on_which_no_relay_starts(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for step, refusal in (("_make", NotInitialised), ("_start_at_zero", TopicReplaced)):
+    for step, refusal in (("_make", NotInitialised), ("start_at_zero", TopicReplaced)):
         with monkeypatch.context() as patch:
             patch.setattr(topic, step, interrupted)
             with pytest.raises(KeyboardInterrupt):

@@ -38,7 +38,7 @@ from holonstream.producers.log.reader import LogReader
 from holonstream.producers.relay.lease import no_relay
 from holonstream.producers.relay.publisher import Publisher, fence_publishers
 from holonstream.producers.relay.recovery import log_identity
-from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.errors import HolonstreamError, NotInitialised
 
 BUSY = frozenset(
     {
@@ -99,7 +99,7 @@ def prepared(settings: Settings) -> Iterator[tuple[OldTopic, Callable[[], topics
                     admin.delete_topics([old.name], request_timeout=topics.MAKING_TIMEOUT)[old.name].result()
             made = _make(replace(settings, partitions=old.partitions), old)
             check_lock()
-            _start_at_zero(settings)
+            start_at_zero(settings, old.id)
             return made
 
         yield old, perform
@@ -164,22 +164,41 @@ def _make(settings: Settings, old: OldTopic) -> topics.EventTopic:
         pause.wait(PAUSE)
 
 
-def _start_at_zero(settings: Settings) -> None:
-    """Commit position 0 for the relay's group on the new topic."""
-    publisher = Publisher(
-        settings.kafka_bootstrap,
-        settings.topic,
-        settings.dead_letter_topic,
-        group=settings.group("relay"),
-        compression="none",
-        config=security(settings),
-    )
-    with connect(settings.log_dsn, "holonstream-replay") as connection:
-        log_id = log_identity(connection)
-    with closing(publisher):
-        publisher.open(log_id)
-        publisher.reached(0)
-        publisher.commit_position()
-        committed = publisher.committed()
-        if committed is None or (committed.position, committed.topic_id) != (0, publisher.identity.id):
-            raise KafkaUnavailable("Kafka unavailable: position 0 was not committed for the new topic")
+def start_at_zero(settings: Settings, old: str | None) -> None:
+    """Commit position 0 for the relay's group on the new topic, as soon as the brokers that are asked know it.
+
+    One that has not heard of it yet knows no topic, or the `old` one by its id. Raises NotInitialised when that lasts,
+    KafkaUnavailable.
+    """
+    until, pause = monotonic() + topics.MAKING_TIMEOUT, Event()
+    while not _commits_zero(settings, old, last=monotonic() > until):
+        pause.wait(PAUSE)
+
+
+def _commits_zero(settings: Settings, old: str | None, *, last: bool) -> bool:
+    """Whether position 0 is committed. Raises as `start_at_zero` if this is the last try."""
+    try:
+        publisher = Publisher(
+            settings.kafka_bootstrap,
+            settings.topic,
+            settings.dead_letter_topic,
+            group=settings.group("relay"),
+            compression="none",
+            config=security(settings),
+        )
+        with connect(settings.log_dsn, "holonstream-replay") as connection:
+            log_id = log_identity(connection)
+        with closing(publisher):
+            publisher.open(log_id)
+            if publisher.identity.id == old:
+                raise NotInitialised(f"Topic {settings.topic} was deleted, and a broker still has it")
+            publisher.reached(0)
+            publisher.commit_position()
+            committed = publisher.committed()
+            if committed is None or (committed.position, committed.topic_id) != (0, publisher.identity.id):
+                raise KafkaUnavailable("Kafka unavailable: position 0 was not committed for the new topic")
+    except NotInitialised:
+        if last:
+            raise
+        return False
+    return True
