@@ -171,34 +171,32 @@ def start_at_zero(settings: Settings, old: str | None) -> None:
     KafkaUnavailable.
     """
     until, pause = monotonic() + topics.MAKING_TIMEOUT, Event()
-    while not _commits_zero(settings, old, last=monotonic() > until):
+    while True:
+        try:
+            return _commit_zero(settings, old)
+        except NotInitialised:
+            if monotonic() > until:
+                raise
         pause.wait(PAUSE)
 
 
-def _commits_zero(settings: Settings, old: str | None, *, last: bool) -> bool:
-    """Whether position 0 is committed. Raises as `start_at_zero` if this is the last try."""
-    try:
-        publisher = Publisher(
-            settings.kafka_bootstrap,
-            settings.topic,
-            settings.dead_letter_topic,
-            group=settings.group("relay"),
-            compression="none",
-            config=security(settings),
-        )
-        with connect(settings.log_dsn, "holonstream-replay") as connection:
-            log_id = log_identity(connection)
-        with closing(publisher):
-            publisher.open(log_id)
-            if publisher.identity.id == old:
-                raise NotInitialised(f"Topic {settings.topic} was deleted, and a broker still has it")
-            publisher.reached(0)
-            publisher.commit_position()
-            committed = publisher.committed()
-            if committed is None or (committed.position, committed.topic_id) != (0, publisher.identity.id):
-                raise KafkaUnavailable("Kafka unavailable: position 0 was not committed for the new topic")
-    except NotInitialised:
-        if last:
-            raise
-        return False
-    return True
+def _commit_zero(settings: Settings, old: str | None) -> None:
+    publisher = Publisher(
+        settings.kafka_bootstrap,
+        settings.topic,
+        settings.dead_letter_topic,
+        group=settings.group("relay"),
+        compression="none",
+        config=security(settings),
+    )
+    with connect(settings.log_dsn, "holonstream-replay") as connection:
+        log_id = log_identity(connection)
+    with closing(publisher):
+        publisher.open(log_id)
+        if publisher.identity.id == old:
+            raise NotInitialised(f"Topic {settings.topic} was deleted, and a broker still has it")
+        publisher.reached(0)
+        publisher.commit_position()
+        committed = publisher.committed()
+        if committed is None or (committed.position, committed.topic_id) != (0, publisher.identity.id):
+            raise KafkaUnavailable("Kafka unavailable: position 0 was not committed for the new topic")
