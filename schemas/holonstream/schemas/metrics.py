@@ -179,7 +179,7 @@ _ALL = (
         "holonstream_problems",
         "gauge",
         ("exporter",),
-        "Problems that `holonstream status` names: offsets that cannot be true, a topic that lacks or may lose some.",
+        "Problems that `holonstream status` names: impossible offsets, a topic that lacks or may lose records.",
     ),
     Metric(
         "holonstream_topic_open_transaction_seconds",
