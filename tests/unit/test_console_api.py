@@ -246,6 +246,9 @@ async def test_errors_are_problems(path: str, status: int, kind: str) -> None:
         ("GET", "/api/v1/events/stream", {"Last-Event-ID": "-1"}, "header.Last-Event-ID: '-1': String"),
         ("GET", "/api/v1/events/stream", {"Last-Event-ID": "99"}, "Position 99 lies beyond the end of the log, 1"),
         ("GET", "/api/v1/holon", {}, "query.id: Field required"),
+        ("GET", "/api/v1/holon?id=%ff", {}, "Percent-escapes that are not UTF-8: 'id=%ff'"),
+        ("GET", "/api/v1/events?actor=a&subject=b%C3", {}, "Percent-escapes that are not UTF-8: 'subject=b%C3'"),
+        ("GET", "/api/v1/holon?id=%EF%BF%BD", {}, "No such holon '\N{REPLACEMENT CHARACTER}'"),
     ],
 )
 @in_loop

@@ -89,8 +89,13 @@ def described(fault: Mapping[str, Any]) -> str:
     given, where = fault.get("input"), ".".join(str(part) for part in fault["loc"])
     if not isinstance(given, str | int | float) or fault["type"] == "missing":
         return f"{where}: {fault['msg']}"
-    text = repr(given)
-    return f"{where}: {text if len(text) <= SHOWN else text[:SHOWN] + '…'}: {fault['msg']}"
+    return f"{where}: {shown(given)}: {fault['msg']}"
+
+
+def shown(value: Any) -> str:
+    """A wrong value in a message, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def handle_errors(app: FastAPI) -> None:

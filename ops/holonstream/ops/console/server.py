@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import unquote
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,12 +19,13 @@ from holonstream.ops.console import api, pages
 from holonstream.ops.console.access import AccessMiddleware, Login
 from holonstream.ops.console.documents import Problem
 from holonstream.ops.console.limits import LimitsMiddleware
-from holonstream.ops.console.problems import MEDIA_TYPE, handle_errors
+from holonstream.ops.console.problems import MEDIA_TYPE, handle_errors, shown
 from holonstream.ops.console.rendering import FOLDER
 from holonstream.ops.console.services import services
 from holonstream.ops.observe.server import CannotServe
 from holonstream.ops.observe.traces import continuing
 from holonstream.ops.settings import Settings
+from holonstream.schemas.errors import BadData
 
 CLOSING = 2  # seconds that open pages may take to leave when the server stops
 SECURITY = {"token": {"type": "http", "scheme": "bearer"}, "browser": {"type": "http", "scheme": "basic"}}
@@ -47,7 +49,12 @@ def make_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(
-        lifespan=lifespan, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(_utf8)],
     )
     app.include_router(api.router)
     app.include_router(pages.router)
@@ -65,6 +72,15 @@ def make_app(settings: Settings) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+async def _utf8(request: Request) -> None:
+    """Refuse a query whose percent-escapes are no UTF-8. They would be read as U+FFFD, and different ids as one."""
+    for parameter in request.scope["query_string"].decode("latin-1").split("&"):
+        try:
+            unquote(parameter, errors="strict")
+        except UnicodeDecodeError:
+            raise BadData(f"Percent-escapes that are not UTF-8: {shown(parameter)}") from None
 
 
 class HeadMiddleware:
