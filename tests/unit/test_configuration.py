@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from holonstream.client.settings import InvalidSettings
+from holonstream.ops.commands.config import ADDRESSES, effective
 from holonstream.ops.configuration import read_configuration
 from holonstream.ops.settings import Settings
 from holonstream.schemas import duration
@@ -40,6 +41,24 @@ def test_a_secret_of_a_nearer_place_hides_the_file_of_a_farther_one(tmp_path: Pa
     found = read_configuration(both, tmp_path)
     with pytest.raises(InvalidSettings, match="is set too"):
         found.settings()
+
+
+@pytest.mark.parametrize("text", ["redis-hunter2", "redis://hunter2@host", "user=hunter2", "postgresql://hunter2@h"])
+def test_nothing_of_a_password_is_shown_whatever_it_looks_like(text: str) -> None:
+    secrets = [f"HOLONSTREAM_{name.upper()}" for name in Settings.secrets() if name not in ADDRESSES]
+    shown = {row["variable"]: row["value"] for row in effective(read_configuration(dict.fromkeys(secrets, text)))}
+    assert [shown[name] for name in secrets] == ["***"] * len(secrets)
+
+
+def test_of_an_address_everything_but_its_secrets_is_shown() -> None:
+    given = {
+        "HOLONSTREAM_POSTGRES_DSN": "postgresql://ada:hunter2@host/db?sslmode=require&sslpassword=hunter2",
+        "HOLONSTREAM_REDIS_URL": "rediss://ada:hunter2@host:6379/2",
+    }
+    shown = {row["variable"]: row["value"] for row in effective(read_configuration(given))}
+    assert shown["HOLONSTREAM_REDIS_URL"] == "rediss://ada:***@host:6379/2"
+    assert "hunter2" not in shown["HOLONSTREAM_POSTGRES_DSN"]
+    assert {"host=host", "dbname=db", "user=ada"} <= set(shown["HOLONSTREAM_POSTGRES_DSN"].split())
 
 
 def test_the_configuration_file_may_be_named_or_lie_in_the_users_folder(tmp_path: Path) -> None:

@@ -58,24 +58,27 @@ def effective(configuration: Configuration) -> list[dict[str, Any]]:
         place = configuration.origins.get(name) or configuration.origins.get(f"{name}_FILE") or "default"
         if f"{name}_FILE" in configuration.origins:
             place = f"{configuration.variables[f'{name}_FILE']}, named by {place}"
-        shown = _masked(value) if isinstance(value, Secret) else str(value) if isinstance(value, Path) else value
+        if isinstance(value, Secret):
+            value = ADDRESSES[field.name](value.reveal()) if field.name in ADDRESSES else HIDDEN
+        shown = str(value) if isinstance(value, Path) else value
         rows.append({"variable": name, "value": shown, "from": place})
     return rows
 
 
-def _masked(secret: Any) -> str:
-    """A secret without what is secret: an address keeps host and database, a password nothing."""
-    from psycopg import ProgrammingError
+def _masked_redis(address: str) -> str:
+    """An address of Redis without what may be secret in it."""
+    scheme, _, rest = address.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0] + ':' + HIDDEN if at else ''}{at}{host.partition('?')[0]}"
+
+
+def _masked_dsn(dsn: str) -> str:
+    """A libpq connection string without what may be secret in it."""
     from psycopg.conninfo import conninfo_to_dict
 
-    text = secret.reveal()
-    if text.startswith("redis"):
-        scheme, _, rest = text.partition("://")
-        user, at, host = rest.rpartition("@")
-        return f"{scheme}://{user.partition(':')[0] + ':' + HIDDEN if at else ''}{at}{host.partition('?')[0]}"
-    try:
-        parts = conninfo_to_dict(text)
-    except ProgrammingError:
-        return HIDDEN
     plain = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs")
-    return " ".join(f"{name}={value if name in plain else HIDDEN}" for name, value in parts.items())
+    return " ".join(f"{name}={value if name in plain else HIDDEN}" for name, value in conninfo_to_dict(dsn).items())
+
+
+ADDRESSES = {"postgres_dsn": _masked_dsn, "redis_url": _masked_redis}
+"""secrets of which a part may be shown; of any other one nothing is, whatever it looks like"""
