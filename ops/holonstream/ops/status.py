@@ -139,6 +139,8 @@ class TopicStatus:
         self._topic = topic
         self._held: dict[tuple[int, int], float] = {}
         """by partition and last stable offset: since when a transaction has been seen there, by the monotonic clock"""
+        self.open_seconds = 0.0
+        """age of the oldest transaction that `open_transactions`, which `problems` asks, last found; 0.0 without one"""
 
     def __enter__(self) -> TopicStatus:
         return self
@@ -189,6 +191,7 @@ class TopicStatus:
         stable, high = self.ends(), self.high_watermarks()
         held = {p: offset for p, offset in self.ends().items() if offset == stable[p] and offset < high[p]}
         self._held = {place: self._held.get(place, monotonic()) for place in held.items()}
+        self.open_seconds = 0.0
         if not held:
             return []
         reader = Consumer(
@@ -202,12 +205,14 @@ class TopicStatus:
         )
         try:
             with driver_errors(f"reading an open transaction on topic {self._topic}"):
-                return [
+                found = [
                     TopicTransaction(p, offset, high[p], self._seconds_open(reader, p, offset))
                     for p, offset in held.items()
                 ]
         finally:
             reader.close()
+        self.open_seconds = max(one.seconds for one in found)
+        return found
 
     def _seconds_open(self, reader: Consumer, partition: int, offset: int) -> float:
         """For how long a transaction is open. Raises as `_age_of_record`.

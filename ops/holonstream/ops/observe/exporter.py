@@ -65,9 +65,7 @@ class Exporter(ObservedProcess):
         relayed = self._ask("kafka", self._relayed)
         place = self._ask("log", lambda: self._log_age(relayed))
         known = None if relayed is None else self._ask("kafka", self._group_status)
-        groups, problems = (None, None) if known is None else known
-        opened = None if groups is None else self._ask("kafka", lambda: self.open_seconds(self._topic))
-        return Snapshot(place, groups, problems, opened)
+        return Snapshot(place, *(known or (None, None, None)))
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
         """The answer, or None after an error; logs one line for each incident."""
@@ -89,15 +87,9 @@ class Exporter(ObservedProcess):
             self._topic = TopicStatus(client(self._settings), self._settings.topic)
         return self._topic.relayed(self._settings.group("relay"))
 
-    def _group_status(self) -> tuple[dict[str, GroupStatus], list[str]]:
+    def _group_status(self) -> tuple[dict[str, GroupStatus], list[str], float]:
         assert self._topic is not None
-        return group_statuses(self._settings, self._topic)
-
-    def open_seconds(self, topic: TopicStatus | None) -> float:
-        """Age of the oldest transaction that is open on the topic, 0.0 without one. Raises as `TopicStatus.ends`."""
-        assert topic is not None
-        opened = topic.open_transactions(self._settings.group("relay"))
-        return max((one.seconds for one in opened), default=0.0)
+        return *group_statuses(self._settings, self._topic), self._topic.open_seconds
 
     def _log_age(self, relayed: int | None) -> LogStatus | LogAge:
         if relayed is None:
