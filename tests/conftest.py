@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("holonstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("holonstream")
 
-pytest_plugins = ["tests.fix_stack", "tests.fix_pipeline"]
+pytest_plugins = ["tests.fix_signals", "tests.fix_stack", "tests.fix_pipeline"]
 
 
 @pytest.fixture(autouse=True)
