@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ import pytest
 
 from holonstream.client.settings import InvalidSettings
 from holonstream.ops import cli as command_line
+from holonstream.ops import kafka
 from holonstream.ops.cli import cli
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
-from holonstream.producers.errors import UnreadableEvents
+from holonstream.producers.errors import KafkaUnavailable, UnreadableEvents
 from holonstream.schemas.errors import BadData, Unavailable
 from tests.support.waiting import wait_until
 
@@ -264,6 +266,26 @@ def test_completion_needs_no_right_setting_and_loads_quickly(tmp_path: Path) -> 
     for shell in ("bash", "zsh", "fish"):
         source = run(code=0, cwd=tmp_path, **WRONG, _HOLONSTREAM_COMPLETE=f"{shell}_source").stdout
         assert "_HOLONSTREAM_COMPLETE" in source
+
+
+def test_init_that_makes_nothing_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "init", "--dry-run") == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.startswith("nothing was made; `holonstream migrate status`")) == ("", True)
+
+
+def test_after_an_outage_the_brokers_of_all_places_of_settings_are_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(kafka, "LOGIN_TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        (tmp_path / ".env").write_text(f"HOLONSTREAM_KAFKA_BOOTSTRAP=127.0.0.1:{broker.getsockname()[1]}\n")
+        assert command_line._refused_login(KafkaUnavailable("gone")) is None
+        broker.settimeout(30)
+        broker.accept()[0].close()
 
 
 def test_help_loads_no_driver() -> None:

@@ -109,10 +109,10 @@ def _refused_login(error: BaseException) -> str | None:
 
     if not isinstance(error, KafkaUnavailable):
         return None
+    from holonstream.ops.configuration import read_configuration
     from holonstream.ops.kafka import login_fault
-    from holonstream.ops.settings import Settings
 
-    fault = login_fault(Settings.load())
+    fault = login_fault(read_configuration().settings())
     return None if fault is None else str(fault)
 
 

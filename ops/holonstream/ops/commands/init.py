@@ -14,11 +14,20 @@ from holonstream.ops.output import counted, print_json, say
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
 
+NOTHING_MADE = (
+    "nothing was made; `holonstream migrate status` lists what is pending in log and graph, `holonstream doctor` what "
+    "else is missing"
+)
+
 
 @click.command()
 @json_option
 @click.option("--acls", is_flag=True, help="Give relay, workers and readers their rights on the brokers, as ACLs.")
-@click.option("--dry-run", is_flag=True, help="Make nothing; with --acls, print the rights.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Make nothing; with --acls, print the rights, else which commands say what is missing.",
+)
 @pass_settings
 def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
     """Make what the pipeline needs in each server.
@@ -45,6 +54,8 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
             print_json({"acls": wanted})
         for line in () if as_json else wanted:
             say(line)
+        if not acls:
+            say(NOTHING_MADE, err=True)
         return
     done = initialise(settings)
     if acls:
