@@ -83,6 +83,26 @@ async def test_a_redis_that_hangs_is_left_alone_for_a_while(server: RedisServer)
 
 
 @in_loop
+async def test_reads_that_wait_for_a_connection_do_not_wait_for_a_redis_that_hangs(server: RedisServer) -> None:
+    """Hundreds of reads share a few connections: when those have found out, the others need not."""
+    graph = MemoryGraph()
+    for n in range(100):
+        graph.apply(f"p-{n}", n + 1)
+    redis = connect(url_of(server), timeout=0.5, connections=2)
+    async with HolonCache(graph, redis, NAMESPACE, retry_after=60) as store:
+        await store.get_holon("p-0")
+        server.send_signal(signal.SIGSTOP)
+        try:
+            began = monotonic()
+            found = await asyncio.gather(*(store.get_holon(f"p-{n}") for n in range(100)))
+            assert monotonic() - began < 10, "not half a second for each two of 100 reads"
+            assert found == [graph.holons[f"p-{n}"] for n in range(100)]
+            assert (store.counters.errors, store.counters.bypassed) == (2, 98)
+        finally:
+            server.send_signal(signal.SIGCONT)
+
+
+@in_loop
 async def test_a_read_that_is_given_up_leaves_no_answer_for_the_next(server: RedisServer) -> None:
     """A connection with an answer still to come must not be used for another question."""
     graph = MemoryGraph()

@@ -115,17 +115,19 @@ class HolonCache:
         await self.close()
 
     async def _get_entry(self, holon_id: str) -> bytes | None:
-        if self._failed_lately():
-            self.counters.bypassed += 1
-            return None
-        try:
-            async with self._free:
-                with redis_errors("reading a holon"):
-                    entry: bytes | None = await _read.run(self._redis, [self._prefix + holon_id], self._keys.watermark)
-                    return entry
-        except CacheUnavailable as error:
-            self._failed(error)
-            return None
+        if not self._failed_lately():
+            try:
+                async with self._free:
+                    if not self._failed_lately():  # while this read waited for a connection
+                        with redis_errors("reading a holon"):
+                            key = self._prefix + holon_id
+                            entry: bytes | None = await _read.run(self._redis, [key], self._keys.watermark)
+                            return entry
+            except CacheUnavailable as error:
+                self._failed(error)
+                return None
+        self.counters.bypassed += 1
+        return None
 
     async def _delete_entry(self, holon_id: str) -> None:
         """Delete a value that is not of this holon or release: it would keep fills out. Deleting is always safe."""
@@ -173,6 +175,8 @@ class HolonCache:
     async def _fill(self, holon: Holon, partition: int, checkpoint: int) -> None:
         try:
             async with self._free:
+                if self._failed_lately():  # while this fill waited for a connection
+                    return
                 with redis_errors("filling a holon"):
                     outcome: bytes = await _fill.run(
                         self._redis,
