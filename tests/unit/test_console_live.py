@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -63,6 +66,31 @@ def test_without_events_there_is_no_age() -> None:
 
 def test_a_name_that_leads_nowhere_is_left_out() -> None:
     assert addresses("127.0.0.1:1, localhost:x,no.such.host.invalid:2,,[::1]:3") == ["127.0.0.1:1", "[::1]:3"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"-ERR unknown command 'GET'\r\n",
+        b"",
+        b"HTTP/1.0 200 OK\r\n\r\n\xff",
+        b"HTTP/1.0 200 OK\r\n\r\n# TYPE holonstream_freshness_seconds histogram\n"
+        b'holonstream_freshness_seconds_bucket{le="1"} 2\n',
+    ],
+)
+def test_a_port_of_another_program_is_left_out(answer: bytes) -> None:
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    hour = FreshnessHour()
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        hour.scrape(f"127.0.0.1:{server.server_address[1]}", NOW)
+        server.shutdown()
+    assert hour.last("graph", 1, NOW)[-1] == 0
 
 
 def test_what_is_shown_injects_nothing() -> None:

@@ -10,8 +10,8 @@ import socket
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from math import inf
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -42,7 +42,7 @@ class FreshnessHour:
                 with _open(f"http://{address}/metrics", timeout=TIMEOUT) as answer:
                     text = answer.read(BIGGEST).decode()
                 self.add(address, cumulative(text), now)
-            except (OSError, URLError, ValueError):
+            except (OSError, HTTPException, ValueError):
                 continue
 
     def add(self, worker: str, counts: Mapping[str, Counts], now: float) -> None:
@@ -88,7 +88,7 @@ def cumulative(text: str) -> dict[str, Counts]:
     for family in text_string_to_metric_families(text):
         if family.name == NAME:
             for sample in family.samples:
-                if sample.name == f"{NAME}_bucket":
+                if sample.name == f"{NAME}_bucket" and {"group", "le"} <= sample.labels.keys():
                     found[sample.labels["group"]][float(sample.labels["le"])] = sample.value
     return {group: [counts[bound] for bound in BOUNDS] for group, counts in found.items() if counts.keys() >= {*BOUNDS}}
 

@@ -76,7 +76,10 @@ class Watch:
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            await self._poll(0)
+            try:
+                await self._poll(0)
+            except Exception as error:  # a bug: the pages would show its last answer for ever, as if all were well
+                log.error("console.watch.failed", **incident(error))
             pause = WATCHED if self._pages else self._settings.metrics_interval
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), pause)
