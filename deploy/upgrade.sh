@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Give every process of the compose file a container of the image and the settings as they are now, one after the other:
 # a new one is started beside an old one, and when it is healthy the old one ends. Nothing stops meanwhile. If a new one does
-# not become healthy, the script ends and the old ones go on. It may be run again at any time.
+# not become healthy, the script ends and the old ones continue. It may be run again at any time.
 #   deploy/upgrade.sh [SERVICE...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -209,7 +209,7 @@ class AssignmentStarted(TypedEvent, frozen=True, kw_only=True):
     person_name: Name. Has no effect: `properties` says it.
     properties: Properties of the relationship.
     authority_level: authoritative (when left out), derived or inferred.
-    confidence_score: How sure the source is, customarily 0 to 1; kept as it is.
+    confidence_score: How sure the source is, usually 0 to 1; kept as it is.
     """
 
     TYPE: ClassVar[str] = "AssignmentStarted"
@@ -953,7 +953,7 @@ class PersonModified(TypedEvent, frozen=True, kw_only=True):
     """Facts about a person changed.
 
     subject: Id of the person.
-    diff: The patch, customarily in this field.
+    diff: The patch, usually in this field.
     properties: The patch: each key replaces a property whole, null is stored.
     updates: The patch, when `properties` is left out.
     """
@@ -1022,7 +1022,7 @@ class PositionModified(TypedEvent, frozen=True, kw_only=True):
     position_id: The position. Has no effect.
     title: The new title. Has no effect: the patch says what changes.
     org_id: The new organization. Has no effect: the patch says what changes.
-    updates: The patch, customarily in this field.
+    updates: The patch, usually in this field.
     properties: The patch: each key replaces a property whole, null is stored.
     diff: The patch, when `properties` and `updates` are left out.
     """
@@ -1084,7 +1084,7 @@ class ProcessUpdated(TypedEvent, frozen=True, kw_only=True):
     """A process changed.
 
     subject: Id of the process.
-    updates: The patch, customarily in this field.
+    updates: The patch, usually in this field.
     properties: The patch: each key replaces a property whole, null is stored.
     diff: The patch, when `properties` and `updates` are left out.
     """

@@ -36,10 +36,10 @@ HEAD = """\
 # Event catalogue
 
 {count} event types. Payloads are open: only fields marked *required* must be there, and other fields are allowed. The
-type of a field is what producers customarily put in (*always*: they customarily give the field). It is enforced only
-where the effect needs it. *Present* means: not absent, not null, not false, not 0, not the empty string. An event
-changes its first subject or, for relationships, the one that `relationshipId` names. If that does not exist, the event
-has no effect, unless it creates it. The rules: docs/domain.md of holonstream.
+type of a field, and that producers *always* give it, is documented, and validated only where the effect needs it.
+*Present* means: not absent, not null, not false, not 0, not the empty string. An event changes its first subject or,
+for relationships, the one that `relationshipId` names. If that does not exist, the event has no effect, unless it
+creates it. The rules: docs/domain.md of holonstream.
 
 | Event | Changes | What happened | If the entity does not exist |
 |---|---|---|---|

@@ -34,11 +34,11 @@ class DeclaredField:
     name: str
     description: str
     type: str
-    """what it customarily holds"""
+    """what it holds, by convention: not validated"""
     required: bool
     """an event without it is refused"""
     compulsory: bool
-    """customarily always given"""
+    """always give, by convention,n"""
     schema: Mapping[str, Any]
     """as declared, a shape of the vocabulary that it refers to included"""
 
