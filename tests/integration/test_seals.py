@@ -138,6 +138,8 @@ def test_exported_seals_find_an_intruder_who_sealed_again(
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     assert run("seal", "make") == (0, "")
+    again = CliRunner().invoke(cli, ["seal", "make", "--dry-run"], obj=Settings.of({"HOLONSTREAM_POSTGRES_DSN": dsn}))
+    assert again.stderr == "everything up to position 37 is sealed\n"
     code, text = run("seal", "export", "--key", str(private))
     assert code == 0
     seals.write_text(text)

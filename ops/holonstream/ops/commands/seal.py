@@ -41,6 +41,8 @@ def make(settings: Settings, events: int, as_json: bool, dry_run: bool) -> None:
         after, until = unsealed_range(settings.log_dsn)
         if as_json:
             print_json({"after": after, "until": until})
+        elif after == until:
+            say(f"everything up to position {until:,} is sealed", err=True)
         else:
             say(f"positions beyond {after:,} and up to {until:,} would be sealed", err=True)
         return
