@@ -1,11 +1,11 @@
 """What traces cost: the processor time of each path with and without them, by turns in one process.
 
-Of each side only the fastest fifth of the slices counts, as in `benchmarks.metrics`. Batches are of LIVE events, as
-they come at a thousand a second: a larger one costs less an event.
+Slices come in pairs, without and with traces; the median of their ratios counts. What a call is given is made before
+its slice. Batches are of LIVE events, as they come at a thousand a second: a larger one costs less an event.
 
 Spans are encoded as for a collector, and sent nowhere. A process does that once in five seconds, or for 512 spans. Here
-it is done once in FLUSHED slices, between them, and what that takes is shared by their calls: a slice alone is shorter
-than five seconds of a process, and would pay for a flush that has one span.
+it is done for FLUSHED spans or at the end, between the slices, and what that takes is shared by all calls: a slice is
+shorter than five seconds of a process, and would pay for a flush that has one span.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import process_time
+from typing import TypeVar
 from uuid import uuid4
 
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -36,6 +37,7 @@ from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay.publisher import Publisher
 from holonstream.schemas import tracing
+from holonstream.schemas.event import Event
 from holonstream.sinks.base import Batch
 from holonstream.sinks.cache.driver import connect
 from holonstream.sinks.cache.reader import CachedGraphStore
@@ -49,13 +51,18 @@ from holonstream.testing.records import records_of
 
 LIVE = 20  # events of a batch
 SLICE = 30  # calls
+SEVERAL = 10  # appends or reads of a call, so that a slice has some that are traced
 PAIRS = 60  # of slices
-FLUSHED = 10  # slices with traces: their spans are encoded together
+WARMING = 2  # pairs before
+FLUSHED = 512  # spans that are encoded together
 SHARES = (0.01, 1.0)  # of the requests that are traced; only the first with --quick
 PROMISED = 0.97
 
-Call = Callable[[float], Awaitable[int]]
-"""does one piece of work, with that share of its events traced; returns how many events or reads it was"""
+T = TypeVar("T")
+Make = Callable[[float], T]
+"""makes what one call is given, with that share of its events traced"""
+Call = Callable[[T], Awaitable[int]]
+"""does one piece of work; returns how many events or reads it was"""
 
 
 class EncodingExporter(SpanExporter):
@@ -74,44 +81,47 @@ class Traces:
     shares: Sequence[float]
 
 
-async def _compare(path: str, call: Call, traces: Traces) -> list[Figure]:
+async def _compare(path: str, make: Make[T], call: Call[T], traces: Traces) -> list[Figure]:
     figures = []
     gc.collect()
     gc.freeze()
     for share in traces.shares:
-        costs: dict[bool, list[float]] = {True: [], False: []}  # seconds of processor of one event or read
-        flushing, flushed = 0.0, 0
-        for number in range(2 * PAIRS + 4):
-            on = number % 4 in (1, 2)
-            tracing.enable(share if on else 0)
-            began, done = process_time(), 0
-            for _ in range(SLICE):
-                done += await call(share if on else 0)
-            if number < 4:  # the first ones warm up
+        costs: list[tuple[float, float]] = []  # seconds of processor of one event or read, without and with traces
+        flushing, flushed, waiting = 0.0, 0, 0.0
+        for number in range(WARMING + PAIRS):
+            cost = {}
+            for on in (number % 2 == 1, number % 2 == 0):
+                given = [make(share if on else 0) for _ in range(SLICE)]
+                tracing.enable(share if on else 0)
+                began, done = process_time(), 0
+                for one in given:
+                    done += await call(one)
+                cost[on] = (process_time() - began) / done
+            if number < WARMING:
                 traces.provider.force_flush()
                 continue
-            costs[on].append((process_time() - began) / done)
-            if on:
-                flushed += done
-                if len(costs[True]) % FLUSHED == 0:
-                    began = process_time()
-                    traces.provider.force_flush()
-                    flushing += process_time() - began
+            costs.append((cost[False], cost[True]))
+            flushed += done
+            waiting += done * share
+            if waiting >= FLUSHED or number == WARMING + PAIRS - 1:
+                began = process_time()
+                traces.provider.force_flush()
+                flushing, waiting = flushing + process_time() - began, 0
         tracing.enable(0)
-        cost = {side: statistics.quantiles(found, n=5)[0] for side, found in costs.items()}
-        rate = {True: 1 / (cost[True] + flushing / flushed), False: 1 / cost[False]}
+        without = statistics.median(off for off, _ in costs)
+        traced = without * statistics.median(on / off for off, on in costs) + flushing / flushed
         promised = share < 1
         figures.append(
             Figure(
                 path=f"{path}, {share:.0%} of requests traced",
-                value=rate[True],
+                value=1 / traced,
                 unit="/s of processor",
                 peer="without traces",
-                peer_value=rate[False],
+                peer_value=1 / without,
                 promise=f">= {PROMISED:g}x" if promised else "",
-                kept=rate[True] >= PROMISED * rate[False] if promised else None,
-                processor=1e6 / rate[True],
-                peer_processor=1e6 / rate[False],
+                kept=without >= PROMISED * traced if promised else None,
+                processor=1e6 * traced,
+                peer_processor=1e6 * without,
             )
         )
     return figures
@@ -143,11 +153,15 @@ async def _measure(settings: Settings, traces: Traces) -> list[Figure]:
     numbers = iter(range(10**9))
     with PostgresEventStore(settings.log_dsn, CATALOGUE) as log:
 
-        async def append(share: float) -> int:
-            log.append([replace(person(f"a-{next(numbers):07}", 0), id=None)])
-            return 1
+        def some(share: float) -> list[Event]:
+            return [replace(person(f"a-{next(numbers):07}", 0), id=None) for _ in range(SEVERAL)]
 
-        figures += await _compare("append of one event", append, traces)
+        async def append(events: list[Event]) -> int:
+            for event in events:
+                log.append([event])
+            return SEVERAL
+
+        figures += await _compare("append of one event", some, append, traces)
 
     topic, events = f"bench-{uuid4().hex[:8]}", _Events()
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
@@ -156,13 +170,14 @@ async def _measure(settings: Settings, traces: Traces) -> list[Figure]:
     publisher = Publisher(settings.kafka_bootstrap, topic, topic, group=topic, compression="lz4", config={})
     publisher.open()
 
-    async def publish(share: float) -> int:
-        batch = events.take(share)
-        rows = [(r.offset + 1, r.key or b"", r.value or b"") for r in batch.records]
-        publisher.publish(EventBatch(rows, 0))
+    def rows(share: float) -> EventBatch:
+        return EventBatch([(r.offset + 1, r.key or b"", r.value or b"") for r in events.take(share).records], 0)
+
+    async def publish(batch: EventBatch) -> int:
+        publisher.publish(batch)
         return LIVE
 
-    figures += await _compare(f"relay, transactions of {LIVE}", publish, traces)
+    figures += await _compare(f"relay, transactions of {LIVE}", rows, publish, traces)
     publisher.close()
     return figures + await _stores(settings, traces)
 
@@ -183,11 +198,11 @@ async def _stores(settings: Settings, traces: Traces) -> list[Figure]:
         await app.sink.open()
         await app.sink.assign(TOPIC, 0, None)
 
-        async def write(share: float, app: SinkApp = app, events: _Events = events) -> int:
-            assert not await app.follower._write_some([events.take(share)])
+        async def write(batch: Batch, app: SinkApp = app) -> int:
+            assert not await app.follower._write_some([batch])
             return LIVE
 
-        figures += await _compare(f"{name} sink, batches of {LIVE}", write, traces)
+        figures += await _compare(f"{name} sink, batches of {LIVE}", events.take, write, traces)
         await app.sink.close()
     return figures + await _reads(settings, traces)
 
@@ -202,13 +217,12 @@ async def _reads(settings: Settings, traces: Traces) -> list[Figure]:
         reads = CachedGraphStore(Neo4jGraphStore(connection, CATALOGUE, TOPIC), redis, "bench-reads")
         plain, traced = Client(reads, log, CATALOGUE), TracedClient(reads, log, CATALOGUE)
 
-        async def read(share: float) -> int:
-            client = traced if share else plain
-            for _ in range(10):
+        async def read(client: Client) -> int:
+            for _ in range(SEVERAL):
                 assert await client.get_holon("t-0000001") is not None
-            return 10
+            return SEVERAL
 
-        figures = await _compare("get_holon from the cache", read, traces)
+        figures = await _compare("get_holon from the cache", lambda share: traced if share else plain, read, traces)
         assert reads.counters.hits > 1000
         await reads.close()
     await sink.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 from msgspec.structs import replace
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -82,12 +82,15 @@ def test_an_event_gets_the_trace_under_way_unless_it_has_one() -> None:
     assert "traceparent" not in encode_events([person()], CATALOGUE)
 
 
+@pytest.mark.parametrize("baggage", [{}, {"customer": "ada"}])
 @pytest.mark.parametrize("share", [0.25, 1.0])
-def test_the_share_decides_where_no_trace_is_under_way(share: float) -> None:
+def test_the_share_decides_where_no_trace_is_under_way(share: float, baggage: dict[str, object]) -> None:
     tracing.enable(share)
+    token = context.attach(context.Context(baggage))
     for _ in range(1000):
         with tracing.span("append"):
             pass
+    context.detach(token)
     assert share * 1000 - 100 < len(EXPORTER.get_finished_spans()) < share * 1000 + 100
 
 
