@@ -183,6 +183,16 @@ def test_an_upgrade_that_waits_for_a_transaction_does_not_hold_up_appends(
         assert upgrade.result(60)
 
 
+def test_an_upgrade_names_who_has_its_lock(new: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody who may connect can take it."""
+    with psycopg.connect(new, application_name="outsider") as outsider:
+        outsider.execute("SELECT pg_advisory_lock(%s)", [schema.SCHEMA_LOCK])
+        monkeypatch.setattr(schema, "PATIENCE", 0.0)
+        with pytest.raises(LogUnavailable, match=rf"pid {outsider.info.backend_pid} \(postgres, outsider\)"):
+            apply_schema(new, CATALOGUE)
+    assert apply_schema(new, CATALOGUE) is False
+
+
 def test_the_commands_show_what_they_would_do_and_do_it(command: Callable[..., str], old: str) -> None:
     names = [step.name for step in schema_status(old).pending]
     before = dump(old)

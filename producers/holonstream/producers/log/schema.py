@@ -81,10 +81,18 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
                 raise
             if monotonic() > until:
                 raise LogUnavailable(
-                    f"PostgreSQL unavailable: for {PATIENCE:g} s another transaction has held the log's tables, so "
-                    "nothing was upgraded: `holonstream doctor` names it"
+                    f"PostgreSQL unavailable: for {PATIENCE:g} s {_lock_holder(dsn)}, so nothing was upgraded"
                 ) from error
         pause.wait(PAUSE)
+
+
+def _lock_holder(dsn: str) -> str:
+    """Who keeps an upgrade waiting, for a message."""
+    with connect(dsn, "holonstream-init") as connection, driver_errors():
+        row = connection.execute(query("schema_lock_holder"), {"key": SCHEMA_LOCK}).fetchone()
+    if row is None:
+        return "another transaction has held the log's tables (`holonstream doctor` names it)"
+    return f"another session has held the lock of `holonstream init`: {row[0]}"
 
 
 def _apply_schema(dsn: str, catalogue: Catalogue) -> bool:
@@ -104,8 +112,8 @@ def _upgrade(dsn: str) -> Iterator[tuple[psycopg.Connection[Any], SchemaStatus]]
     """A transaction in which nobody else upgrades, in a database that can hold the log."""
     with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
         _check_server(connection)
-        connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})
         connection.execute(query("pin_session"))
+        connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})  # which anybody who may connect can take
         status = _status(connection)
         if status.pending and not status.applied:
             connection.execute(query("make_migrations"))

@@ -152,6 +152,15 @@ SELECT holonstream.load_event_types(%(types)s::jsonb);
 -- One init at a time.
 SELECT pg_advisory_xact_lock(%(key)s);
 
+-- schema_lock_holder --
+-- Another session that has the lock of init.
+SELECT format('pid %%s (%%s, %%s)', l.pid, a.usename, a.application_name)
+FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s
+LIMIT 1;
+
 -- pin_session --
 -- Make functions from names of pg_catalog and with plain strings, whatever the role or the database sets, and take as long
 -- as it takes. Who waits for a table's lock makes all appends wait behind it, so that wait is short.
