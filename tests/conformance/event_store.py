@@ -132,6 +132,14 @@ class EventStoreContract(ABC):
         assert [e.version for e in store.read_stream("holon/b")] == [1]
         store.append([person("new")], expected={"holon/new": 0, "holon/a": 3})
 
+    @pytest.mark.parametrize(
+        "wrong", [{"a": 0}, {"Holon/a": 0}, {"holon/": 0}, {"holon/a": "0"}, {"holon/a": True}, {"holon/a": -1}]
+    )
+    def test_expected_versions_that_no_stream_can_have(self, store: EventStore, wrong: dict[str, Any]) -> None:
+        with pytest.raises(InvalidEvent, match=r"Invalid expected versions: .* a stream is holon/<id> or"):
+            store.append([person("a")], expected=wrong)
+        assert list(store.read()) == []
+
     def test_of_two_appends_that_expect_the_same_one_wins(self, store: EventStore) -> None:
         def attempt(_: int) -> bool:
             try:

@@ -128,6 +128,40 @@ def test_what_is_wrong_is_refused_by_name(
     assert append(connection, [good])[0][2] == 1
 
 
+@pytest.mark.parametrize(
+    ("events", "expected", "message"),
+    [
+        (None, None, "expected a JSON array of envelopes, got NULL"),
+        ([], "[]", "expected a JSON object {stream: version}, got array"),
+        ([], "null", "expected a JSON object {stream: version}, got null"),
+        ([envelope("p")], '{"p": 0}', 'versions: "p": 0: a stream is holon/<id>'),
+        ([envelope("p")], '{"Holon/p": 0}', 'versions: "Holon/p": 0:'),
+        ([envelope("p")], '{"holon/": 0}', 'versions: "holon/": 0:'),
+        ([envelope("p")], '{"holon/p": "0"}', 'versions: "holon/p": "0":'),
+        ([envelope("p")], '{"holon/p": null}', 'versions: "holon/p": null:'),
+        ([envelope("p")], '{"holon/p": -1}', 'versions: "holon/p": -1:'),
+        ([envelope("p")], '{"holon/p": 0.5}', 'versions: "holon/p": 0.5:'),
+        ([envelope("p")], f'{{"holon/{"x" * 9000}": 0}}', 'versions: "holon/xxxx'),
+    ],
+)
+def test_arguments_that_say_nothing_are_refused_by_name(
+    connection: Connection, events: list[Any] | None, expected: str | None, message: str
+) -> None:
+    """They would be an append of nothing, and a check that always holds."""
+    call = "SELECT FROM holonstream.append_events(%s::text::jsonb, %s::text::jsonb)"
+    with pytest.raises(psycopg.Error) as raised:
+        connection.execute(call, [None if events is None else json.dumps(events), expected])
+    assert raised.value.sqlstate == "HS002"
+    assert message in str(raised.value)
+    assert read_frontier(connection).head == 0
+
+
+def test_a_read_only_transaction_is_named(connection: Connection) -> None:
+    connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction, match="Events cannot be appended: the transaction is"):
+        append(connection, [envelope()])
+
+
 GROWS = """
 SELECT FROM holonstream.append_events(jsonb_build_array(
     %s::jsonb || jsonb_build_object('payload', jsonb_build_object('n', ARRAY(

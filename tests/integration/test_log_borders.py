@@ -14,7 +14,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
-from holonstream.producers.errors import LogUnavailable, NotPermitted, NotPrimary, SequenceBehind, SequenceExhausted
+from holonstream.producers.errors import (
+    LogRefused,
+    LogUnavailable,
+    NotPermitted,
+    NotPrimary,
+    SequenceBehind,
+    SequenceExhausted,
+)
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.inspection import log_facts
@@ -22,6 +29,7 @@ from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.log.schema import apply_schema, repair_sequence
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import NotInitialised
 from tests.support.event_log import append, envelope, person
 from tests.support.standby import Standby, standby_of
 from tests.support.waiting import wait_until
@@ -175,6 +183,47 @@ def test_a_trigger_that_drops_events_does_not_drop_them_in_silence(dsn: str) -> 
         with pytest.raises(LogUnavailable, match=r"trigger on holonstream.events has dropped 1 of 3"):
             store.append([person("a"), person("b"), person("c")])
         assert [event.stream for event in store.append([person("a")])] == ["holon/a"]
+
+
+CHANGES = [
+    "NEW.version := NEW.version + 1",
+    "NEW.stream := 'holon/z'",
+    "NEW.id := gen_random_uuid()",
+    "NEW.payload := '{}'",
+    "NEW.position := NEW.position - 10",
+    "NEW.position := 1000 - nextval('holonstream.events_position')",
+    "NEW.position := NEW.position + 1000",
+    "NEW.traceparent := 'x'",
+]
+
+
+def test_a_trigger_that_changes_events_is_refused(dsn: str) -> None:
+    """Readers would see other events than those that were acknowledged, or holes in a stream."""
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        store.append([person("before")])
+        owner.execute("SELECT nextval('holonstream.events_position') FROM generate_series(1, 20)")
+        made = "CREATE OR REPLACE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {}; RETURN NEW; END $$"
+        owner.execute(made.format("PERFORM 1").encode())
+        owner.execute("CREATE TRIGGER audit BEFORE INSERT ON holonstream.events FOR EACH ROW EXECUTE FUNCTION audit()")
+        assert [event.version for event in store.append([person("a"), person("b"), person("a")])] == [1, 1, 2]
+        for change in CHANGES:
+            owner.execute(made.format(change).encode())
+            with pytest.raises(LogRefused):
+                store.append([person("a"), person("b"), person("a")])
+        owner.execute(made.format("NEW.payload := '{}'").encode())
+        with pytest.raises(
+            LogRefused, match=r"trigger on holonstream.events has changed number 1 of the call \(stream h"
+        ):
+            store.append([person("c")])
+        assert len(list(store.get_events())) == 4
+
+
+def test_tables_that_somebody_has_altered_are_named(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        owner.execute("ALTER TABLE holonstream.events RENAME COLUMN actor TO who")
+        for use in (lambda: store.append([person("a")]), lambda: list(store.get_events())):
+            with pytest.raises(NotInitialised, match=r"not as this release made it: column .*actor"):
+                use()
 
 
 def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

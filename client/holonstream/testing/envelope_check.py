@@ -16,6 +16,8 @@ from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import ValidityWindow
 
 MAX_BYTES = 900_000
+MAX_STREAM_BYTES = 1013
+_STREAM = re.compile("(holon|relationship)/.", re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KINDS = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null", int: "number"}
 
@@ -34,6 +36,17 @@ def check_envelope(envelope: Mapping[str, Any], number: int, catalogue: Catalogu
         raise EventTooLarge(
             f"Event too large: {event_type.name} has {size} bytes as JSON text, at most {max_bytes} are taken {place}"
         )
+
+
+def check_expected(expected: Mapping[str, int]) -> None:
+    """Check that expected versions are such of streams. Raises InvalidEvent, naming the stream."""
+    for stream, version in sorted(expected.items()):
+        named = _STREAM.match(stream) and _bytes(stream) <= MAX_STREAM_BYTES
+        if not named or isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 10**19:
+            raise InvalidEvent(
+                f'Invalid expected versions: "{stream[:80]}": {_jsonb(version)[:80]}: a stream is holon/<id> or '
+                "relationship/<id>, a version a whole number from 0"
+            )
 
 
 def _fault(envelope: Mapping[str, Any]) -> str | None:

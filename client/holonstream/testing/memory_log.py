@@ -16,7 +16,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
 from holonstream.schemas.event import AnyEvent, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import HOLON, stream_of
-from holonstream.testing.envelope_check import MAX_BYTES, check_envelope
+from holonstream.testing.envelope_check import MAX_BYTES, check_envelope, check_expected
 
 
 class MemoryEventStore:
@@ -41,6 +41,7 @@ class MemoryEventStore:
         if connection is not None:
             raise TypeError("The log in memory takes no connection: test transactions against PostgreSQL")
         envelopes = jsontext.decode(encode_events(events, self._catalogue))
+        check_expected(expected or {})
         for number, envelope in enumerate(envelopes, 1):
             check_envelope(envelope, number, self._catalogue, self._max_event_bytes)
         incoming = [self._recorded(envelope) for envelope in envelopes]

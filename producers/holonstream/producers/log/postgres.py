@@ -229,6 +229,13 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return InvalidEvent(f"Invalid event: PostgreSQL refuses its text: {message}")
         case "3F000" | "42P01" | "42883":
             return NotInitialised(f"The event log is not there: {message}: run `holonstream init`")
+        case "42703" | "42704" | "42804" | "42809":
+            return NotInitialised(
+                f"The event log is not as this release made it: {message}: it is of another release, or somebody has "
+                "altered its tables: `holonstream migrate status`, `holonstream init`"
+            )
+        case "27000":
+            return LogRefused(f"PostgreSQL refuses: {message}")
         case "25P02":
             return TransactionFailed(f"The transaction has failed before: {message}: roll it back")
         case "25P03" | "25P04":

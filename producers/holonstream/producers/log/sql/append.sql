@@ -148,8 +148,8 @@ DECLARE
     needed  integer;
     size    bigint;
 BEGIN
-    IF jsonb_typeof(events) <> 'array' THEN
-        RAISE EXCEPTION 'Invalid events: expected a JSON array of envelopes, got %', jsonb_typeof(events)
+    IF jsonb_typeof(events) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'Invalid events: expected a JSON array of envelopes, got %', coalesce(jsonb_typeof(events), 'NULL')
             USING ERRCODE = 'HS002', DETAIL = '{}';
     END IF;
     FOR event, n IN SELECT * FROM jsonb_array_elements(events) WITH ORDINALITY LOOP
@@ -253,6 +253,28 @@ BEGIN
                     'ord', n, 'id', event ->> 'id', 'size', size, 'limit', holonstream.max_event_bytes());
         END IF;
     END LOOP;
+END
+$$;
+
+-- Refuses expected versions that say nothing: whatever is not a stream's name is at version 0 for ever.
+CREATE OR REPLACE FUNCTION holonstream.refuse_invalid_expected(expected jsonb) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    wrong record;
+BEGIN
+    IF jsonb_typeof(expected) <> 'object' THEN
+        RAISE EXCEPTION 'Invalid expected versions: expected a JSON object {stream: version}, got %', jsonb_typeof(expected)
+            USING ERRCODE = 'HS002', DETAIL = '{}';
+    END IF;
+    SELECT x.key, x.value INTO wrong FROM jsonb_each(expected) AS x
+    WHERE x.key !~ '^(holon|relationship)/.' OR octet_length(x.key) > 1013  -- as append_events makes them
+       OR jsonb_typeof(x.value) <> 'number' OR x.value::text !~ '^[0-9]{1,19}([.]0+)?$'
+    ORDER BY x.key LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'Invalid expected versions: "%": %: a stream is holon/<id> or relationship/<id>, a version a whole number from 0',
+            holonstream.error_text(left(wrong.key, 80)), holonstream.error_text(left(wrong.value::text, 80))
+            USING ERRCODE = 'HS002', DETAIL = holonstream.error_text(
+                jsonb_build_object('stream', left(wrong.key, 1000), 'expected', left(wrong.value::text, 80))::text);
+    END IF;
 END
 $$;
 
@@ -397,6 +419,37 @@ BEGIN
 END
 $$;
 
+-- Refuses what a trigger of somebody else has made of the events just written: every reader would see other events than
+-- those that were acknowledged, out of order or with holes. Not for every call: it costs as much as to read them.
+CREATE OR REPLACE FUNCTION holonstream.refuse_changed(
+    incoming holonstream.incoming[], streams text[], heads bigint[], recorded_at timestamptz
+) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    above   bigint := split_part(current_setting('holonstream.holds_frontier'), ' ', 2);
+    changed record;
+BEGIN
+    SELECT w.ord, w.stream, w.version INTO changed
+    FROM (
+        SELECT i.ord, i.stream, h.version + i.nth AS version, e.position,
+               max(e.position) OVER (ORDER BY i.ord ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+               (e.id, e.type, e.schema_version, e.occurred_at, e.recorded_at, e.actor, e.subjects, e.payload,
+                e.source_system, e.source_document, e.validity_window, e.causal_links, e.traceparent)
+               IS DISTINCT FROM
+               (i.id, i.type, i.schema_version, i.occurred_at, refuse_changed.recorded_at, i.actor, i.subjects, i.payload,
+                i.source_system, i.source_document, i.validity_window, i.causal_links, i.traceparent) AS differs
+        FROM unnest(incoming) AS i JOIN unnest(streams, heads) AS h (stream, version) ON h.stream = i.stream
+        LEFT JOIN holonstream.events AS e ON e.stream = i.stream AND e.version = h.version + i.nth
+    ) AS w
+    WHERE w.differs OR w.position <= coalesce(w.before, above)
+       OR w.position > (SELECT s.last_value FROM holonstream.events_position AS s)
+    ORDER BY w.ord LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'Events were not written as given: a trigger on holonstream.events has changed number % of the call (stream % version %)',
+            changed.ord, holonstream.error_text(changed.stream), changed.version USING ERRCODE = '27000';
+    END IF;
+END
+$$;
+
 -- Writes checked events to their streams, whose versions before the call are `heads`; returns them in order.
 CREATE OR REPLACE FUNCTION holonstream.write_events(incoming holonstream.incoming[], streams text[], heads bigint[])
 RETURNS TABLE (id uuid, stream text, version bigint, "position" bigint) LANGUAGE plpgsql VOLATILE AS $$
@@ -423,6 +476,11 @@ BEGIN
     IF written <> cardinality(incoming) THEN
         RAISE EXCEPTION 'Events were not written: a trigger on holonstream.events has dropped % of %',
             cardinality(incoming) - written, cardinality(incoming) USING ERRCODE = '55000';
+    END IF;
+    IF EXISTS (SELECT FROM pg_trigger AS t
+               WHERE t.tgrelid = 'holonstream.events'::regclass AND t.tgenabled <> 'D'
+                 AND t.tgtype & 7 = 7) THEN  -- for each row, before, insert: none of ours is
+        PERFORM holonstream.refuse_changed(incoming, streams, heads, recorded_at);
     END IF;
 END
 $$;
@@ -484,9 +542,19 @@ DECLARE
     known      integer[];  -- ord of the events that are in the log already
     max_bytes  integer := holonstream.max_event_bytes();
 BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RAISE EXCEPTION 'Events cannot be appended: the transaction is read-only'
+            USING ERRCODE = '25006', HINT = 'default_transaction_read_only is on, the transaction was begun READ ONLY, or the server is a standby.';
+    END IF;
+
     -- 1. Read and check, all events at once.
-    IF pg_column_size(events) > 7200000 THEN
+    IF events IS NULL THEN
+        PERFORM holonstream.refuse_invalid(events);
+    ELSIF pg_column_size(events) > 7200000 THEN
         PERFORM holonstream.refuse_huge(events);
+    END IF;
+    IF expected IS NOT NULL THEN
+        PERFORM holonstream.refuse_invalid_expected(expected);
     END IF;
     BEGIN
         SELECT array_agg(ROW(e.ord, e.stream, e.nth, e.id, e.type, e.schema_version, e.occurred_at, e.actor, e.subjects,
