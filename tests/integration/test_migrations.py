@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, LiteralString
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,10 +20,11 @@ from holonstream.ops.cli import cli
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import LogUnavailable
 from holonstream.producers.log import schema
+from holonstream.producers.log.inspection import log_facts
 from holonstream.producers.log.schema import apply_schema, migrations, schema_status
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import SchemaNewer
+from holonstream.schemas.errors import BadData, SchemaNewer
 from holonstream.schemas.statements import parse_statements
 from holonstream.testing.databases import temporary_database
 from tests.support.event_log import append, envelope, person
@@ -124,6 +126,84 @@ def test_functions_that_the_release_before_put_back_are_replaced(new: str) -> No
     assert apply_schema(new, CATALOGUE)
     with PostgresEventStore(new, CATALOGUE) as store:
         store.append([person("p")])
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "DROP FUNCTION holonstream.is_small",
+        "DROP TYPE holonstream.incoming CASCADE",
+        "CREATE OR REPLACE FUNCTION holonstream.max_event_bytes() RETURNS integer LANGUAGE sql AS 'SELECT 5'",
+        "DROP OWNED BY holonstream_writer, holonstream_reader",  # as a dump that is restored where there are none
+        "GRANT EXECUTE ON FUNCTION holonstream.append_events TO PUBLIC",
+        "GRANT INSERT ON holonstream.events TO holonstream_writer",
+        "GRANT UPDATE ON SEQUENCE holonstream.events_position TO holonstream_reader",
+        "DROP TRIGGER commits_durably ON holonstream.events",
+        "ALTER TABLE holonstream.streams DISABLE TRIGGER keeps_streams",
+    ],
+)
+def test_init_makes_again_what_somebody_has_altered(new: str, altered: LiteralString) -> None:
+    before = dump(new)
+    with psycopg.connect(new, autocommit=True) as connection:
+        connection.execute(altered)
+        facts = log_facts(connection, CATALOGUE)
+        assert facts is not None
+        assert not facts.is_as_made
+    assert dump(new) != before
+    assert [step.number for step in schema_status(new).pending] == [0]
+    assert apply_schema(new, CATALOGUE)
+    assert dump(new) == before
+    assert not apply_schema(new, CATALOGUE)
+
+
+@pytest.fixture
+def outsider(postgres_dsn: str) -> Iterator[str]:
+    """A role that is not ours."""
+    name = f"outsider_{uuid4().hex}"
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {name}".encode())
+        yield name
+        owner.execute(f"DROP OWNED BY {name} CASCADE".encode())
+        owner.execute(f"DROP ROLE {name}".encode())
+
+
+def test_a_right_to_read_that_somebody_has_given_stays(new: str, outsider: str) -> None:
+    with psycopg.connect(new, autocommit=True) as connection:
+        connection.execute(f"GRANT SELECT ON holonstream.events TO {outsider}".encode())
+        assert schema_status(new).pending == []
+        connection.execute(f"GRANT INSERT ON holonstream.events TO {outsider}".encode())
+        assert apply_schema(new, CATALOGUE)
+        rights = (
+            "SELECT has_table_privilege(%s, 'holonstream.events', name) FROM unnest(ARRAY['SELECT', 'INSERT']) AS name"
+        )
+        assert connection.execute(rights, [outsider]).fetchall() == [(True,), (False,)]
+
+
+def test_default_privileges_let_nobody_write_past_append_events(postgres_dsn: str, outsider: str) -> None:
+    """What is written there takes no frontier lock: the relay could pass it by."""
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        for kind in ("TABLES", "SEQUENCES"):
+            connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {outsider}".encode())
+        assert apply_schema(postgres_dsn, CATALOGUE)
+        found = connection.execute(
+            "SELECT has_table_privilege(%(role)s, 'holonstream.events', 'SELECT'),"
+            " has_table_privilege(%(role)s, 'holonstream.events', 'INSERT'),"
+            " has_table_privilege(%(role)s, 'holonstream.streams', 'UPDATE'),"
+            " has_sequence_privilege(%(role)s, 'holonstream.events_position', 'UPDATE')",
+            {"role": outsider},
+        ).fetchone()
+        assert found == (True, False, False, False)
+    assert not apply_schema(postgres_dsn, CATALOGUE)
+
+
+def test_a_schema_of_our_name_that_another_role_has_made_is_refused(postgres_dsn: str, outsider: str) -> None:
+    """Its functions would be called, and its owner could drop the log."""
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(f"CREATE SCHEMA holonstream AUTHORIZATION {outsider}".encode())
+        with pytest.raises(BadData, match=f"has not made; it belongs to role {outsider}"):
+            apply_schema(postgres_dsn, CATALOGUE)
+        owner.execute("ALTER SCHEMA holonstream OWNER TO CURRENT_USER")
+        assert apply_schema(postgres_dsn, CATALOGUE)
 
 
 @pytest.mark.parametrize(

@@ -147,21 +147,22 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         if log is None:
             findings.add("schema", "there is no log in this database", wrong="fault", remedy="run `holonstream init`")
             return
-        outdated: State | None = None if log.is_current else "fault"
-        findings.add(
-            "schema",
-            "as this installation makes it" if log.is_current else "of another version of holonstream",
-            wrong=outdated,
-            remedy="run `holonstream init` of the newest version that is deployed",
-        )
+        if not log.is_current:
+            remedy = "run `holonstream init` of the newest version that is deployed"
+            findings.add("schema", "of another version of holonstream", wrong="fault", remedy=remedy)
+        elif not log.is_as_made:
+            altered = "somebody has altered functions, triggers or rights, or a restore lacks some"
+            findings.add("schema", altered, wrong="fault", remedy="run `holonstream init`, which makes them again")
+        else:
+            findings.add("schema", "as this installation makes it")
         missing = f"the log lacks {', '.join(log.types_missing[:5])}" if log.types_missing else "all are in the log"
         wrong = "fault" if log.types_missing else None
         findings.add("event types", missing, wrong=wrong, remedy="run `holonstream init`")
         wrong = "fault" if log.sequence_behind or log.sequence_altered else None
         behind = "behind the log" if log.sequence_behind else "altered" if log.sequence_altered else "ahead of the log"
         findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which repairs it")
-        for altered, remedy in log.altered:
-            findings.add("tables", altered, wrong="fault", remedy=remedy)
+        for damage, remedy in log.altered:
+            findings.add("tables", damage, wrong="fault", remedy=remedy)
         if not log.altered:
             findings.add("tables", "as they were made")
         _rights(server.user, log.may_append, log.may_read, log.sees_sessions, findings)

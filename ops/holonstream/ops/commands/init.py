@@ -34,7 +34,9 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
     repeated: run it again after an upgrade, when event types were added, and when the log's rows were brought from
-    another server (it raises a position sequence that is behind its log). `holonstream doctor` only checks.
+    another server (it raises a position sequence that is behind its log). Functions, triggers and rights of the log
+    that somebody has altered are made again; rights of others to write to its tables are taken away.
+    `holonstream doctor` only checks.
 
     The topic's max.message.bytes, which may be the brokers', is stored in the log: appends refuse an event whose record
     would not fit. Run init again after it was changed.

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from holonstream.producers.log.postgres import driver_errors, query
-from holonstream.producers.log.schema import event_types, schema_digest
+from holonstream.producers.log.schema import event_types, is_as_made, schema_digest
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 
@@ -36,6 +36,8 @@ class LogFacts:
 
     is_current: bool
     """whether the schema's files are those of this installation"""
+    is_as_made: bool
+    """whether functions, triggers and rights are as the last `init` has left them"""
     types_missing: list[str]
     """event types of the catalogue that the log does not know"""
     sequence_behind: bool
@@ -83,7 +85,8 @@ def log_facts(connection: psycopg.Connection[Any], catalogue: Catalogue) -> LogF
     assert rights is not None
     wanted = {(kind["name"], kind["version"]) for kind in jsontext.decode(event_types(catalogue))}
     missing = sorted(f"{name} version {version}" for name, version in wanted - known)
-    return LogFacts(applied[0] == schema_digest(), missing, behind[0], altered[0], tables, *rights)
+    current, made = applied[0] == schema_digest(), is_as_made(connection)
+    return LogFacts(current, made, missing, behind[0], altered[0], tables, *rights)
 
 
 def idle_transactions(connection: psycopg.Connection[Any], seconds: float) -> list[IdleTransaction]:

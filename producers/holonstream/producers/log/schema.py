@@ -60,7 +60,8 @@ def schema_digest() -> str:
 
 def schema_status(dsn: str) -> SchemaStatus:
     """What was applied to a database and what is pending; changes nothing. Raises LogUnavailable, SchemaNewer."""
-    with connect(dsn, "holonstream-migrate") as connection, driver_errors():
+    with connect(dsn, "holonstream-migrate") as connection, driver_errors(), connection.transaction():
+        connection.execute(query("pin_session"))
         return _status(connection)
 
 
@@ -103,6 +104,8 @@ def _apply_schema(dsn: str, catalogue: Catalogue) -> bool:
             connection.execute(query("note_migration"), arguments)
         if status.pending:
             connection.execute(sql.SQL(query("note_schema")).format(digest=sql.Literal(schema_digest())))
+            made = connection.execute(query("made_now")).fetchone()
+            connection.execute(sql.SQL(query("note_made")).format(digest=sql.Literal(made and made[0])))
         connection.execute(query("load_event_types"), {"types": event_types(catalogue)})
     return bool(status.pending)
 
@@ -116,6 +119,7 @@ def _upgrade(dsn: str) -> Iterator[tuple[psycopg.Connection[Any], SchemaStatus]]
         connection.execute(query("lock_schema"), {"key": SCHEMA_LOCK})  # which anybody who may connect can take
         status = _status(connection)
         if status.pending and not status.applied:
+            _check_owner(connection)
             connection.execute(query("make_migrations"))
         yield connection, status
 
@@ -132,6 +136,28 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
         )
 
 
+def _check_owner(connection: psycopg.Connection[Any]) -> None:
+    """Check that nobody else has made our schema: what is in it would be trusted, and its owner may drop the log."""
+    marked = connection.execute(query("applied_schema")).fetchone()
+    other = connection.execute(query("schema_of_others")).fetchone()
+    if other is not None and (marked is None or marked[0] is None):  # releases before 0.3 have marked it
+        raise BadData(
+            f"There is a schema holonstream that `holonstream init` has not made; it belongs to role {other[0]}. Drop "
+            "or rename it, choose another database, or run `holonstream init` as that role"
+        )
+
+
+def is_as_made(connection: psycopg.Connection[Any]) -> bool:
+    """Whether functions, triggers and rights are as the last `init` has left them."""
+    with driver_errors(), connection.transaction():
+        connection.execute(query("pin_session"))
+        return _is_as_made(connection)
+
+
+def _is_as_made(connection: psycopg.Connection[Any]) -> bool:
+    return connection.execute(query("made_now")).fetchone() == connection.execute(query("made_then")).fetchone()
+
+
 def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
     row = connection.execute(query("has_migrations")).fetchone()
     applied: list[AppliedMigration] = []
@@ -140,7 +166,9 @@ def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
     pending = pending_migrations("The event log's schema", migrations(), applied)
     # the mark, not the record: release 0.2, which knows no record, leaves its own when it puts its functions back
     mark = connection.execute(query("applied_schema")).fetchone()
-    if pending or mark is None or mark[0] != schema_digest():
+    # A dump that was restored where our roles were not, a function that somebody has replaced, a right to write that
+    # somebody has given: all of it is made again.
+    if pending or mark is None or mark[0] != schema_digest() or not _is_as_made(connection):
         pending.append(functions())
     return SchemaStatus(applied, pending)
 

@@ -180,6 +180,51 @@ SELECT to_regclass('holonstream.migrations') IS NOT NULL;
 -- The mark of the schema files last applied, NULL before the first time.
 SELECT obj_description(to_regnamespace('holonstream'), 'pg_namespace');
 
+-- made_now --
+-- A digest of functions, views, triggers of ours, and rights, but for those to read that somebody has given to others. In the
+-- names of pin_session's search_path.
+SELECT md5(string_agg(m.line, E'\n' ORDER BY m.line COLLATE "C")) FROM (
+    SELECT concat_ws(' ', p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid),
+                     p.prosecdef, p.provolatile, p.proconfig, p.prosrc, pg_get_function_sqlbody(p.oid)) AS line
+    FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('holonstream')
+    UNION ALL
+    SELECT concat_ws(' ', c.relname, pg_get_viewdef(c.oid))
+    FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('holonstream') AND c.relkind = 'v'
+    UNION ALL
+    SELECT concat_ws(' ', t.tgenabled, pg_get_triggerdef(t.oid))
+    FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid WHERE p.pronamespace = to_regnamespace('holonstream')
+    UNION ALL
+    SELECT concat_ws(' ', r.what, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type)
+    FROM (
+        SELECT p.proname || ' ' || pg_get_function_identity_arguments(p.oid) AS what, p.proowner AS owner,
+               coalesce(p.proacl, acldefault('f', p.proowner)) AS rights
+        FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('holonstream')
+        UNION ALL
+        SELECT c.relname, c.relowner, c.relacl FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('holonstream')
+        UNION ALL
+        SELECT 'schema', n.nspowner, n.nspacl FROM pg_namespace AS n WHERE n.nspname = 'holonstream'
+        UNION ALL
+        SELECT 'database', d.datdba, coalesce(d.datacl, acldefault('d', d.datdba))
+        FROM pg_database AS d WHERE d.datname = current_database()
+    ) AS r CROSS JOIN LATERAL aclexplode(r.rights) AS a
+    WHERE a.grantee <> r.owner AND (r.what <> 'database' OR a.privilege_type = 'CONNECT')
+      AND (a.privilege_type NOT IN ('SELECT', 'USAGE', 'EXECUTE', 'CONNECT') OR a.grantee = 0
+           OR pg_get_userbyid(a.grantee) IN ('holonstream_writer', 'holonstream_reader'))
+) AS m;
+
+-- made_then --
+-- That digest as the last init has left it.
+SELECT obj_description(to_regclass('holonstream.migrations'), 'pg_class');
+
+-- note_made --
+-- Remember it.
+COMMENT ON TABLE holonstream.migrations IS {digest};
+
+-- schema_of_others --
+-- The owner of a schema of our name that somebody else has made: neither the login nor a superuser.
+SELECT r.rolname FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner
+WHERE n.nspname = 'holonstream' AND r.rolname <> current_user AND NOT r.rolsuper;
+
 -- make_migrations --
 -- Make that record; number 0 stands for the functions. Several commands, sent at once.
 CREATE SCHEMA IF NOT EXISTS holonstream;

@@ -37,6 +37,31 @@ REVOKE ALL ON ALL TABLES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, 
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 
+-- Rights to write that ALTER DEFAULT PRIVILEGES or somebody has given: what is written past append_events takes no frontier
+-- lock, so that the relay may pass it by. Rights to read stay.
+DO $$
+DECLARE
+    other record;
+BEGIN
+    FOR other IN
+        SELECT c.oid::regclass AS name, c.relkind, a.grantee::regrole AS grantee,
+               bool_or(a.privilege_type = 'SELECT') AS reads
+        FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+        WHERE c.relnamespace = 'holonstream'::regnamespace AND a.grantee NOT IN (0, c.relowner)
+        GROUP BY c.oid, c.relkind, a.grantee
+        HAVING bool_or(a.privilege_type NOT IN ('SELECT', 'USAGE'))
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', CASE other.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                       other.name, other.grantee);
+        IF other.reads THEN
+            EXECUTE format('GRANT SELECT ON %s %s TO %s', CASE other.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           other.name, other.grantee);
+        END IF;
+        RAISE NOTICE '% could write to %: revoked', other.grantee, other.name;
+    END LOOP;
+END
+$$;
+
 GRANT USAGE ON SCHEMA holonstream TO holonstream_writer, holonstream_reader;
 GRANT EXECUTE ON FUNCTION holonstream.append_events(jsonb, jsonb) TO holonstream_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA holonstream TO holonstream_reader;
