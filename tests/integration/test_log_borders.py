@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
 from holonstream.producers.errors import (
+    HeadsAltered,
     LogRefused,
     LogUnavailable,
     NotPermitted,
@@ -26,7 +27,7 @@ from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.inspection import log_facts
 from holonstream.producers.log.postgres import READER_OPTIONS, connect
-from holonstream.producers.log.schema import apply_schema, repair_sequence
+from holonstream.producers.log.schema import apply_schema, repair_heads, repair_sequence
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
@@ -234,6 +235,46 @@ def test_the_repair_waits_for_appends_that_drew_behind_the_log(dsn: str, monkeyp
         monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=100ms")
         with pytest.raises(LogUnavailable, match="lock timeout"):
             repair_sequence(dsn)
+
+
+def without_never_shrinks(owner: psycopg.Connection[Any], statement: str) -> None:
+    """As a superuser, or a restore, may do it."""
+    with owner.transaction():
+        owner.execute("ALTER TABLE holonstream.streams DISABLE TRIGGER USER")
+        owner.execute(statement.encode())
+        for trigger in ("never_shrinks", "keeps_streams"):
+            owner.execute(f"ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER {trigger}".encode())
+
+
+HEADS = [
+    "DELETE FROM holonstream.streams",  # a dump of holonstream.events alone
+    "UPDATE holonstream.streams SET version = 1",
+    "UPDATE holonstream.streams SET version = 9",
+    "UPDATE holonstream.streams SET version = 9 WHERE stream = 'holon/b'",
+    "INSERT INTO holonstream.streams VALUES ('holon/lost', 4)",
+]
+
+
+@pytest.mark.parametrize("damage", HEADS)
+def test_heads_that_are_not_the_logs_are_refused_and_repaired(dsn: str, damage: str) -> None:
+    """What is appended would leave a hole in the stream, or have a version that is taken."""
+    stream = "lost" if "lost" in damage else "b"
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        store.append([person(name) for name in ("a", "b", "a", "b", "c", "c")])
+        assert repair_heads(dsn) == repair_heads(dsn, thorough=True) == 0
+        without_never_shrinks(owner, damage)
+        facts = log_facts(owner, CATALOGUE)
+        assert facts is not None
+        assert facts.heads_differ == (stream == "b")
+        with pytest.raises(HeadsAltered, match=r"^Stream heads (altered|behind the log): .*holonstream init --heads"):
+            store.append([person("new"), person(stream)])
+        assert repair_heads(dsn, thorough=stream == "lost") > 0
+        assert [event.version for event in store.append([person(name) for name in ("a", stream)])] == [
+            3,
+            1 if stream == "lost" else 3,
+        ]
+        assert repair_heads(dsn, thorough=True) == 0
+        assert log_facts(owner, CATALOGUE) is not None
 
 
 def lock_key(position: int) -> int:

@@ -161,6 +161,9 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         wrong = "fault" if log.sequence_behind or log.sequence_altered else None
         behind = "behind the log" if log.sequence_behind else "altered" if log.sequence_altered else "ahead of the log"
         findings.add("sequence", behind, wrong=wrong, remedy="run `holonstream init`, which repairs it")
+        if log.heads_differ:
+            differ = "holonstream.streams does not have the last versions that the log has"
+            findings.add("heads", differ, wrong="fault", remedy="run `holonstream init`, which repairs them")
         for damage, remedy in log.altered:
             findings.add("tables", damage, wrong="fault", remedy=remedy)
         if not log.altered:

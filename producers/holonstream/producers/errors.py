@@ -63,6 +63,14 @@ class SequenceBehind(HolonstreamError):
     """
 
 
+class HeadsAltered(HolonstreamError):
+    """A stream's last version is another one in the log than in holonstream.streams: rows of one of the two tables were
+    restored, replicated or changed without those of the other.
+
+    Nothing may be appended to such a stream until `holonstream init --heads` has put it right.
+    """
+
+
 class SequenceExhausted(HolonstreamError):
     """The sequence has no position left: somebody has lowered its MAXVALUE, which `holonstream init` puts right."""
 

@@ -23,13 +23,14 @@ NOTHING_MADE = (
 @click.command()
 @json_option
 @click.option("--acls", is_flag=True, help="Give relay, workers and readers their rights on the brokers, as ACLs.")
+@click.option("--heads", is_flag=True, help="Compare the last version of every stream with the log, and repair it.")
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Make nothing; with --acls, print the rights, else which commands say what is missing.",
 )
 @pass_settings
-def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
+def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bool) -> None:
     """Make what the pipeline needs in each server.
 
     That is the log's schema with the event types, the topics, and the graph's constraints and checkpoints. May be
@@ -37,6 +38,9 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
     another server (it raises a position sequence that is behind its log). Functions, triggers and rights of the log
     that somebody has altered are made again; rights of others to write to its tables are taken away.
     `holonstream doctor` only checks.
+
+    The last versions of streams that the log keeps beside its events (holonstream.streams) are compared with the last
+    10,000 events, and all are repaired when one is wrong. With --heads all are compared; appends wait meanwhile.
 
     The topic's max.message.bytes, which may be the brokers', is stored in the log: appends refuse an event whose record
     would not fit. Run init again after it was changed.
@@ -59,7 +63,7 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
         if not acls:
             say(NOTHING_MADE, err=True)
         return
-    done = initialise(settings)
+    done = initialise(settings, heads=heads)
     if acls:
         count = rights.make_acls(settings)
         say(f"kafka: {count} ACLs", err=True)
@@ -68,13 +72,16 @@ def init(settings: Settings, as_json: bool, acls: bool, dry_run: bool) -> None:
         print_json(done)
 
 
-def initialise(settings: Settings) -> dict[str, Any]:
-    """Make what the pipeline needs; print what was done on standard error, and return it."""
+def initialise(settings: Settings, *, heads: bool = False) -> dict[str, Any]:
+    """Make what the pipeline needs; print what was done on standard error, and return it.
+
+    `heads`: compare the last version of every stream with the log.
+    """
     from holonstream.client import connections
     from holonstream.ops import wiring
     from holonstream.ops.servers import closed_brokers
     from holonstream.ops.topics import MAKING_TIMEOUT, make_topics
-    from holonstream.producers.log.schema import apply_schema, repair_sequence, store_topic_limit
+    from holonstream.producers.log.schema import apply_schema, repair_heads, repair_sequence, store_topic_limit
 
     known = connections.catalogue(settings)
     with ThreadPoolExecutor(1) as pool:
@@ -84,6 +91,8 @@ def initialise(settings: Settings) -> dict[str, Any]:
         say(f"log: schema {'applied' if changed else 'was current'}, {len(known.types)} event types", err=True)
         if (position := repair_sequence(settings.log_dsn)) is not None:
             say(f"log: the position sequence was behind the log, and continues from {position:,}", err=True)
+        if (wrong := repair_heads(settings.log_dsn, thorough=heads)) > 0:
+            say(f"log: {counted(wrong, 'stream')} had another last version than the log: repaired", err=True)
         if (closed := closed_brokers(settings)) is not None:  # it may be starting
             say(f"kafka: no broker answers ({closed}): waiting for one, up to {MAKING_TIMEOUT:.0f} s", err=True)
         topic = make_topics(settings)
@@ -97,6 +106,6 @@ def initialise(settings: Settings) -> dict[str, Any]:
     asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
     say("graph: constraints and checkpoints", err=True)
     return {
-        "log": {"changed": changed, "event_types": len(known.types), "raised_to": position},
+        "log": {"changed": changed, "event_types": len(known.types), "raised_to": position, "heads_repaired": wrong},
         "kafka": {"topic": settings.topic, "partitions": topic.partitions, "dead_letters": settings.dead_letter_topic},
     }

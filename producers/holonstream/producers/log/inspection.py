@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from holonstream.producers.log.postgres import driver_errors, query
-from holonstream.producers.log.schema import event_types, is_as_made, schema_digest
+from holonstream.producers.log.schema import event_types, heads_differ, is_as_made, schema_digest
 from holonstream.schemas import jsontext
 from holonstream.schemas.catalogue import Catalogue
 
@@ -43,6 +43,8 @@ class LogFacts:
     sequence_behind: bool
     sequence_altered: bool
     """whether it may draw positions that do not rise, or too few"""
+    heads_differ: bool
+    """whether streams have another head than the log"""
     altered: list[tuple[str, str]]
     """what somebody has done to the tables by which events may be lost or changed, and what helps"""
     may_append: bool
@@ -80,13 +82,14 @@ def log_facts(connection: psycopg.Connection[Any], catalogue: Catalogue) -> LogF
         altered = connection.execute(query("sequence_altered")).fetchone()
         rights = connection.execute(query("log_rights")).fetchone()
         tables = connection.execute(query("altered_tables")).fetchall()
+        heads = heads_differ(connection)
     assert behind is not None
     assert altered is not None
     assert rights is not None
     wanted = {(kind["name"], kind["version"]) for kind in jsontext.decode(event_types(catalogue))}
     missing = sorted(f"{name} version {version}" for name, version in wanted - known)
     current, made = applied[0] == schema_digest(), is_as_made(connection)
-    return LogFacts(current, made, missing, behind[0], altered[0], tables, *rights)
+    return LogFacts(current, made, missing, behind[0], altered[0], heads, tables, *rights)
 
 
 def idle_transactions(connection: psycopg.Connection[Any], seconds: float) -> list[IdleTransaction]:

@@ -13,6 +13,7 @@ from holonstream.producers.errors import (
     AppendOnly,
     EventIdConflict,
     EventTooLarge,
+    HeadsAltered,
     LogRefused,
     LogUnavailable,
     NotPermitted,
@@ -222,6 +223,10 @@ def translate(error: BaseException) -> HolonstreamError | None:
             return SequenceBehind(f"{message}: run `holonstream init`, which repairs it")
         case "23505" if constraint == "events_pkey":
             return SequenceBehind(f"Position sequence behind the log: {detail} run `holonstream init`")
+        case "HS010":
+            return HeadsAltered(f"{message}: run `holonstream init --heads`, which repairs it")
+        case "23505" if constraint == "events_stream_version_key":
+            return HeadsAltered(f"Stream heads behind the log: {detail} run `holonstream init --heads`")
         case "2200H":
             return SequenceExhausted(f"No positions are left: {message}: run `holonstream init`")
         # what jsonb cannot hold: \u0000, lone surrogates, larger numbers; levels beyond the server's stack

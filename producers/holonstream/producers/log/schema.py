@@ -9,13 +9,13 @@ on the new schema (docs/adr/0008).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -28,11 +28,14 @@ from holonstream.schemas.errors import BadData
 from holonstream.schemas.migration import AppliedMigration, Migration, SchemaStatus, pending_migrations, read_migrations
 from holonstream.schemas.statements import read_text
 
+T = TypeVar("T")
+
 FUNCTIONS = ("append.sql", "read.sql", "event_types.sql", "roles.sql")
 SCHEMA_LOCK = 18517 << 48
 RECORD_OVERHEAD = 10_000  # bytes of a record beside its event's JSON text: the stream twice, fixed text, headers
 OLDEST_SERVER = 15
 LOCK_TIMEOUT = "55P03"
+RECENT_EVENTS = 10_000  # whose streams' heads `init` compares with the log
 PATIENCE = 60.0  # seconds for the locks of an upgrade
 PAUSE = 1.0  # seconds between two attempts
 
@@ -73,16 +76,21 @@ def apply_schema(dsn: str, catalogue: Catalogue) -> bool:
     Raises LogUnavailable, NotPermitted, SchemaNewer, BadData (a type changed its stream, the database has another
     encoding than UTF8, or the server is too old).
     """
+    return _patiently(dsn, lambda: _apply_schema(dsn, catalogue))
+
+
+def _patiently(dsn: str, attempt: Callable[[], T]) -> T:
+    """The result of an attempt that ends at once when a lock is held; repeated for a while. Raises LogUnavailable."""
     until, pause = monotonic() + PATIENCE, Event()
     while True:
         try:
-            return _apply_schema(dsn, catalogue)
+            return attempt()
         except LogUnavailable as error:
             if sqlstate_of(error.__cause__) != LOCK_TIMEOUT:
                 raise
             if monotonic() > until:
                 raise LogUnavailable(
-                    f"PostgreSQL unavailable: for {PATIENCE:g} s {_lock_holder(dsn)}, so nothing was upgraded"
+                    f"PostgreSQL unavailable: for {PATIENCE:g} s {_lock_holder(dsn)}, so nothing was changed"
                 ) from error
         pause.wait(PAUSE)
 
@@ -194,7 +202,7 @@ def repair_sequence(dsn: str) -> int | None:
     Logical replication and partial dumps bring a log's rows without its sequence. Also puts right what somebody has
     altered of it. Waits for open appends. Raises LogUnavailable, NotInitialised, NotPermitted.
     """
-    with connect(dsn, "holonstream-init") as connection, driver_errors(), connection.transaction():
+    with _repair(dsn) as connection:
         altered = connection.execute(query("sequence_altered")).fetchone()
         if altered is not None and altered[0]:
             connection.execute(query("restore_sequence"))
@@ -204,6 +212,42 @@ def repair_sequence(dsn: str) -> int | None:
         connection.execute(query("lock_events"))
         raised = connection.execute(query("raise_sequence")).fetchone()
         return None if raised is None else int(raised[0])
+
+
+def heads_differ(connection: psycopg.Connection[Any]) -> bool:
+    """Whether streams have another head than the log; only those of the last events are looked at."""
+    row = connection.execute(query("heads_differ"), {"events": RECENT_EVENTS}).fetchone()
+    return bool(row and row[0])
+
+
+def repair_heads(dsn: str, *, thorough: bool = False) -> int:
+    """Give the streams the heads that the log has; returns how many were wrong.
+
+    Rows of one table that were restored or replicated without those of the other have made them so. Reads the whole
+    log, and keeps appends out meanwhile, if streams of the last events are wrong, or if `thorough`.
+    Raises LogUnavailable (also while another transaction has appended and stays open), NotInitialised, NotPermitted.
+    """
+    return _patiently(dsn, lambda: _repair_heads(dsn, thorough=thorough))
+
+
+def _repair_heads(dsn: str, *, thorough: bool) -> int:
+    with _repair(dsn) as connection:
+        if not thorough and not heads_differ(connection):
+            return 0
+        connection.execute(query("pin_session"))
+        connection.execute(query("lock_heads"))
+        changed = connection.execute(query("set_heads")).rowcount + connection.execute(query("empty_heads")).rowcount
+        connection.execute(query("remove_heads"))
+        return changed
+
+
+@contextmanager
+def _repair(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction that sees, once it has a lock, what was committed before."""
+    with connect(dsn, "holonstream-init") as connection, driver_errors():
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        with connection.transaction():
+            yield connection
 
 
 def event_types(catalogue: Catalogue) -> str:

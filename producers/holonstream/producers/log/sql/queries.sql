@@ -259,6 +259,33 @@ SELECT (SELECT coalesce(max(e.position), 0) FROM holonstream.events AS e)
 SELECT (q.seqcache, q.seqincrement, q.seqcycle, q.seqmax) <> (1, 1, false, 281474976710655)
 FROM pg_catalog.pg_sequence AS q WHERE q.seqrelid = 'holonstream.events_position'::regclass;
 
+-- heads_differ --
+-- Whether of the streams of the last events one has another head than the log.
+SELECT EXISTS (
+    SELECT FROM (SELECT DISTINCT l.stream FROM (
+        SELECT e.stream FROM holonstream.events AS e ORDER BY e.position DESC LIMIT %(events)s) AS l) AS s
+    LEFT JOIN holonstream.streams AS h ON h.stream = s.stream
+    WHERE h.version IS DISTINCT FROM (SELECT max(e.version) FROM holonstream.events AS e WHERE e.stream = s.stream));
+
+-- lock_heads --
+-- Keep appends out until the transaction ends, and wait for those that are open.
+LOCK TABLE holonstream.streams, holonstream.events IN SHARE ROW EXCLUSIVE MODE;
+
+-- set_heads --
+-- Give each stream of the log its last version.
+INSERT INTO holonstream.streams AS s (stream, version)
+SELECT e.stream, max(e.version) FROM holonstream.events AS e GROUP BY e.stream
+ON CONFLICT (stream) DO UPDATE SET version = excluded.version WHERE s.version <> excluded.version;
+
+-- empty_heads --
+-- Give those that the log does not have version 0.
+UPDATE holonstream.streams AS s SET version = 0
+WHERE NOT EXISTS (SELECT FROM holonstream.events AS e WHERE e.stream = s.stream);
+
+-- remove_heads --
+-- Remove these.
+DELETE FROM holonstream.streams WHERE version = 0;
+
 -- altered_tables --
 -- What somebody has done to the log's tables by which events may be lost, changed or doubled; what is wrong, and what helps.
 WITH tables AS (SELECT unnest(ARRAY['holonstream.events', 'holonstream.streams']::regclass[]) AS id)
