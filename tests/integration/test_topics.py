@@ -12,7 +12,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.letters import newest_letters
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.ops.topics import UnsafeTopic, make_topics
+from holonstream.ops.topics import UnsafeTopic, make_topics, unknown_topics
 from holonstream.producers.errors import NotPermitted
 from holonstream.producers.kafka import topic_config
 from tests.support.topics import alter
@@ -28,6 +28,12 @@ def test_the_topic_that_init_makes_passes_and_keeps_its_id(settings: Settings) -
     assert made.partitions == 3
     assert len(made.id) == 22
     assert make_topics(settings) == made
+
+
+def test_a_broker_is_asked_whether_it_knows_the_topics(settings: Settings) -> None:
+    assert unknown_topics(client(settings), settings) == [settings.topic, settings.dead_letter_topic]
+    make_topics(settings)
+    assert unknown_topics(client(settings), settings) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
@@ -17,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 from holonstream.ops.kafka import check_login, client
 from holonstream.ops.settings import Settings
 from holonstream.producers.errors import NotPermitted
-from holonstream.producers.kafka import TIMEOUT, driver_errors, topic_config
+from holonstream.producers.kafka import ANSWER_TIMEOUT, MISSING, TIMEOUT, driver_errors, topic_config
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
@@ -72,8 +73,40 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         described, found = _description(admin, settings.topic)
+        _wait_until_known(admin, settings)
         _check(described, found, settings)
     return EventTopic(str(described.topic_id), len(described.partitions), int(found["max.message.bytes"]))
+
+
+def _wait_until_known(admin: AdminClient, settings: Settings) -> None:
+    """Wait until no broker says that it does not know the topics: what starts next may ask any of them.
+
+    A broker that does not answer says nothing; it hears of the topics before it answers again.
+    """
+    nodes = admin.describe_cluster(request_timeout=TIMEOUT).result(TIMEOUT).nodes
+    until, pause = monotonic() + MAKING_TIMEOUT, Event()
+    for node in nodes:
+        # A client that knows one broker's address, and has asked nothing yet, asks that one.
+        while unknown := unknown_topics(
+            {**client(settings), "bootstrap.servers": f"{node.host}:{node.port}"}, settings
+        ):
+            if monotonic() > until:
+                raise TimeoutError(f"broker {node.id} does not know {' and '.join(unknown)}")
+            pause.wait(0.1)
+
+
+def unknown_topics(config: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The topics that the broker of a new client does not know; none when it does not answer."""
+    unknown: list[str] = []
+    asking = AdminClient(dict(config))
+    for name in (settings.topic, settings.dead_letter_topic):
+        try:
+            found = asking.list_topics(name, ANSWER_TIMEOUT).topics[name]
+        except KafkaException:
+            return []
+        if found.error is not None and found.error.code() in MISSING:
+            unknown.append(name)
+    return unknown
 
 
 def check_topics(settings: Settings) -> EventTopic:
