@@ -458,6 +458,28 @@ def test_what_somebody_has_done_to_the_tables_is_named_with_what_helps(dsn: str)
         assert [found for found, _ in altered()] == ["constraint events_id_key is gone"]
 
 
+def test_a_logical_replica_is_refused(dsn: str) -> None:
+    """Its rows come in the order of commits, and without the locks of those who append."""
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        store.append([person("a")])
+        # Without a publisher, of whose wal_level a test has no say, the subscription gets no table by itself.
+        owner.execute("CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p WITH (connect = false, slot_name = NONE)")
+        owner.execute(
+            "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)"
+            " SELECT oid, 'holonstream.events'::regclass, 'r' FROM pg_subscription"
+            " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        try:
+            for use in (lambda: store.append([person("b")]), store.head, lambda: list(store.get_events())):
+                with pytest.raises(NotPrimary, match=r"a subscription .* writes holonstream.events"):
+                    use()
+            with connect(dsn, "relay") as relay, pytest.raises(NotPrimary):
+                read_frontier(relay, after=1)
+        finally:
+            owner.execute("DROP SUBSCRIPTION s")
+        assert store.append([person("b")])[0].position == 2
+
+
 @pytest.fixture
 def standby(dsn: str) -> Iterator[Standby]:
     with standby_of(dsn) as made:

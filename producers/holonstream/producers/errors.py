@@ -27,7 +27,7 @@ class TransactionConflict(LogUnavailable):
 
 
 class NotPrimary(LogUnavailable):
-    """The PostgreSQL server is in recovery: a standby, which shows neither all commits nor who is still writing."""
+    """A standby or a logical replica of the log: it has neither all commits nor the locks of those who append."""
 
 
 class KafkaUnavailable(Unavailable):

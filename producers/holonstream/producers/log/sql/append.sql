@@ -2,7 +2,7 @@
 --
 -- Errors, by SQLSTATE: HS001 unknown event type, HS002 invalid event, HS003 wrong expected version, HS004 event id
 -- conflict (also 23505 on events_id_key, when two transactions append one id to two streams at once), HS005 event too
--- large, HS006 append-only, HS009 position sequence behind the log or altered, HS010 a stream's head is not the log's (also
+-- large, HS006 append-only, HS008 a logical replica, HS009 position sequence behind the log or altered, HS010 a stream's head is not the log's (also
 -- 23505 on events_stream_version_key). DETAIL is a JSON object with the error's values.
 
 -- An event on its way in: what the caller gave, and the stream that follows from it.
@@ -317,6 +317,9 @@ $$;
 -- What is in the log was drawn before it was written, so the log is read first. A serializable transaction does not
 -- read it: every appender would then conflict with every other. There the relay, which checks too, notices.
 --
+-- Raises HS008 on a logical replica: rows come there in the order of commits, without the locks of those who append, and what
+-- is appended there is in no other log.
+--
 -- Raises HS009, too, when somebody has altered the sequence so that a session draws positions at or below another's L.
 -- With row_security = off, row-level security is an error: a reader from whom it hides events would go on without them.
 CREATE OR REPLACE FUNCTION holonstream.last_position() RETURNS bigint
@@ -333,6 +336,10 @@ BEGIN
                AND (q.seqcache, q.seqincrement, q.seqcycle) <> (1, 1, false)) THEN
         RAISE EXCEPTION 'Position sequence altered: it must have CACHE 1, INCREMENT 1 and NO CYCLE'
             USING ERRCODE = 'HS009', DETAIL = '{}', HINT = 'holonstream init repairs the sequence.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_subscription_rel AS r WHERE r.srrelid = 'holonstream.events'::regclass) THEN
+        RAISE EXCEPTION 'Not the primary: a subscription (logical replication) writes holonstream.events'
+            USING ERRCODE = 'HS008', HINT = 'DROP SUBSCRIPTION when the log has moved here.';
     END IF;
     IF written > drawn THEN
         RAISE EXCEPTION 'Position sequence behind the log: it has drawn %, the log holds position %', drawn, written

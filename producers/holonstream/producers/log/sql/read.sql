@@ -85,7 +85,8 @@ RETURN concat(
 -- and then the transaction has ended. In one statement the locks could be read first. `after`: when nothing was drawn
 -- beyond it the locks, which cost more, are not read.
 --
--- Raises HS008 on a server in recovery, which knows the primary's sequence in advance and its locks not at all; HS009
+-- Raises HS008 on a server in recovery, which knows the primary's sequence in advance and its locks not at all, and on a
+-- logical replica (last_position); HS009
 -- when the log holds, or `after` says that it held, a position that the sequence has not drawn yet.
 CREATE OR REPLACE FUNCTION holonstream.frontier("after" bigint DEFAULT -1, OUT head bigint, OUT frontier bigint)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
