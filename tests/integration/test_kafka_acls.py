@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from holonstream.local import ports
 from holonstream.local.kafka_server import KafkaServer
+from holonstream.ops import acls
 from holonstream.ops.kafka import client
 from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.settings import Settings
@@ -29,6 +30,7 @@ from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
+from tests.support.waiting import wait_until
 
 EVERYTHING = AclBindingFilter(
     ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
@@ -120,6 +122,45 @@ def test_a_relay_that_may_not_ends(settings: Settings, postgres_dsn: str, kind: 
     deny(settings, kind, named)
     with pytest.raises(NotPermitted, match=f"Not permitted while .*{named}.*AUTHORIZATION_FAILED"):
         Relay(postgres_dsn, settings.kafka_bootstrap, namespace=settings.namespace).run(Event())
+
+
+def test_acls_of_earlier_releases_are_removed_and_no_others(settings: Settings) -> None:
+    """They gave the logins of namespace "guarded" the groups of "guarded-graph2"."""
+    admin = AdminClient(client(settings))
+
+    def there() -> set[AclBinding]:
+        return set(admin.describe_acls(EVERYTHING).result(30))
+
+    earlier = acls.earlier_rights(settings)
+    assert (
+        AclBinding(
+            ResourceType.GROUP,
+            "guarded-graph",
+            ResourcePatternType.PREFIXED,
+            settings.graph_principal,
+            "*",
+            AclOperation.READ,
+            AclPermissionType.ALLOW,
+        )
+        in earlier
+    )
+    others = [
+        AclBinding(kind, name, pattern, who, "*", AclOperation.READ, AclPermissionType.ALLOW)
+        for kind, name, pattern, who in (
+            (ResourceType.GROUP, "guarded-graph", ResourcePatternType.PREFIXED, "User:bi"),
+            (ResourceType.GROUP, "guarded-graph2", ResourcePatternType.PREFIXED, settings.graph_principal),
+            (ResourceType.GROUP, "guarded", ResourcePatternType.PREFIXED, settings.graph_principal),
+            (ResourceType.TOPIC, "guarded-graph", ResourcePatternType.PREFIXED, settings.graph_principal),
+        )
+    ]
+    # An operator who may everything, as the login of this test: without a super user nobody could remove them.
+    for made in admin.create_acls([*earlier, *others]).values():
+        made.result(30)
+    acls.make_acls(replace(settings, operator_principal="User:ANONYMOUS"))
+    assert set(acls.remove_earlier(settings)) == set(earlier)
+    wait_until(lambda: not set(earlier) & there(), "the broker has heard of it")
+    assert set(others) < there()
+    assert acls.remove_earlier(settings) == []
 
 
 def test_a_missing_topic_is_no_outage(settings: Settings) -> None:

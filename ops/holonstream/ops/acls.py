@@ -88,6 +88,36 @@ def _rights(settings: Settings) -> Iterator[AclBinding]:
     yield from _allow(settings.operator_principal, CLUSTER, CLUSTER_NAME, AclOperation.ALL)
 
 
+def earlier_rights(settings: Settings) -> list[AclBinding]:
+    """What releases up to 0.2 gave and `rights` does not: groups by their beginning, which others may have."""
+    relay = names.consumer_group(settings.namespace, "relay")
+    graph, cache = (names.consumer_group(settings.namespace, view) for view in ("graph", "cache"))
+    given = [
+        *_allow(settings.graph_principal, GROUP, graph, READ, DESCRIBE, pattern=PREFIXED),
+        *_allow(settings.cache_principal, GROUP, cache, READ, DESCRIBE, pattern=PREFIXED),
+    ]
+    for group in (relay, graph, cache):
+        given += _allow(settings.reader_principal, GROUP, group, DESCRIBE, pattern=PREFIXED)
+        given += _allow(settings.operator_principal, GROUP, group, AclOperation.ALL, pattern=PREFIXED)
+    wanted = set(rights(settings))
+    return [acl for acl in dict.fromkeys(given) if acl not in wanted]
+
+
+def remove_earlier(settings: Settings) -> list[AclBinding]:
+    """Remove what `earlier_rights` names, once `make_acls` has made what takes its place; returns what was there.
+
+    Raises NotPermitted, KafkaUnavailable.
+    """
+    admin = AdminClient(client(settings))
+    filters = [
+        AclBindingFilter(acl.restype, acl.name, PREFIXED, acl.principal, acl.host, acl.operation, acl.permission_type)
+        for acl in earlier_rights(settings)
+    ]
+    with driver_errors(f"removing ACLs of earlier releases for the groups of {settings.namespace}"):
+        asked = admin.delete_acls(filters, request_timeout=MAKING_TIMEOUT)
+        return [acl for removed in asked.values() for acl in removed.result(MAKING_TIMEOUT)]
+
+
 def make_acls(settings: Settings) -> int:
     """Make the ACLs that are missing; returns how many are wanted. Raises NotPermitted, KafkaUnavailable."""
     admin = AdminClient(client(settings))

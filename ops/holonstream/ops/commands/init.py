@@ -49,16 +49,17 @@ def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bo
     refused, with the settings that are wrong.
 
     With --acls only the relay may write to the topic, if the brokers have an authorizer and refuse anyone who has
-    no ACL (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. It needs the right to
-    alter the cluster.
+    no ACL (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. ACLs that earlier
+    releases gave the same logins, for groups by their beginning, are removed. It needs the right to alter the cluster.
     """
     from holonstream.ops import acls as rights
 
     if dry_run:
         wanted = [rights.described(acl) for acl in rights.rights(settings)] if acls else []
+        earlier = [rights.described(acl) for acl in rights.earlier_rights(settings)] if acls else []
         if as_json:
-            print_json({"acls": wanted})
-        for line in () if as_json else wanted:
+            print_json({"acls": wanted, "acls_removed": earlier})
+        for line in () if as_json else [*wanted, *(f"removed: {line}" for line in earlier)]:
             say(line)
         if not acls:
             say(NOTHING_MADE, err=True)
@@ -68,6 +69,10 @@ def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bo
         count = rights.make_acls(settings)
         say(f"kafka: {count} ACLs", err=True)
         done["kafka"]["acls"] = count
+        removed = [rights.described(acl) for acl in rights.remove_earlier(settings)]
+        for line in removed:
+            say(f"kafka: removed an ACL of an earlier release: {line}", err=True)
+        done["kafka"]["acls_removed"] = removed
     if as_json:
         print_json(done)
 
