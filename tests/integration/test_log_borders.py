@@ -398,8 +398,13 @@ def test_row_level_security_hides_no_event_in_silence(dsn: str, level: str) -> N
                 read_frontier(relay)
             with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
                 list(read_batches(relay, 0, 1, limit=1, batch_events=1, batch_bytes=1))
-            with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
-                list(store.get_events())
+            for read in (
+                lambda: list(store.get_events()),
+                lambda: list(store.read_stream("holon/a")),
+                lambda: store.get_event(str(uuid4())),
+            ):
+                with pytest.raises(NotPermitted, match="DISABLE ROW LEVEL SECURITY"):
+                    read()
 
 
 LIMITS = {
@@ -437,6 +442,7 @@ def test_what_somebody_has_done_to_the_tables_is_named_with_what_helps(dsn: str)
         "CREATE TRIGGER t BEFORE INSERT ON holonstream.events FOR EACH ROW EXECUTE FUNCTION audit()": "trigger t on",
         "CREATE RULE audit AS ON INSERT TO holonstream.streams DO ALSO NOTHING": "rule audit",
         "ALTER TABLE holonstream.events DISABLE TRIGGER append_only": "append_only on holonstream.events",
+        "ALTER TABLE holonstream.events ENABLE ROW LEVEL SECURITY": "row-level security is on for holonstream.events",
         "CREATE TABLE child () INHERITS (holonstream.events)": "child inherits from holonstream.events",
     }
     with psycopg.connect(dsn, autocommit=True) as owner:

@@ -87,6 +87,7 @@ SESSION_REQUIRED = (
     " mode, which would leave a lock on a connection of others. Set HOLONSTREAM_POSTGRES_DSN of relay and commands to "
     "PostgreSQL's own address; services may append and read through the pooler"
 )
+UNHIDE = "ALTER TABLE holonstream.events DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
 # Rows that libpq hands over at once: 32 of the largest events are 29 MB. libpq before 17 knows one at a time only,
 # at twice the cost.
 ROWS_AT_ONCE = 32 if psycopg.capabilities.has_stream_chunked() else 1
@@ -252,10 +253,7 @@ def translate(error: BaseException) -> HolonstreamError | None:
                 f"PostgreSQL takes no writes: {message}: default_transaction_read_only is on, or it is a standby"
             )
         case "42501" if "row-level security" in message:
-            return NotPermitted(
-                f"Not permitted: {message}: ALTER TABLE holonstream.events DISABLE ROW LEVEL SECURITY, "
-                "NO FORCE ROW LEVEL SECURITY"
-            )
+            return NotPermitted(f"Not permitted: {message}: {UNHIDE}")
         case "42501":
             return NotPermitted(
                 f"Not permitted: {message}: GRANT holonstream_writer (append) or holonstream_reader (read)"

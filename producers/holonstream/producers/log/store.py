@@ -18,10 +18,10 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from holonstream.producers.errors import LogUnavailable, UnreadableEvents
+from holonstream.producers.errors import LogUnavailable, NotPermitted, UnreadableEvents
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import NO_LIMIT, SESSION, connect, driver_errors, query, storable
+from holonstream.producers.log.postgres import NO_LIMIT, SESSION, UNHIDE, connect, driver_errors, query, storable
 from holonstream.schemas import instant, tracing, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
@@ -300,8 +300,17 @@ class PostgresEventStore:
                             break
                     else:
                         yield event
+            if not gap_free:  # the frontier refuses it
+                _check_nothing_hidden(connection)
         if faults:
             raise UnreadableEvents(faults)
+
+
+def _check_nothing_hidden(connection: psycopg.Connection[Any]) -> None:
+    """Raises NotPermitted where row-level security may have hidden events from what was read."""
+    row = connection.execute(query("row_security")).fetchone()
+    if row is not None and row[0]:
+        raise NotPermitted(f"Not permitted: row-level security may hide events: {UNHIDE}")
 
 
 def _append(pool: ConnectionPool, arguments: Mapping[str, Any]) -> list[Appended]:

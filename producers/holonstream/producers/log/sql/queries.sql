@@ -13,6 +13,10 @@ SELECT id, pg_catalog.convert_to(stream, 'UTF8'), version, position FROM holonst
 -- One event by its id.
 SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e WHERE e.id = %(id)s;
 
+-- row_security --
+-- Whether row-level security may hide events from this login.
+SELECT row_security_active('holonstream.events');
+
 -- get_events --
 -- Events by any of the filters, in log order. Planned again for each set of filters.
 SELECT e.stream, e.version, e.position, holonstream.cloud_event_v2(e) FROM holonstream.events AS e
@@ -291,6 +295,10 @@ DELETE FROM holonstream.streams WHERE version = 0;
 WITH tables AS (SELECT unnest(ARRAY['holonstream.events', 'holonstream.streams']::regclass[]) AS id)
 SELECT c.id || ' is unlogged, so that a crash of the server empties it', 'ALTER TABLE ' || c.id || ' SET LOGGED'
 FROM tables AS c JOIN pg_class AS p ON p.oid = c.id WHERE p.relpersistence <> 'p'
+UNION ALL
+SELECT 'row-level security is on for ' || c.id || ', so that readers are refused',
+       'ALTER TABLE ' || c.id || ' DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY'
+FROM tables AS c JOIN pg_class AS p ON p.oid = c.id WHERE p.relrowsecurity
 UNION ALL
 SELECT 'trigger ' || t.tgname || ' on ' || c.id || ' may change or drop what is appended',
        format('DROP TRIGGER %I ON %s, or make it AFTER INSERT', t.tgname, c.id)
