@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import psycopg
@@ -107,3 +109,32 @@ def test_a_relay_that_meets_a_larger_event_names_it(
     assert f"kafka-configs.sh --alter --topic {settings.topic} --add-config max.message.bytes=1048588" in str(
         refused.value
     )
+
+
+def test_a_limit_that_is_lowered_under_a_relay_is_named_and_raised_again(
+    log: PostgresEventStore, settings: Settings, postgres_dsn: str
+) -> None:
+    """The relay has made its producer for the limit before; the brokers refuse the batch."""
+    log.append([person("first")])
+    relay = Relay(postgres_dsn, settings.kafka_bootstrap, namespace=settings.namespace)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(relay.run, stop := Event())
+        try:
+            assert relay.progress.wait_for(lambda now: now.relayed == 1, 120)
+            alter(settings, "max.message.bytes", "30000")
+            _, large = log.append([person("small"), person("large", note=os.urandom(20_000).hex())])
+            with pytest.raises(RecordTooLarge) as refused:
+                running.result(120)
+        finally:
+            stop.set()
+    assert refused.value.position == large.position
+    alter(settings, "max.message.bytes", "1048588")
+    again = Relay(postgres_dsn, settings.kafka_bootstrap, namespace=settings.namespace)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(again.run, stop := Event())
+        try:
+            assert again.progress.wait_for(lambda now: now.position == large.position, 120)
+        finally:
+            stop.set()
+        running.result(60)
+    assert again.progress.now.relayed == 2
