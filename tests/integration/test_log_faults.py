@@ -18,7 +18,7 @@ from holonstream.client import append_in, append_in_async
 from holonstream.producers.errors import LogRefused, LogUnavailable, TransactionConflict, TransactionFailed
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import frontier_status, read_frontier
-from holonstream.producers.log.postgres import connect
+from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.log.reader import LogReader
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
@@ -126,6 +126,25 @@ def test_a_time_limit_is_unavailable(dsn: str, owner: psycopg.Connection[Any], l
         owner.execute("LOCK TABLE holonstream.events")
         with pytest.raises(LogUnavailable, match=r"due to (statement|lock) timeout"):
             append_in(service, [person("a")])
+
+
+def test_a_store_does_not_try_again_what_took_too_long(dsn: str, owner: psycopg.Connection[Any]) -> None:
+    """It would take several times as long as the caller's limit, and load a busy server the more."""
+    owner.execute("CREATE SEQUENCE attempts")
+    counting = FAILING.replace("BEGIN RAISE", "BEGIN PERFORM nextval('public.attempts'); RAISE")
+    for state, attempts in {"57014": 1, "55P03": 1, "40P01": 6}.items():
+        owner.execute(sql.SQL(counting).format(sql.Literal(state)))
+        owner.execute("SELECT setval('attempts', 1, false)")
+        with PostgresEventStore(dsn, CATALOGUE) as store, pytest.raises(LogUnavailable):
+            store.append([person("a")])
+        assert owner.execute("SELECT last_value FROM attempts").fetchone() == (attempts,), state
+
+
+def test_options_of_the_address_and_ours_are_both_set(dsn: str) -> None:
+    address = make_conninfo(dsn, options="-c work_mem=7MB -c enable_seqscan=on")
+    with connect(address, "relay", options=READER_OPTIONS) as relay:
+        found = [relay.execute(f"SHOW {name}".encode()).fetchone() for name in ("work_mem", "enable_seqscan")]
+    assert found == [("7MB",), ("off",)]
 
 
 @pytest.mark.parametrize("limit", ["idle_in_transaction_session_timeout", "idle_session_timeout"])

@@ -8,6 +8,7 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
 
 from holonstream.producers.errors import (
     AppendOnly,
@@ -51,6 +52,8 @@ UNAVAILABLE = frozenset({"08", "0A", "26", "28", "3D", "40", "53", "55", "57", "
 # Triggers, rules and constraints of others: a failed action, a constraint, data that a trigger has changed, WITH CHECK
 # OPTION, RAISE EXCEPTION.
 REFUSED = frozenset({"09", "23", "27", "44", "P0"})
+# The caller's limits: statement_timeout and cancelled, lock_timeout. To try again at once would make them longer.
+LIMITS = frozenset({"57014", "55P03"})
 # By the names of their drivers' classes: errors without an SQLSTATE that say that the connection is gone.
 DISCONNECTED = frozenset({"OperationalError", "InterfaceError", "ConnectionDoesNotExistError"})
 NO_LIMIT = 2**63 - 1
@@ -125,6 +128,8 @@ def connect(
     session = {"prepare_threshold": None, **SESSION, **options}
     with driver_errors():
         try:
+            if "options" in options:  # beside those of the address, such as a role; of a setting that comes twice, ours
+                session["options"] = f"{conninfo_to_dict(dsn).get('options') or ''} {options['options']}".strip()
             return kind.connect(dsn, autocommit=True, application_name=application_name, **session)
         except psycopg.ProgrammingError as error:
             if error.sqlstate is None:  # its text may quote a password

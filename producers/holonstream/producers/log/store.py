@@ -21,7 +21,17 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from holonstream.producers.errors import LogUnavailable, NotPermitted, UnreadableEvents
 from holonstream.producers.log.append import Appended, append, encode_call
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.postgres import NO_LIMIT, SESSION, UNHIDE, connect, driver_errors, query, storable
+from holonstream.producers.log.postgres import (
+    LIMITS,
+    NO_LIMIT,
+    SESSION,
+    UNHIDE,
+    connect,
+    driver_errors,
+    query,
+    sqlstate_of,
+    storable,
+)
 from holonstream.schemas import instant, tracing, wire
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import InvalidEvent
@@ -198,7 +208,7 @@ class PostgresEventStore:
             try:
                 return _append(pool, arguments)
             except LogUnavailable as error:
-                if isinstance(error.__cause__, PoolTimeout):
+                if isinstance(error.__cause__, PoolTimeout) or sqlstate_of(error.__cause__) in LIMITS:
                     raise
         return _append(pool, arguments)
 
