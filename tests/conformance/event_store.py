@@ -140,6 +140,13 @@ class EventStoreContract(ABC):
             store.append([person("a")], expected=wrong)
         assert list(store.read()) == []
 
+    def test_places_before_the_beginning(self, store: EventStore) -> None:
+        store.append([person("a"), person("a"), person("b")])
+        assert [e.position for e in store.read(-2)] == [1, 2, 3]
+        assert [e.version for e in store.read_stream("holon/a", -1)] == [1, 2]
+        assert [e.position for e in store.get_events(after=-1)] == [1, 2, 3]
+        assert list(store.read(0, until=-1)) == list(store.get_events(limit=-1)) == []
+
     def test_of_two_appends_that_expect_the_same_one_wins(self, store: EventStore) -> None:
         def attempt(_: int) -> bool:
             try:

@@ -85,15 +85,16 @@ class MemoryEventStore:
             and (actor is None or event.actor == actor)
             and (about is None or not about.isdisjoint(event.subjects))
         )
-        return iter(list(found)[:limit])
+        return iter(list(found)[: None if limit is None else max(limit, 0)])
 
     def read(self, after_position: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
         """See `EventStore.read`."""
-        return iter(self._events[after_position:until])  # the event at position n is the n-th
+        until = None if until is None else max(until, 0)
+        return iter(self._events[max(after_position, 0) : until])  # the event at position n is the n-th
 
     def read_stream(self, stream: str, after_version: int = 0) -> Iterator[RecordedEvent]:
         """See `EventStore.read_stream`."""
-        return iter(self._streams.get(stream, [])[after_version:])
+        return iter(self._streams.get(stream, [])[max(after_version, 0) :])
 
     def head(self) -> int:
         """See `EventStore.head`."""
