@@ -16,9 +16,20 @@ from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
 from holonstream.sinks.graph.schema import check, initialise
-from holonstream.sinks.store import SemanticGraphStore
-from tests.conformance.graph_store import CATALOGUE, GraphStoreContract, in_loop, log_of, person, started
-from tests.integration.graph_kit import PARTITIONS, TOPIC, feed, holding, ready, sink
+from holonstream.sinks.requests import pattern
+from holonstream.sinks.store import RelationshipFilter, SemanticGraphStore
+from tests.conformance.graph_store import (
+    CATALOGUE,
+    GraphStoreContract,
+    ended,
+    event,
+    in_loop,
+    log_of,
+    person,
+    started,
+    states_of,
+)
+from tests.integration.graph_kit import PARTITIONS, TOPIC, feed, graph, holding, ready, sink
 
 
 class TestNeo4jGraphStore(GraphStoreContract):
@@ -122,3 +133,56 @@ async def test_what_the_server_refuses_is_no_outage(neo4j_uri: str) -> None:
     async with GraphConnection(neo4j_uri) as connection:
         with pytest.raises(GraphRefused, match="SyntaxError"):
             await connection.execute("NONSENSE")
+
+
+async def all_answers(store: SemanticGraphStore) -> dict[str, object]:
+    """What each query answers."""
+    of_any = pattern({"holonPatterns": [{"type": "Person", "alias": "p"}], "relationshipPatterns": [{}]})
+    return {
+        "holons": await store.get_all_holons(),
+        "holons of a type": await store.query_holons_by_type("Person"),
+        "relationships": await store.get_all_relationships(),
+        "relationships of a type": await store.query_relationships_by_type("OCCUPIES"),
+        "relationships of a holon": await store.get_holon_relationships("a"),
+        "one hop": await store.traverse_relationships("a"),
+        "filtered": await store.get_connected_holons("a", filters=RelationshipFilter(properties={"share": 1})),
+        "connected": await store.get_connected_holons("a"),
+        "reached": await store.traverse("a", max_depth=3),
+        "matches": await store.match_pattern(pattern({"holonPatterns": [{"type": "Person"}]})),
+        "matches of any": await store.match_pattern(of_any),
+        "export": [state async for state in store.export()],
+    }
+
+
+@in_loop
+async def test_what_other_programs_keep_in_the_same_database_changes_no_answer(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        share = {"properties": {"share": 1}}
+        events = [person("a"), person("b"), person("c"), started("r", "a", "b", **share), started("s", "b", "bare")]
+        log = log_of(*events, person("bare"), ended("r"), event("PersonModified", ["a"], diff={"rank": "O-3"}))
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        await feed(sink(connection), log[: len(events)])
+        before = await all_answers(store)
+        assert all(before.values()), before
+        for statement in OTHERS:
+            await connection.execute(statement)
+        assert await all_answers(store) == before
+
+        await feed(sink(connection), log)  # the worker writes on
+        assert await graph(connection) == states_of(log)
+        assert (await store.read_holon("a")).is_whole
+
+
+OTHERS = (
+    # an algorithm that writes its results
+    "MATCH (a {_id: 'a'}), (c {_id: 'c'}) CREATE (a)-[:SIMILAR {score: 0.9, share: 1}]->(c)",
+    "MATCH (a {_id: 'a'}), (c {_id: 'c'}) CREATE (a)-[:SIMILAR {_id: 'x-1', share: 1}]->(c)",
+    "MATCH (n:Holon) SET n:Seen",
+    # an application with types of the same names, and ids of the same name
+    "CREATE (:Person:Employee {name: 'x'})-[:OCCUPIES {since: 2020}]->(:Position:Employee)",
+    "CREATE (:Person:Employee {name: 'y'})-[:OCCUPIES {_id: 'm-1'}]->(:Position:Employee)",
+    "CREATE (:Person:Employee {_id: 'm-2'})-[:OCCUPIES {_id: 'm-3'}]->(:Person:Employee {_id: 'm-4'})",
+    "CREATE (:Person {name: 'z'}), (:Person {_id: 'm-5'})",
+    # notes about holons
+    "MATCH (a {_id: 'a'}) CREATE (:Note {_id: 'm-6'})-[:ABOUT]->(a), (:Note)-[:ABOUT {_id: 'm-7'}]->(a)",
+)

@@ -488,14 +488,15 @@ async def test_a_graph_is_wiped_so_that_no_worker_can_write_and_decisions_are_ke
         await redriver.discard("holon/a", 2, "not wanted")
         before = await graph(connection)
         await connection.execute(
-            "CREATE (:Book {title: 'x'})-[:CITES]->(:Book), (:Book)-[:OCCUPIES {_id: 'forged'}]->(:Book)"
+            "CREATE (:Book {title: 'x'})-[:CITES {_id: 'of another program'}]->(:Book),"
+            " (:Book)-[:OCCUPIES {_id: 'forged'}]->(:Book)"
         )
 
-        await rebuild.wipe(connection, TOPIC, "-x")
+        await rebuild.wipe(connection, CATALOGUE, TOPIC, "-x")
         others = "RETURN COUNT { (:Book) }, COUNT { (:Book)-[:CITES]->(:Book) }, COUNT { ()-->() }"
         assert await connection.execute(others) == [[4, 1, 1]]  # one claimed to be ours
         await connection.execute("MATCH (b:Book) DETACH DELETE b")
-        await rebuild.wipe(connection, TOPIC, "-x")  # interrupted, it is begun again
+        await rebuild.wipe(connection, CATALOGUE, TOPIC, "-x")  # interrupted, it is begun again
         mark = await rebuild.mark(connection, TOPIC)
         assert mark is not None
         assert (mark.suffix, mark.state) == ("-x", "wiping")
@@ -521,7 +522,7 @@ async def test_a_decision_that_is_not_needed_any_more_is_not_taken_over(neo4j_ur
         events = log.append(person("a"), changed("a", 2, n=1))
         await feed(sink(connection), events, partitions=1)
         await log.redriver(connection, CATALOGUE).discard("holon/a", 2)
-        await rebuild.wipe(connection, TOPIC, "")
+        await rebuild.wipe(connection, CATALOGUE, TOPIC, "")
         await initialise(connection, CATALOGUE, TOPIC, 1)
         into = GraphSink(connection, log.newer, TOPIC, Letters().publish)  # with the schema by now
         await feed(into, events, partitions=1)

@@ -526,8 +526,10 @@ def test_nodes_that_are_not_ours_are_left_alone(world: World) -> None:
     world.append(*EVENTS)
     world.follow()
     world.cypher("MATCH (n {_id: 'p-1'}) CREATE (:Note {text: 'mine'})-[:ABOUT]->(n)")
+    world.cypher("CREATE (:Person {name: 'x'})-[:OCCUPIES {since: 2020}]->(:Position)-[:PAID_BY {_id: 7}]->(:Payroll)")
     assert world.verify("--repair")["findings"] == []
     assert world.cypher("MATCH (n:Note)-[:ABOUT]->(m) RETURN n.text, m._id") == [["mine", "p-1"]]
+    assert world.cypher("MATCH (:Person)-[:OCCUPIES]->(:Position)-[p:PAID_BY]->(:Payroll) RETURN p._id") == [[7]]
 
 
 UNFOLDABLE = event("AssignmentEnded", [], relationshipId="r-2", endDate="no day")

@@ -96,13 +96,14 @@ class GraphReplay:
         group = settings.group("graph")
         if wipe or self.live is None:
             refuse_workers(settings)
+        catalogue = connections.catalogue(settings)
         async with connections.graph_connection(settings) as connection:
             if wipe:
                 began = monotonic()
                 nodes = (await rebuild.content(connection, settings.topic)).nodes
-                await rebuild.wipe(connection, settings.topic, settings.group_suffix)
+                await rebuild.wipe(connection, catalogue, settings.topic, settings.group_suffix)
                 self.say(f"wiped {counted(nodes, 'node')} in {monotonic() - began:.1f} s")
-            await initialise(connection, connections.catalogue(settings), settings.topic, partitions)
+            await initialise(connection, catalogue, settings.topic, partitions)
             await rebuild.set_mark(connection, settings.topic, settings.group_suffix, "following")
             reached = await checkpoints(connection, settings.topic)
         if not members(client(settings), group):

@@ -283,6 +283,6 @@ RETURN a, r, b
 // One type of a statement that pages through relationships of any type (__PAGES__): its first ones, by their index.
 MATCH (a)-[r__RELATIONSHIP_TYPE__]->(b)
 USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
-WHERE r._id >= $after
+WHERE r._id >= $after AND (a:Holon OR b:Holon)
 WITH a, r, b ORDER BY r._id LIMIT $limit
 RETURN a, r, b

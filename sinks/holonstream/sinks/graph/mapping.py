@@ -16,7 +16,7 @@ A row is ``{"t": type, "p": properties}``, for a relationship also ``"s"`` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from zlib import crc32
@@ -104,6 +104,18 @@ def is_whole(p: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:
         return bool(digest == _digest(read, names[0], *ends))
     except TypeError:  # a value of a kind that is never stored
         return False
+
+
+def own_labels(labels: Sequence[str], properties: Mapping[str, Any], types: Collection[str]) -> Sequence[str]:
+    """A node's labels without those that other programs have put on it; `types` are the catalogue's."""
+    if len(labels) == 2 and "_version" in properties:
+        return labels  # the holon's type, which may be one of a newer catalogue
+    return [label for label in labels if label == "Holon" or label in types]
+
+
+def is_bare(labels: Sequence[str], properties: Mapping[str, Any]) -> bool:
+    """Whether a node with these labels of our own is an end of relationships, and no holon."""
+    return list(labels) == ["Holon"] and "_version" not in properties
 
 
 def _damage_is_named(made: Callable[P, T]) -> Callable[P, T]:

@@ -10,7 +10,7 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.state import HOLON, RELATIONSHIP, State, stream_of
 from holonstream.sinks.errors import GraphDamaged, GraphUnavailable
 from holonstream.sinks.graph.driver import ExecutionFailed, GraphConnection, Transaction
-from holonstream.sinks.graph.mapping import DamagedRow, holon_of, relationship_of
+from holonstream.sinks.graph.mapping import DamagedRow, holon_of, is_bare, own_labels, relationship_of
 from holonstream.sinks.graph.statements import count_statement, statement, text
 
 
@@ -54,10 +54,13 @@ class Loader:
         holons, relationships = ids_of(streams)
         states: dict[str, State] = {}
         if holons:
-            for labels, properties in await holon_rows(self._connection, holons):
+            for all_labels, properties in await holon_rows(self._connection, holons):
+                labels = own_labels(all_labels, properties, self._catalogue.holon_types)
+                if is_bare(labels, properties):
+                    continue
                 holon_id = properties.get("_id")
                 try:
-                    holon = holon_of(self._own_labels(labels), properties)
+                    holon = holon_of(labels, properties)
                 except DamagedRow as error:
                     raise _damaged(HOLON, holon_id, error) from error
                 states[stream_of(HOLON, holon.id)] = holon
@@ -73,10 +76,6 @@ class Loader:
                     raise _damaged(RELATIONSHIP, relationship_id, error) from error
                 states[stream] = relationship
         return states
-
-    def _own_labels(self, labels: Sequence[str]) -> Sequence[str]:
-        """The labels of a node without those that others have put on it."""
-        return labels if len(labels) == 2 else [name for name in labels if name in self._catalogue.holon_types]
 
     async def _occurring_types(self) -> set[str]:
         while self._types is None:

@@ -18,7 +18,8 @@ from holonstream.sinks.store import Pattern, PatternMatch, RelationshipPattern, 
 def is_known(catalogue: Catalogue, pattern: Pattern) -> bool:
     """Whether the catalogue knows every type of the pattern. If not, nothing can match."""
     return all(h.type is None or h.type in catalogue.holon_types for h in pattern.holons) and all(
-        r.type is None or r.type in catalogue.relationship_types for r in pattern.relationships
+        (bool(catalogue.relationship_types) if r.type is None else r.type in catalogue.relationship_types)
+        for r in pattern.relationships
     )
 
 
@@ -46,7 +47,8 @@ def compile_pattern(catalogue: Catalogue, pattern: Pattern) -> tuple[str, dict[s
             "SOURCE": variables[source],
             "TARGET": "" if target is None else variables[target],
         }
-        types = () if wish.type is None else (wish.type,)
+        # Named one by one when any will do: another program may connect holons by types of its own.
+        types = catalogue.relationship_types if wish.type is None else (wish.type,)
         clauses.append(statement("pattern_relationship", catalogue, relationship_types=types, variables=names))
     results = [statement("pattern_holon_result", catalogue, variables={"VARIABLE": v}) for v in variables.values()]
     results += [statement("pattern_relationship_result", catalogue, variables={"VARIABLE": v}) for v in edges]

@@ -55,10 +55,11 @@ RETURN a._id, type(r), b._id, r {.*, _effectiveStart: toStringOrNull(r._effectiv
   _lastModified: toStringOrNull(r._lastModified)}
 
 // holons_query //
-// A page of holons of one type, or of all. `_id >` is decided by the index; see pages.py for $after.
+// A page of holons of one type, or of all. `_id >` is decided by the index; see pages.py for $after. Another program's
+// node may have a label of the same name.
 MATCH (n__HOLON_TYPE__)
 USING INDEX SEEK n__HOLON_TYPE__(_id)
-WHERE n._id >= $after AND size(labels(n)) > 1
+WHERE n._id >= $after AND n:Holon AND size(labels(n)) > 1
   AND ($filter.status IS NULL OR n._status = $filter.status)
   AND ($filter.after IS NULL OR n._createdAt >= datetime($filter.after))
   AND ($filter.before IS NULL OR n._createdAt <= datetime($filter.before))
@@ -68,10 +69,10 @@ WITH n ORDER BY n._id LIMIT $limit
 RETURN labels(n), n {.*, _id: n._id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
 
 // relationships_query //
-// A page of relationships of one type.
+// A page of relationships of one type. Another program's may have the same type: one of ours touches a holon.
 MATCH (a)-[r__RELATIONSHIP_TYPE__]->(b)
 USING INDEX SEEK r__RELATIONSHIP_TYPE__(_id)
-WHERE r._id >= $after
+WHERE r._id >= $after AND (a:Holon OR b:Holon)
   AND ($filter.source IS NULL OR a._id = $filter.source)
   AND ($filter.target IS NULL OR b._id = $filter.target)
   AND ($filter.ended OR r._effectiveEnd IS NULL)
@@ -120,7 +121,8 @@ LIMIT $limit
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})__ARROW__(m)
 USING INDEX SEEK n:Holon(_id)
-WHERE ($filter.source IS NULL OR startNode(r)._id = $filter.source)
+WHERE r._id IS NOT NULL
+  AND ($filter.source IS NULL OR startNode(r)._id = $filter.source)
   AND ($filter.target IS NULL OR endNode(r)._id = $filter.target)
   AND ($filter.ended OR r._effectiveEnd IS NULL)
   AND ($filter.at IS NULL OR (r._effectiveStart <= datetime($filter.at)
@@ -135,7 +137,8 @@ RETURN collect(DISTINCT m._id)
 UNWIND $ids AS id
 MATCH (n:Holon {_id: id})__ARROW__()
 USING INDEX SEEK n:Holon(_id)
-WHERE ($filter.source IS NULL OR startNode(r)._id = $filter.source)
+WHERE r._id IS NOT NULL
+  AND ($filter.source IS NULL OR startNode(r)._id = $filter.source)
   AND ($filter.target IS NULL OR endNode(r)._id = $filter.target)
   AND ($filter.ended OR r._effectiveEnd IS NULL)
   AND ($filter.at IS NULL OR (r._effectiveStart <= datetime($filter.at)
@@ -149,9 +152,10 @@ RETURN startNode(r)._id, type(r), endNode(r)._id, r {.*, _effectiveStart: toStri
   _lastModified: toStringOrNull(r._lastModified)}
 
 // pattern_holon //
-// A holon of a pattern; its parameter has a name of its own, as two patterns may share a variable.
+// A holon of a pattern; its parameter has a name of its own, as two patterns may share a variable. Another program's node
+// may have a label of the same name.
 MATCH (__VARIABLE____HOLON_TYPE__)
-WHERE size(labels(__VARIABLE__)) > 1
+WHERE __VARIABLE__:Holon AND size(labels(__VARIABLE__)) > 1
   AND all(p IN $__PARAMETER__.equal WHERE __VARIABLE__[p.name] = p.value)
   AND all(name IN $__PARAMETER__.there WHERE __VARIABLE__[name] IS NOT NULL)
 

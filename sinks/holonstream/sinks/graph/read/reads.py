@@ -50,7 +50,7 @@ class Neo4jReads:
         size = len(ids) if limit is None else min(limit + 10, len(ids))
         for start in range(0, len(ids), max(size, 1)):
             rows = await holon_rows(self._connection, ids[start : start + size])
-            holons, _ = await read_holons(self._connection, rows)
+            holons, _ = await read_holons(self._connection, self._catalogue, rows)
             found += sorted(holons.values(), key=lambda holon: holon.id)
             if limit is not None and len(found) >= limit:
                 break
@@ -66,7 +66,7 @@ class Neo4jReads:
 
         async def fetch(floor: str, size: int) -> FetchedPage[Holon]:
             rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter)
-            holons, _ = await read_holons(self._connection, rows)
+            holons, _ = await read_holons(self._connection, self._catalogue, rows)
             return FetchedPage(len(rows), holons.values())
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
@@ -133,10 +133,12 @@ class Neo4jReads:
                     yield relationship
 
     def _known(self, types: Collection[str] | None) -> tuple[str, ...] | None:
-        """The types that the catalogue knows, () for any; None when types are asked for and none is known."""
-        if types is None:
-            return ()
-        return tuple(name for name in types if name in self._catalogue.relationship_types) or None
+        """The types that the catalogue knows, of all or of those given; None when there is none.
+
+        Named one by one: another program may connect holons by types of its own.
+        """
+        known = self._catalogue.relationship_types
+        return tuple(known if types is None else (name for name in types if name in known)) or None
 
     async def _matches(self, pattern: Pattern, limit: int | None) -> list[PatternMatch]:
         query, parameters = compile_pattern(self._catalogue, pattern)
@@ -146,7 +148,7 @@ class Neo4jReads:
             async for row in rows:
                 if limit is not None and len(matches) >= limit:
                     break
-                holons, _ = await read_holons(self._connection, row[:aliases])
+                holons, _ = await read_holons(self._connection, self._catalogue, row[:aliases])
                 relationships = await read_relationships(self._connection, self._catalogue, row[aliases:])
                 if (match := match_of(pattern, row, holons, relationships)) is not None:
                     matches.append(match)

@@ -54,7 +54,8 @@ class Neo4jGraphStore(SemanticGraphStore):
         if not rows:
             raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
         position, labels, properties = rows[0]
-        holons, whole = await read_holons(self._connection, [] if labels is None else [(labels, properties)])
+        found = [] if labels is None else [(labels, properties)]
+        holons, whole = await read_holons(self._connection, self._catalogue, found)
         return HolonRead(holons.get(holon_id), partition, position, whole)
 
     async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:

@@ -27,7 +27,7 @@ from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.retry import retry_deadlock
 from holonstream.schemas.state import Holon, Relationship
 from holonstream.sinks.graph.driver import Deadlock, GraphConnection
-from holonstream.sinks.graph.mapping import holon_of, is_whole, relationship_of
+from holonstream.sinks.graph.mapping import holon_of, is_bare, is_whole, own_labels, relationship_of
 from holonstream.sinks.graph.statements import statement, text
 
 log = structlog.get_logger(__name__)
@@ -43,21 +43,25 @@ class DamagedEntity(HolonstreamError):
     """Another program has changed an entity so that it can no longer be read: `holonstream verify graph --repair`."""
 
 
-async def read_holons(connection: GraphConnection, rows: Sequence[Row]) -> tuple[dict[str, Holon], bool]:
+async def read_holons(
+    connection: GraphConnection, catalogue: Catalogue, rows: Sequence[Row]
+) -> tuple[dict[str, Holon], bool]:
     """The holons of nodes that were read as (labels, properties), by id, and whether all are as they were written.
 
-    Bare ends are left out. Raises ChangedWhileRead, GraphUnavailable, DamagedEntity.
+    Bare ends and labels of other programs are left out. Raises ChangedWhileRead, GraphUnavailable, DamagedEntity.
     """
     holons: dict[str, Holon] = {}
     torn: list[str] = []
-    for labels, properties in rows:
+    for all_labels, properties in rows:
+        labels = own_labels(all_labels, properties, catalogue.holon_types)
         if is_whole(properties, labels):
             holons[properties["_id"]] = holon_of(labels, properties)
-        elif not _is_bare(labels, properties):
+        elif not is_bare(labels, properties):
             torn.append(_identity(properties))
     damaged = False
-    for labels, properties in await _locked(connection, text("holons_locked"), torn):
-        if not _is_bare(labels, properties):
+    for all_labels, properties in await _locked(connection, text("holons_locked"), torn):
+        labels = own_labels(all_labels, properties, catalogue.holon_types)
+        if not is_bare(labels, properties):
             identity = _identity(properties)
             damaged |= _is_damaged(properties, labels)
             holons[identity] = _built(holon_of, identity, labels, properties)
@@ -105,10 +109,6 @@ def _identity(properties: dict[str, Any]) -> str:
     if (identity := properties.get("_id")) is None:
         raise ChangedWhileRead
     return str(identity)
-
-
-def _is_bare(labels: Sequence[str], properties: dict[str, Any]) -> bool:
-    return list(labels) == ["Holon"] and "_version" not in properties
 
 
 def _is_damaged(properties: dict[str, Any], labels: Sequence[str], *ends: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import DiscardedEvent
@@ -76,7 +77,7 @@ async def delete_mark(connection: GraphConnection, topic: str) -> None:
     await connection.execute(text("replay_mark_delete"), topic=topic)
 
 
-async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
+async def wipe(connection: GraphConnection, catalogue: Catalogue, topic: str, suffix: str) -> None:
     """Delete all that is holonstream's but constraints and indexes, in batches; may be repeated.
 
     What another program keeps in the same database stays, but for its relationships with holons. Leaves the graph
@@ -89,7 +90,7 @@ async def wipe(connection: GraphConnection, topic: str, suffix: str) -> None:
     await connection.execute(text("replay_wipe_checkpoints"))
     await connection.execute(text("replay_wipe_empty_streams"))
     await connection.execute(text("replay_wipe_decisions"))
-    await connection.execute(text("replay_wipe_relationships"))
+    await connection.execute(text("replay_wipe_relationships"), types=sorted(catalogue.relationship_types))
     await connection.execute(text("replay_wipe_holons"))
 
 

@@ -42,15 +42,16 @@ SET n = {_id: n._id}
 // given an element's id to another since.
 MATCH (n)
 WHERE elementId(n) IN $elements
-  AND (n:Holon OR any(label IN labels(n) WHERE label IN $types))
+  AND (n:Holon OR (n._id IS NOT NULL AND any(label IN labels(n) WHERE label IN $types)))
   AND NOT (n:Holon AND n._id IS :: STRING NOT NULL)
 DETACH DELETE n
 
 // repair_loose_edges //
 // Delete relationships that claim to be holonstream's and that no worker can find. The conditions again: see
 // repair_loose_nodes.
-MATCH ()-[r]->()
+MATCH (a)-[r]->(b)
 WHERE elementId(r) IN $elements
+  AND (a:Holon OR b:Holon)
   AND (type(r) IN $types OR r._id IS NOT NULL)
   AND NOT (type(r) IN $types AND r._id IS :: STRING NOT NULL)
 DELETE r
@@ -82,16 +83,19 @@ RETURN collect([id, type(r), a:Holon, a._id, b:Holon, b._id, r {.*,
     WHEN r._lastModified IS :: ZONED DATETIME THEN toString(r._lastModified) ELSE [r._lastModified] END}])
 
 // verify_nodes //
-// Every node that is, or claims to be, a holon; bare ends are left out. The id only where it is one.
+// Every node that is, or claims to be, a holon; bare ends are left out. The id only where it is one. A node of another
+// program may have a label of the catalogue; with an id as well it claims to be ours.
 MATCH (n)
-WHERE (n:Holon OR any(label IN labels(n) WHERE label IN $types))
+WHERE (n:Holon OR (n._id IS NOT NULL AND any(label IN labels(n) WHERE label IN $types)))
   AND NOT (labels(n) = ['Holon'] AND keys(n) = ['_id'] AND n._id IS :: STRING NOT NULL)
 RETURN elementId(n), CASE WHEN n:Holon AND n._id IS :: STRING NOT NULL THEN n._id END, labels(n), n._id
 
 // verify_edges //
-// Every relationship that is, or claims to be, holonstream's. The id only if it is text, and the type is known.
+// Every relationship that is, or claims to be, holonstream's: it has two of a type of the catalogue, an id, a holon at an
+// end. The id only if it is text, and the type is known.
 MATCH (a)-[r]->(b)
-WHERE type(r) IN $types OR r._id IS NOT NULL
+WITH a, r, b, a:Holon OR b:Holon AS touches
+WHERE (type(r) IN $types AND (touches OR r._id IS :: STRING NOT NULL)) OR (touches AND r._id IS NOT NULL)
 RETURN elementId(r), CASE WHEN type(r) IN $types AND r._id IS :: STRING NOT NULL THEN r._id END,
   type(r), r._id, a._id, b._id
 
@@ -140,7 +144,7 @@ REMOVE d:HolonstreamDiscarded
 // All relationships that are, or claim to be, holonstream's, in transactions of their own: a holon may have more of them
 // than one can hold. Those between nodes of other programs stay.
 MATCH (a)-[r]->(b)
-WHERE a:Holon OR b:Holon OR r._id IS NOT NULL
+WHERE a:Holon OR b:Holon OR (type(r) IN $types AND r._id IS NOT NULL)
 CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS
 
 // replay_wipe_holons //
