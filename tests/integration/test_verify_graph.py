@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -479,12 +480,16 @@ def test_a_graph_that_is_ahead_of_the_gap_free_position_is_no_difference(world: 
 
     async def verified(connection: GraphConnection) -> dict[str, Any]:
         with Overtaken(world.settings.postgres_dsn.reveal(), CATALOGUE) as log:
-            verifier = GraphVerifier(log, connection, CATALOGUE, TOPIC, deadline=10)
+            verifier = GraphVerifier(
+                log, connection, CATALOGUE, TOPIC, deadline=10, progress=progress.append, interval=0
+            )
             return (await verifier.whole(10)).document()
 
+    progress: list[str] = []
     world.append(*EVENTS)
     world.follow()
     report = world.graph(verified)
+    assert re.search(r", [1-9][0-9,]* events/s, about 0:0. left", progress[0]), progress
     assert report["findings"] == []
     assert report["entities"] == 7
     world.cypher("MATCH (n {_id: 'p-1'}) SET n.name = 'x'")  # ahead, and altered all the same

@@ -96,11 +96,12 @@ class GraphVerifier:
         self._proving = await proving_partitions(self._connection, self._topic)
         await self._check_checkpoints(tally, limit)
         estimate = ReplayEstimate(began)
+        estimate.add(began, 0, tally.position, 0)
         async for entities in self._prefetched(tally.position):
             await self._check(entities, tally, limit)
             if self._is_due():
                 now = estimate.add(monotonic(), tally.events, tally.position, 0)
-                pace = f"{now.rate:,.0f} events/s, about {now.left_text} left"
+                pace = f"{now.rate:,.0f} events/s" + ("" if now.left is None else f", about {now.left_text} left")
                 self._progress(
                     f"log to graph: {counted(tally.entities, 'entity', 'entities')}, {tally.diverging:,} differ, {pace}"
                 )
