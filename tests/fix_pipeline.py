@@ -28,7 +28,7 @@ from holonstream.schemas.event import RecordedEvent
 from holonstream.sinks.graph.driver import GraphConnection
 from tests.fix_stack import unlink_keys
 from tests.support.markdown import Shell
-from tests.support.waiting import wait_until
+from tests.support.waiting import FIRST_BATCH, wait_until
 
 CASES = Path(__file__).parent / "cases"
 """Sequences of events with the states that they must lead to, as the reference implementation computed them"""
@@ -75,7 +75,7 @@ class Pipeline:
         with self._topic() as topic:
             return sum(topic.ends().values())
 
-    def wait_until_caught_up(self, *groups: str, deadline: float = 180) -> None:
+    def wait_until_caught_up(self, *groups: str, deadline: float = FIRST_BATCH) -> None:
         """Wait until groups have handled everything that is in the log."""
         wait_until(lambda: self._caught_up(groups), f"{groups} caught up", deadline, every=0.1)
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from holonstream.ops.processes import Processes
 from tests.fix_pipeline import Pipeline
 from tests.support.poison import envelope
-from tests.support.waiting import wait_until
+from tests.support.waiting import FIRST_BATCH, wait_until
 from tests.support.worker_group import Log, Workers
 
 MARKER = "payload-Marker"
@@ -84,7 +84,7 @@ def test_poison_is_reported_by_its_place_and_cause(
     garbage.flush(30)
     verbose.start("graph", "worker", "graph")
     verbose.start("cache", "worker", "cache")
-    pipeline.wait_until_caught_up("graph", "cache", deadline=60)
+    pipeline.wait_until_caught_up("graph", "cache", deadline=FIRST_BATCH)
     verbose.stop()
 
     parked = {line["stream"]: line for line in logged.lines("graph.stream.parked")}

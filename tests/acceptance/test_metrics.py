@@ -23,7 +23,7 @@ from tests.support.event_log import envelope as log_envelope
 from tests.support.poison import POISON, Envelope, envelope
 from tests.support.scraping import Scrape, Target, scrape
 from tests.support.topics import alter
-from tests.support.waiting import wait_until
+from tests.support.waiting import FIRST_BATCH, wait_until
 
 NAMES = ("relay", "standby", "graph", "cache", "exporter")
 ARGUMENTS = {"relay": ["relay"], "standby": ["relay"], "graph": ["worker", "graph"], "cache": ["worker", "cache"]}
@@ -184,7 +184,7 @@ def a_client_counts(watched: MeasuredPipeline) -> Scrape:
         (appended,) = client.append([person("reader")])
         with pytest.raises(NotYetVisible):
             client.get_holon("reader", at_least=Token({"holon/reader": 10**9}), deadline=2)
-        wait_until(lambda: client.get_holon("reader", at_least=appended.token, deadline=30), "it is visible")
+        assert client.get_holon("reader", at_least=appended.token, deadline=FIRST_BATCH) is not None
         wait_until(
             lambda: client.get_holon("reader") and scrape(registry).value("holonstream_cache_fills_total"), "a fill"
         )

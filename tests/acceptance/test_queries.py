@@ -21,6 +21,7 @@ from holonstream.sinks.requests import ask, ids
 from tests.conformance.graph_store import in_loop
 from tests.fix_pipeline import CASES, Pipeline
 from tests.support.pages import run_blocks
+from tests.support.waiting import FIRST_BATCH
 
 PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
 QUESTIONS = 10
@@ -29,7 +30,7 @@ QUESTIONS = 10
 @pytest.fixture
 def in_shell(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """The pipeline, with the settings of the test's own process."""
-    pipeline.environment["HOLONSTREAM_READ_DEADLINE"] = "60"
+    pipeline.environment["HOLONSTREAM_READ_DEADLINE"] = f"{FIRST_BATCH:g}"
     for name, value in pipeline.environment.items():
         monkeypatch.setenv(name, value)
     pipeline.start("relay", "graph", "cache")

@@ -19,7 +19,7 @@ from holonstream.schemas.event import parse_events
 from tests.fix_pipeline import Pipeline
 from tests.support.poison import poisoned
 from tests.support.trace_collector import Collector, trace_collector
-from tests.support.waiting import wait_until
+from tests.support.waiting import FIRST_BATCH, wait_until
 
 FACT = Event(
     type="PersonCreated",
@@ -65,7 +65,7 @@ def test_a_request_is_followed_through_all_processes(
         trace.get_tracer("shop").start_as_current_span("request") as request,
     ):
         (appended,) = client.append([FACT])
-        holon = client.get_holon("ada", at_least=appended.token, deadline=60)
+        holon = client.get_holon("ada", at_least=appended.token, deadline=FIRST_BATCH)
         assert holon is not None
         client.append(parse_events(json.dumps(poisoned("poor"))))
     of_request = request.get_span_context()

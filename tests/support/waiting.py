@@ -9,6 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+FIRST_BATCH = 240.0  # seconds until a worker has written its first batch to a Neo4j that has just started, under load
+
 _never = threading.Event()
 
 
