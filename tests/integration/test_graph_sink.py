@@ -16,6 +16,8 @@ from holonstream.schemas.event import RecordedEvent, parse_events
 from holonstream.schemas.projection import fold
 from holonstream.schemas.token import Token
 from holonstream.sinks.base import Batch, DeadLetter
+from holonstream.sinks.cache.driver import connect
+from holonstream.sinks.cache.reader import CachedGraphStore
 from holonstream.sinks.errors import CheckpointMoved, GraphUnavailable, NotYetVisible
 from holonstream.sinks.graph.checkpoint import Checkpoint
 from holonstream.sinks.graph.driver import GraphConnection
@@ -343,8 +345,23 @@ async def test_what_cannot_be_applied_parks_its_stream_and_no_other(neo4j_uri: s
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
         assert (await store.read_holon("m")).checkpoint_position == 4
         assert await store.get_holon("m", at_least=Token({"holon/m": 3}), deadline=0.1) is not None
-        with pytest.raises(NotYetVisible, match="holon/m at position 5"):
-            await store.get_holon("m", at_least=Token({"holon/m": 5}), deadline=0.1)
+        cached = CachedGraphStore(store, connect("redis://127.0.0.1:1", timeout=1))
+        for reader in (store, cached):  # at once: nothing will come
+            with pytest.raises(
+                NotYetVisible, match=r"holon/m at position 5; .*: the stream is parked there"
+            ) as refused:
+                await reader.get_holon("m", at_least=Token({"holon/m": 5}), deadline=600)
+            assert refused.value.parked
+            with pytest.raises(NotYetVisible) as refused:
+                await reader.get_holon("a", at_least=Token({"holon/a": 500}), deadline=0.1)
+            assert not refused.value.parked
+        await cached.close()
+        # a mark that another program has damaged hides the whole stream, and stops no worker
+        await connection.execute("MATCH (p:HolonstreamParked) SET p.since = 'x'")
+        assert (await store.read_holon("m")).checkpoint_position == 0
+        with pytest.raises(NotYetVisible, match="holon/m at position 3"):
+            await store.get_holon("m", at_least=Token({"holon/m": 3}), deadline=0.1)
+        await connection.execute("CREATE (:HolonstreamParked {topic: $t, partition: 0, redriven: 'x'})", t=TOPIC)
         # a new worker knows it too
         after = sink(connection, letters)
         offset = await after.assign(TOPIC, 0, None)

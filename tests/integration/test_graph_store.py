@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -155,9 +156,27 @@ async def all_answers(store: SemanticGraphStore) -> dict[str, object]:
 
 
 @in_loop
+async def test_a_reader_does_not_guess_when_a_checkpoint_is_gone(neo4j_uri: str) -> None:
+    """How many there are says in which partition a stream is: a wrong one may have reached any position."""
+    async with ready(neo4j_uri, 4) as connection:
+        store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        token = Token({f"holon/p-{n}": 1 for n in range(40)})
+        await connection.execute("MATCH (c:HolonstreamCheckpoint) SET c.visible = 9")
+        assert await store.get_all_holons(at_least=token) == []
+        for gone in (1, 3):
+            await connection.execute("MATCH (c:HolonstreamCheckpoint {partition: $gone}) DELETE c", gone=gone)
+            with pytest.raises(NotInitialised, match=r"has checkpoints for .* only: run `holonstream init`"):
+                await store.get_all_holons(at_least=token, deadline=0.1)
+            await initialise(connection, CATALOGUE, TOPIC, 4)
+            with pytest.raises(NotYetVisible):
+                await store.get_all_holons(at_least=token, deadline=0.1)
+            await connection.execute("MATCH (c:HolonstreamCheckpoint) SET c.visible = 9")
+
+
+@in_loop
 async def test_what_other_programs_keep_in_the_same_database_changes_no_answer(neo4j_uri: str) -> None:
     async with ready(neo4j_uri) as connection:
-        share = {"properties": {"share": 1}}
+        share: Any = {"properties": {"share": 1}}
         events = [person("a"), person("b"), person("c"), started("r", "a", "b", **share), started("s", "b", "bare")]
         log = log_of(*events, person("bare"), ended("r"), event("PersonModified", ["a"], diff={"rank": "O-3"}))
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)

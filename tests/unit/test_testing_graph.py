@@ -69,8 +69,9 @@ async def test_an_event_that_cannot_be_applied_parks_its_stream_and_no_other() -
     assert holon is not None
     assert (holon.version, holon.properties) == (1, {"measurements": "none"})
     for appended in (guilty, later):
-        with pytest.raises(NotYetVisible):
-            await store.get_holon("a", at_least=appended.token, deadline=0)
+        with pytest.raises(NotYetVisible) as late:
+            await store.get_holon("a", at_least=appended.token, deadline=600)
+        assert late.value.parked
     (stream,) = store.dead_letters
     assert stream == "holon/a"
     assert guilty.id in str(store.dead_letters[stream])

@@ -14,7 +14,7 @@ from holonstream.schemas.errors import CannotApply
 from holonstream.schemas.projection import apply
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.schemas.token import Token
-from holonstream.sinks.freshness import reach
+from holonstream.sinks.freshness import StreamReach, reach
 from holonstream.sinks.store import (
     Direction,
     GraphReads,
@@ -69,7 +69,7 @@ class MemoryGraphStore(SemanticGraphStore):
         await reach(self._reached, at_least, deadline if self._until is None else 0)
         return reads if at_least is None else self._reads
 
-    async def _reached(self, streams: Collection[str]) -> Mapping[str, int]:
+    async def _reached(self, streams: Collection[str]) -> Mapping[str, StreamReach]:
         return await (await asyncio.to_thread(self._follow)).reached(streams)
 
     def _follow(self) -> MemoryReads:
@@ -103,8 +103,11 @@ class MemoryReads:
         self._holons = {state.id: state for state in states.values() if isinstance(state, Holon)}
         self._relationships = [state for state in states.values() if isinstance(state, Relationship)]
 
-    async def reached(self, streams: Collection[str]) -> Mapping[str, int]:
-        return {stream: self.parked.get(stream, self.position + 1) - 1 for stream in streams}
+    async def reached(self, streams: Collection[str]) -> Mapping[str, StreamReach]:
+        return {
+            stream: StreamReach(self.parked.get(stream, self.position + 1) - 1, stream in self.parked)
+            for stream in streams
+        }
 
     async def holons_of(self, ids: Sequence[str], limit: int | None) -> list[Holon]:
         return [self._holons[i] for i in ids if i in self._holons][:limit]

@@ -34,10 +34,13 @@ class CheckpointMoved(HolonstreamError):
 
 
 class NotYetVisible(HolonstreamError):
-    """A read with a token reached its deadline before the view reached the token."""
+    """A read with a token reached its deadline before the view reached the token, or the token's stream is parked."""
 
-    def __init__(self, stream: str, wanted: int, reached: int | None, waited: float) -> None:
+    def __init__(self, stream: str, wanted: int, reached: int | None, waited: float, parked: bool = False) -> None:
+        why = ": the stream is parked there (`holonstream dead-letters list`), so that waiting does not help"
         super().__init__(
             f"Not yet visible: {stream} at position {wanted}; the view has reached {reached} after {waited:.3f} s"
+            f"{why if parked else ''}"
         )
         self.stream, self.wanted, self.reached, self.waited = stream, wanted, reached, waited
+        self.parked = parked

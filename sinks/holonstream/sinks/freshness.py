@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
+from typing import NamedTuple
 
 from holonstream.schemas.token import Token
 from holonstream.sinks.errors import NotYetVisible
 
 DEADLINE = 5.0  # seconds that a read with a token waits
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05  # seconds between two polls
+
+
+class StreamReach(NamedTuple):
+    """How far a reader sees a stream."""
+
+    position: int
+    """every event of the stream up to this log position is in what is read"""
+    is_parked: bool = False
+    """whether the next event is parked, so that the position does not rise before a redrive"""
 
 
 class Patience:
@@ -37,13 +47,14 @@ class Patience:
 
 
 async def reach(
-    reached: Callable[[Collection[str]], Awaitable[Mapping[str, int]]],
+    reached: Callable[[Collection[str]], Awaitable[Mapping[str, StreamReach]]],
     at_least: Token | str | None,
     deadline: float | None,
 ) -> None:
     """Return when a store reflects all that a token names; `reached` says how far it has come in some streams.
 
-    Raises NotYetVisible when it does not within `deadline` seconds, InvalidToken, and what `reached` raises.
+    Raises NotYetVisible when it does not within `deadline` seconds, at once when a stream is parked before the event;
+    InvalidToken, and what `reached` raises.
     """
     wanted = {} if at_least is None else Token.of(at_least).positions
     if not wanted:
@@ -51,8 +62,9 @@ async def reach(
     patience = Patience(deadline)
     while True:
         there = await reached(wanted.keys())
-        behind = next((stream for stream, position in wanted.items() if there[stream] < position), None)
-        if behind is None:
+        behind = [stream for stream, position in wanted.items() if there[stream].position < position]
+        if not behind:
             return
-        if not await patience.pause():
-            raise NotYetVisible(behind, wanted[behind], there[behind], patience.waited)
+        first = next((stream for stream in behind if there[stream].is_parked), behind[0])
+        if there[first].is_parked or not await patience.pause():
+            raise NotYetVisible(first, wanted[first], there[first].position, patience.waited, there[first].is_parked)

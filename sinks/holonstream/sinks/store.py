@@ -16,6 +16,7 @@ from holonstream.schemas import instant
 from holonstream.schemas.operation import ABSENT
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.schemas.token import Token
+from holonstream.sinks.freshness import StreamReach
 
 Direction = Literal["outgoing", "incoming", "both"]
 
@@ -155,6 +156,8 @@ class HolonRead:
     the holon; below the first parked event when the holon's stream is parked; 0 when the graph has nothing of it."""
     is_whole: bool = True
     """False when another program has changed the holon in the store: no cache may keep it"""
+    is_parked: bool = False
+    """whether the holon's next event is parked"""
 
 
 class GraphReads(Protocol):
@@ -164,8 +167,8 @@ class GraphReads(Protocol):
     raises GraphUnavailable.
     """
 
-    async def reached(self, streams: Collection[str]) -> Mapping[str, int]:
-        """For each stream the log position up to which a reader sees all its events."""
+    async def reached(self, streams: Collection[str]) -> Mapping[str, StreamReach]:
+        """How far a reader sees each of these streams."""
 
     async def holons_of(self, ids: Sequence[str], limit: int | None) -> list[Holon]:
         """The first `limit` holons of these ids, which are sorted; an id without a holon is left out."""
@@ -218,7 +221,8 @@ class SemanticGraphStore(ABC):
       fresh as the sink's lag;
     - `deadline`, the seconds to wait for that, by default 5 or what the client was made with.
 
-    Every method raises NotYetVisible when the deadline passes, InvalidToken, and GraphUnavailable.
+    Every method raises NotYetVisible when the deadline passes, and at once when an event that the token names is
+    parked; InvalidToken, and GraphUnavailable.
     """
 
     @abstractmethod

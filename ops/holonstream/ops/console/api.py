@@ -178,7 +178,7 @@ def _id_page(ids: Sequence[str], after: str | None, limit: int) -> Response:
 async def _reached(reader: Client, holon_id: str) -> int:
     """Up to which log position the graph has the events of a holon, which need not exist."""
     stream = stream_of(HOLON, holon_id)
-    return (await (await reader._fresh(None, None)).reached([stream]))[stream]
+    return (await (await reader._fresh(None, None)).reached([stream]))[stream].position
 
 
 @router.get("/holon", response_model=documents.HolonDocument, tags=["graph"])

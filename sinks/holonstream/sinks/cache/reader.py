@@ -84,7 +84,8 @@ class HolonCache:
         """The holon, or None; with a token, in a state that is at least as new as the token.
 
         Without a token the answer is as fresh as the sinks' lag. `deadline` is how long, in seconds, to wait for the
-        graph to reach the token. Raises NotYetVisible when it passes, GraphUnavailable, InvalidToken.
+        graph to reach the token. Raises NotYetVisible when it passes, and at once when the event is parked;
+        GraphUnavailable, InvalidToken.
         """
         wanted = 0 if at_least is None else Token.of(at_least).positions.get(stream_of(HOLON, holon_id), 0)
         entry = await self._get_entry(holon_id)
@@ -150,8 +151,8 @@ class HolonCache:
             reached = _reached(read)
             if reached >= wanted:
                 return read.holon
-            if not await patience.pause():
-                raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, patience.waited)
+            if read.is_parked or not await patience.pause():
+                raise NotYetVisible(stream_of(HOLON, holon_id), wanted, reached, patience.waited, read.is_parked)
             self.counters.waits += 1
 
     def _start_read(self, holon_id: str) -> asyncio.Task[HolonRead]:

@@ -68,13 +68,23 @@ async def read_all(connection: GraphConnection, topic: str) -> list[Checkpoint]:
 
 
 async def checkpoints(connection: GraphConnection, topic: str) -> list[Checkpoint]:
-    """The checkpoint of every partition, in order. Raises NotInitialised when there is none, GraphUnavailable."""
+    """The checkpoint of every partition, in order. Raises NotInitialised when one is missing, GraphUnavailable."""
     found = await read_all(connection, topic)
     if not found:
         others = [name for (name,) in await connection.execute(text("other_topics")) if name is not None]
         of_others = f", but those of {', '.join(others)}: is it the graph of another pipeline? If not" if others else ""
         raise NotInitialised(f"{connection}: topic {topic!r} has no checkpoints{of_others}: run `holonstream init`")
+    if [c.partition for c in found] != list(range(len(found))):
+        raise missing_checkpoints(connection, topic, found)
     return found
+
+
+def missing_checkpoints(connection: GraphConnection, topic: str, found: Sequence[Checkpoint]) -> NotInitialised:
+    """The error that says which checkpoints there are, where some are missing."""
+    partitions = [c.partition for c in found]
+    return NotInitialised(
+        f"{connection}: topic {topic!r} has checkpoints for {partitions} only: run `holonstream init`"
+    )
 
 
 async def offsets(connection: GraphConnection, topic: str, partitions: Sequence[int]) -> dict[int, Any]:

@@ -134,7 +134,7 @@ REMOVE c.lock
 WITH c
 CALL (c) {
   MATCH (p:HolonstreamParked {topic: c.topic, partition: c.partition})
-  WHERE p.redriven
+  WHERE p.redriven IS NOT NULL
   DELETE p
 }
 CALL (c) {
@@ -219,11 +219,11 @@ RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
 
 // hidden_from //
 // Where streams are parked, or were until a redrive that may not be applied yet: the position of the first event that
-// readers do not see.
+// readers do not see, and which of the two. A mark whose position cannot be read hides the whole stream.
 MATCH (p:HolonstreamParked)
 WHERE p.key IN $keys
 RETURN CASE WHEN p.stream IS :: STRING NOT NULL THEN p.stream ELSE p.key END,
-  CASE WHEN p.since IS :: INTEGER NOT NULL THEN p.since ELSE 0 END
+  CASE WHEN p.since IS :: INTEGER NOT NULL THEN p.since ELSE 1 END, p.redriven IS NULL
 
 // park //
 // Park streams: their events from this version on are not in the graph.

@@ -60,12 +60,14 @@ async def parked_of(database: Database, streams: Collection[str]) -> dict[str, P
     return {row[0]: _parked(*row) for row in rows}
 
 
-async def hidden_from(connection: GraphConnection, streams: Collection[str]) -> dict[str, int]:
-    """The position from which readers do not see a stream's events, for those that are or were just parked.
+async def hidden_from(connection: GraphConnection, streams: Collection[str]) -> dict[str, tuple[int, bool]]:
+    """The position from which readers do not see a stream's events, and whether it is parked, for those that are or
+    were just parked.
 
     A redrive's transaction is not applied at once, so a stream counts until readers may rely on it.
     """
-    return dict(await connection.execute(text("hidden_from"), keys=_keys(streams)))
+    rows = await connection.execute(text("hidden_from"), keys=_keys(streams))
+    return {stream: (since, is_parked) for stream, since, is_parked in rows}
 
 
 async def park(

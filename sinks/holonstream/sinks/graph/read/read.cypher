@@ -1,14 +1,17 @@
 // holon_read //
 // One node, as it is, and how far the graph had come before it was read: the WITH makes Neo4j read the checkpoint first.
-// Of a parked stream the graph has nothing from the parked event on, however far its partition has come. An instant that
+// Of a parked stream the graph has nothing from the parked event on, however far its partition has come; a mark whose
+// position cannot be read hides all of it. An instant that
 // another program has replaced by a value of another kind becomes null, as everywhere here: the row is then no state.
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
 WITH CASE WHEN c.visible IS :: INTEGER NOT NULL THEN c.visible ELSE 0 END AS position
 OPTIONAL MATCH (p:HolonstreamParked {key: $key})
-WITH position, p.since AS parked
-WITH CASE WHEN parked <= position THEN parked - 1 ELSE position END AS position
+WITH position, p.redriven IS NULL AS parked,
+  CASE WHEN p IS NULL THEN null WHEN p.since IS :: INTEGER NOT NULL THEN p.since ELSE 1 END AS since
+WITH coalesce(parked AND since <= position, false) AS parked,
+  CASE WHEN since <= position THEN since - 1 ELSE position END AS position
 OPTIONAL MATCH (n:Holon {_id: $id})
-RETURN position, labels(n), n {.*, _id: $id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
+RETURN position, parked, labels(n), n {.*, _id: $id, _createdAt: toStringOrNull(n._createdAt), _lastModified: toStringOrNull(n._lastModified)}
 
 // holons_load //
 // The states of some holons; one row, which the driver unpacks fastest. A bare end has no type and no state.

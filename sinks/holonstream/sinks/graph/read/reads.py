@@ -11,7 +11,8 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.sinks.errors import GraphUnavailable
-from holonstream.sinks.graph.checkpoint import checkpoints
+from holonstream.sinks.freshness import StreamReach
+from holonstream.sinks.graph.checkpoint import checkpoints, missing_checkpoints
 from holonstream.sinks.graph.driver import GraphConnection
 from holonstream.sinks.graph.parking import hidden_from
 from holonstream.sinks.graph.read.load import holon_rows, occurring_types
@@ -34,14 +35,23 @@ class Neo4jReads:
 
     def __init__(self, connection: GraphConnection, catalogue: Catalogue, topic: str) -> None:
         self._connection, self._catalogue, self._topic = connection, catalogue, topic
+        self._partitions = 0
+        """of the topic, as far as checkpoints were seen"""
 
-    async def reached(self, streams: Collection[str]) -> Mapping[str, int]:
-        """The visible position of each stream's partition; of a parked stream the position before the parked event."""
+    async def reached(self, streams: Collection[str]) -> Mapping[str, StreamReach]:
+        """The visible position of each stream's partition; of a parked stream the position before the parked event.
+
+        Raises NotInitialised when a checkpoint is gone, GraphUnavailable.
+        """
         there = await checkpoints(self._connection, self._topic)
-        reached = {stream: there[partition_of(stream, len(there))].visible_position for stream in streams}
+        self._partitions = max(self._partitions, len(there))
+        if len(there) < self._partitions:  # of which partition a stream is would be taken from a wrong number
+            raise missing_checkpoints(self._connection, self._topic, there)
+        reached = {stream: StreamReach(there[partition_of(stream, len(there))].visible_position) for stream in streams}
         # Read after the checkpoints: a stream that was parked before they were reached is seen.
-        for stream, position in (await hidden_from(self._connection, streams)).items():
-            reached[stream] = min(reached[stream], position - 1)
+        for stream, (since, is_parked) in (await hidden_from(self._connection, streams)).items():
+            if since <= reached[stream].position:
+                reached[stream] = StreamReach(since - 1, is_parked)
         return reached
 
     async def holons_of(self, ids: Sequence[str], limit: int | None) -> list[Holon]:

@@ -53,10 +53,10 @@ class Neo4jGraphStore(SemanticGraphStore):
         )
         if not rows:
             raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
-        position, labels, properties = rows[0]
+        position, is_parked, labels, properties = rows[0]
         found = [] if labels is None else [(labels, properties)]
         holons, whole = await read_holons(self._connection, self._catalogue, found)
-        return HolonRead(holons.get(holon_id), partition, position, whole)
+        return HolonRead(holons.get(holon_id), partition, position, whole, is_parked)
 
     async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
         await reach(self._reads.reached, at_least, deadline)
