@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from holonstream import local
 from holonstream.streams import app
@@ -72,6 +72,23 @@ def test_a_foreign_member_of_the_group_is_named_once_and_waited_for(log: Log, wo
     foreign.close()
     workers.wait_for_all()
     assert workers.log_text().count(said) == 1
+    assert workers.written() == log.expected
+
+
+def test_an_offset_that_another_program_has_set_ends_no_worker_before_it_is_judged(log: Log, workers: Workers) -> None:
+    """It lies beyond the end, and the store answers late; the health of the worker asks for the ends meanwhile."""
+    log.fill(transactions=1, size=40)
+    other = Consumer({"bootstrap.servers": log.bootstrap, "group.id": log.prefix + "group"})
+    places = [TopicPartition(log.prefix + "events", partition, 10_000) for partition in range(log.partitions)]
+    other.commit(offsets=places, asynchronous=False)
+    other.close()
+    workers.order("impatient")
+    closed = workers.order("closed")
+    worker = workers.start()
+    wait_until(lambda: worker.poll() is not None or len(workers.lines("refused")) >= 20, "the store was asked often")
+    closed.unlink()
+    workers.wait_for_all()
+    assert worker.poll() is None, workers.log_text()
     assert workers.written() == log.expected
 
 

@@ -56,6 +56,9 @@ class FileSink:
     async def assign(
         self, topic: str, partition: int, committed_position: int | None, topic_id: str | None = None
     ) -> int | None:
+        if (self._folder / "closed").exists():
+            self._note("refused", f"{os.getpid()} {partition}")
+            raise Unavailable("the store is closed")
         self._note("assigned", f"{os.getpid()} {partition} {committed_position}")
         checkpoint = self._folder / f"checkpoint-{partition}"
         return int(checkpoint.read_text()) if checkpoint.exists() else None

@@ -221,6 +221,10 @@ class Follower:
     def _parked(self, tp: TP) -> int | None:
         return self._sink.parked_in(*tp) if isinstance(self._sink, ParkingSink) else None
 
+    def has_place(self, tp: TP) -> bool:
+        """Whether it is proven how far a partition is written; else that is only what the group has committed."""
+        return tp in self._expected
+
     def check_topic(self, topic_id: str | None) -> None:
         """Check that the topic, which has this id now, is the one that was read so far. Raises TopicReplaced."""
         if self._topic_id not in (None, topic_id):

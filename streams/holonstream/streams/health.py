@@ -147,7 +147,9 @@ class WorkerHealth:
             consumer = self._app.fetch_consumer
             if consumer is not None and self.generation:
                 if asked is None:
-                    written = self.written_offsets()  # before the question: the ends move on
+                    # Before the question: the ends move on. Where no place is proven, the follower will judge it.
+                    follower = self._app.follower
+                    written = {tp: at for tp, at in self.written_offsets().items() if follower.has_place(tp)}
                     # Not cancelled when it is late: it occupies the consumer's thread in any case.
                     asked = asyncio.ensure_future(consumer.assigned_bounds())
                 await asyncio.wait({asked}, timeout=ANSWER_TIMEOUT)
