@@ -72,6 +72,8 @@ async def test_an_event_that_cannot_be_applied_parks_its_stream_and_no_other() -
         with pytest.raises(NotYetVisible) as late:
             await store.get_holon("a", at_least=appended.token, deadline=600)
         assert late.value.parked
+    with pytest.raises(NotYetVisible):
+        await store.get_holon("b", at_least=Token({"holon/b": 99}), deadline=float("nan"))
     (stream,) = store.dead_letters
     assert stream == "holon/a"
     assert guilty.id in str(store.dead_letters[stream])

@@ -39,7 +39,7 @@ class Patience:
     async def pause(self) -> bool:
         """Wait until it is time for the next poll, at the latest at the deadline; False when that has passed."""
         left = self._deadline - self.waited
-        if left <= 0:
+        if not left > 0:  # also a deadline that is no number
             return False
         await asyncio.sleep(min(self._pause, left))
         self._pause = min(self._pause * 1.5, LONGEST_PAUSE)
