@@ -28,6 +28,7 @@ from holonstream.producers.log.frontier import frontier_status, read_frontier
 from holonstream.producers.log.inspection import log_facts
 from holonstream.producers.log.postgres import READER_OPTIONS, connect
 from holonstream.producers.log.schema import apply_schema, repair_heads, repair_sequence
+from holonstream.producers.log.seals import make_seals
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
@@ -443,10 +444,12 @@ def test_what_somebody_has_done_to_the_tables_is_named_with_what_helps(dsn: str)
         "CREATE RULE audit AS ON INSERT TO holonstream.streams DO ALSO NOTHING": "rule audit",
         "ALTER TABLE holonstream.events DISABLE TRIGGER append_only": "append_only on holonstream.events",
         "ALTER TABLE holonstream.events ENABLE ROW LEVEL SECURITY": "row-level security is on for holonstream.events",
+        "ALTER TABLE holonstream.events INHERIT parent": "holonstream.events inherits from parent",
         "CREATE TABLE child () INHERITS (holonstream.events)": "child inherits from holonstream.events",
     }
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+        owner.execute("CREATE TABLE parent (LIKE holonstream.events)")
 
         def altered() -> list[tuple[str, str]]:
             found = log_facts(owner, CATALOGUE)
@@ -484,6 +487,24 @@ def test_a_logical_replica_is_refused(dsn: str) -> None:
         finally:
             owner.execute("DROP SUBSCRIPTION s")
         assert store.append([person("b")])[0].position == 2
+
+
+def test_events_are_not_changed_through_a_table_that_they_inherit_from(dsn: str) -> None:
+    """Such a statement fires no trigger of a statement on them, nor does logical replication."""
+    with psycopg.connect(dsn, autocommit=True) as owner, PostgresEventStore(dsn, CATALOGUE) as store:
+        store.append([person("a")])
+        make_seals(dsn)
+        for name in ("events", "seals"):
+            owner.execute(f"CREATE TABLE parent_of_{name} (LIKE holonstream.{name})".encode())
+            owner.execute(f"ALTER TABLE holonstream.{name} INHERIT parent_of_{name}".encode())
+            for statement in (f"DELETE FROM parent_of_{name}", f"TRUNCATE parent_of_{name}"):
+                with pytest.raises(
+                    psycopg.Error, match=rf"Append-only: (DELETE|TRUNCATE) of holonstream.{name} refused"
+                ):
+                    owner.execute(statement.encode())
+        with pytest.raises(psycopg.Error, match=r"Append-only: UPDATE of holonstream.events"):
+            owner.execute("UPDATE parent_of_events SET actor = 'x'")
+        assert len(list(store.get_events())) == 1
 
 
 @pytest.fixture

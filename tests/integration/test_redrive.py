@@ -289,9 +289,11 @@ async def test_an_event_that_the_log_cannot_tell_either_can_be_discarded(neo4j_u
     async with ready(neo4j_uri, 1) as connection:
         events = log.append(person("a"), changed("a", 1, n=1), changed("a", 1, m=1))
         with psycopg.connect(log.dsn, autocommit=True) as admin:  # what no append lets through
-            admin.execute("ALTER TABLE holonstream.events DISABLE TRIGGER append_only")
+            for trigger in ("append_only", "keeps_events"):
+                admin.execute(f"ALTER TABLE holonstream.events DISABLE TRIGGER {trigger}".encode())
             admin.execute("UPDATE holonstream.events SET validity_window = '[]' WHERE version = 2")
-            admin.execute("ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER append_only")
+            for trigger in ("append_only", "keeps_events"):
+                admin.execute(f"ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER {trigger}".encode())
         records = [Record(n, b"holon/a", e.value) for n, e in enumerate(log.streams.read("holon/a", 0, 2**62, 10))]
         into = sink(connection)
         await into.assign(TOPIC, 0, None)

@@ -739,7 +739,7 @@ def test_an_event_that_the_log_lacks_below_the_topics_last_one_is_refused(place:
     place.append(2000)
     relay_all(place)
     with psycopg.connect(place.dsn, autocommit=True) as connection:
-        connection.execute("ALTER TABLE holonstream.events DISABLE TRIGGER append_only")
+        connection.execute("ALTER TABLE holonstream.events DISABLE TRIGGER USER")
         connection.execute("DELETE FROM holonstream.events WHERE position = 3")  # far from any partition's end
     with pytest.raises(LogBehind, match=r"holds event \S+ at position 3, where the log has no event"):
         relay_all(place)

@@ -308,7 +308,7 @@ UNION ALL
 SELECT 'trigger ' || t.tgname || ' on ' || c.id || ', which keeps events, is off',
        format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', c.id, t.tgname)
 FROM tables AS c JOIN pg_trigger AS t ON t.tgrelid = c.id
-WHERE t.tgname IN ('append_only', 'never_shrinks', 'keeps_streams', 'commits_durably') AND t.tgenabled <> 'A'
+WHERE t.tgname IN ('append_only', 'keeps_events', 'never_shrinks', 'keeps_streams', 'commits_durably') AND t.tgenabled <> 'A'
 UNION ALL
 SELECT 'rule ' || r.rulename || ' on ' || c.id || ' may change or drop what is appended', format('DROP RULE %I ON %s', r.rulename, c.id)
 FROM tables AS c JOIN pg_rewrite AS r ON r.ev_class = c.id
@@ -316,6 +316,10 @@ UNION ALL
 SELECT i.inhrelid::regclass || ' inherits from ' || c.id || ', so that its rows count as events',
        format('ALTER TABLE %s NO INHERIT %s', i.inhrelid::regclass, c.id)
 FROM tables AS c JOIN pg_inherits AS i ON i.inhparent = c.id
+UNION ALL
+SELECT c.id || ' inherits from ' || i.inhparent::regclass || ', whose rights count for its rows',
+       format('ALTER TABLE %s NO INHERIT %s', c.id, i.inhparent::regclass)
+FROM tables AS c JOIN pg_inherits AS i ON i.inhrelid = c.id
 UNION ALL
 SELECT 'constraint ' || n.name || ' is gone', 'restore the log, or make it again as migrations/0001_log.sql does'
 FROM unnest(ARRAY['events_pkey', 'events_stream_version_key', 'events_id_key', 'streams_pkey']) AS n (name)

@@ -76,3 +76,12 @@ CREATE OR REPLACE TRIGGER never_shrinks BEFORE TRUNCATE ON holonstream.streams
 CREATE OR REPLACE TRIGGER keeps_streams BEFORE DELETE ON holonstream.streams
     FOR EACH ROW WHEN (OLD.version > 0) EXECUTE FUNCTION holonstream.refuse_change();
 ALTER TABLE holonstream.streams ENABLE ALWAYS TRIGGER never_shrinks, ENABLE ALWAYS TRIGGER keeps_streams;
+
+-- For each row, too: a statement on a table that events were made to inherit from, and logical replication, which applies
+-- changes row by row, fire no trigger of a statement.
+CREATE OR REPLACE TRIGGER keeps_events BEFORE UPDATE OR DELETE ON holonstream.events
+    FOR EACH ROW EXECUTE FUNCTION holonstream.refuse_change();
+CREATE OR REPLACE TRIGGER keeps_seals BEFORE UPDATE OR DELETE ON holonstream.seals
+    FOR EACH ROW EXECUTE FUNCTION holonstream.refuse_change();
+ALTER TABLE holonstream.events ENABLE ALWAYS TRIGGER keeps_events;
+ALTER TABLE holonstream.seals ENABLE ALWAYS TRIGGER keeps_seals;
