@@ -7,7 +7,12 @@ from types import FrameType
 
 
 def pytest_configure() -> None:
-    """Take SIGTERM for an interruption, in every process that runs tests."""
+    """In every process that runs tests."""
+    interrupt_on_sigterm()
+
+
+def interrupt_on_sigterm() -> None:
+    """Take SIGTERM for an interruption: servers and processes are stopped on the way out."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.chaos.losses import LOSSES
 from tests.chaos.report import summary
 from tests.chaos.run import Run
 from tests.chaos.variants import QUERIES
+from tests.fix_signals import interrupt_on_sigterm
 
 HOUR = 3600.0
 SEEDS = "1,2,3,4,5,6"
@@ -48,7 +48,7 @@ def main(
     """Run the pipeline under load and faults, and check its promises; exits with 1 on any violation."""
     logs.configure("info", "console")
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # broken connections are expected here
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and processes are stopped
+    interrupt_on_sigterm()
     chosen = [int(one) for one in seeds.split(",")] if seed is None else [seed]
     home = evidence or Path(tempfile.mkdtemp(prefix="holonstream-chaos-"))
     reports = []

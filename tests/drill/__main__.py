@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from holonstream.local.temporary import temporary_stack
 from tests.drill.backups import Backups, backup_folder
 from tests.drill.drills import Drills
 from tests.drill.site import Site
+from tests.fix_signals import interrupt_on_sigterm
 
 
 @click.command()
@@ -22,7 +22,7 @@ from tests.drill.site import Site
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def main(events: int, as_json: bool) -> None:
     """Lose the log in six ways, recover it, and say what was lost and how long each took."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and processes are stopped
+    interrupt_on_sigterm()
     with ExitStack() as closing:
         stack = closing.enter_context(temporary_stack())
         other = closing.enter_context(temporary_stack(services=["neo4j"]))
