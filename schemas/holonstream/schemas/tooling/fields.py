@@ -38,7 +38,7 @@ class DeclaredField:
     required: bool
     """an event without it is refused"""
     compulsory: bool
-    """always give, by convention,n"""
+    """always given, by convention"""
     schema: Mapping[str, Any]
     """as declared, a shape of the vocabulary that it refers to included"""
 
