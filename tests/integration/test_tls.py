@@ -17,6 +17,8 @@ import psycopg
 import pytest
 import trustme
 from msgspec.structs import replace
+from neo4j import AsyncGraphDatabase
+from neo4j.exceptions import ServiceUnavailable
 from redis.asyncio import Redis
 
 from holonstream.client import ClientSettings, SyncClient, connections
@@ -136,6 +138,27 @@ async def test_redis_with_tls_and_a_password(redis_port: int, certificates: Cert
         assert PASSWORD not in str(raised.value)
 
 
+@in_loop
+async def test_a_connection_to_redis_follows_an_authority_that_was_renewed(
+    redis_port: int, certificates: Certificates, tmp_path: Path
+) -> None:
+    """The same connection of the pool, opened again."""
+    trusted = Path(shutil.copy(certificates.ca, tmp_path / "ca.pem"))
+    url = f"rediss://127.0.0.1:{redis_port}/0"
+    renewed = trustme.CA()
+    cert, key = certificate(renewed, tmp_path, "renewed")
+    admin_of = Settings(redis_url=Secret(url), redis_password=Secret(PASSWORD), redis_ca=certificates.ca)
+    async with redis_of(admin_of) as admin, redis_of(replace(admin_of, redis_ca=trusted)) as client:
+        mine = await client.client_id()
+        try:
+            await admin.config_set("tls-cert-file", str(cert), "tls-key-file", str(key))  # for new connections
+            await admin.client_kill_filter(_id=str(mine))
+            renewed.cert_pem.write_to_path(trusted)
+            assert await client.ping()
+        finally:
+            await admin.config_set("tls-cert-file", str(certificates.cert), "tls-key-file", str(certificates.key))
+
+
 @pytest.fixture(scope="module")
 def postgres(certificates: Certificates) -> Iterator[str]:
     """host:port of a PostgreSQL where the role ``app`` needs TLS and a password."""
@@ -203,6 +226,32 @@ async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) ->
                 await graph.open()
             assert ("SSLCertVerificationError" in str(raised.value)) != trusted
             assert bool(shaken) == trusted
+
+
+@in_loop
+async def test_the_graph_s_driver_follows_an_authority_that_was_renewed(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    """One driver, as a worker has it for weeks."""
+    trusted = Path(shutil.copy(certificates.stranger, tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.cert, certificates.key)
+    shaken: list[bool] = []
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shaken.append(True)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        graph = connections.graph_connection(Settings(neo4j_uri=f"bolt+s://127.0.0.1:{port}", neo4j_ca=trusted))
+        async with AsyncGraphDatabase.driver(graph._target, **graph._trust) as driver:
+            for file, trusts in ((certificates.stranger, False), (certificates.ca, True)):
+                shutil.copy(file, trusted)
+                with pytest.raises(ServiceUnavailable):
+                    await driver.verify_connectivity()
+                assert bool(shaken) == trusts
 
 
 def test_postgresql_with_a_client_certificate_and_no_password(postgres: str, certificates: Certificates) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted
-from holonstream.producers.kafka import PASSING, answer, driver_errors
+from holonstream.producers.kafka import PASSING, TopicIdSource, answer, driver_errors
 
 
 class Brokers:
@@ -70,3 +71,10 @@ def test_an_error_that_does_not_pass_in_time_says_that_kafka_does_not_answer() -
 def test_an_error_that_does_not_say_what_helps_gets_a_hint(code: int, kind: type[Exception], hint: str) -> None:
     with pytest.raises(kind, match=hint), driver_errors("publishing"):
         raise KafkaException(KafkaError(code))
+
+
+def test_certificates_that_cannot_be_read_are_an_outage_as_long_as_they_are(tmp_path: Path) -> None:
+    """They may just be replaced: a relay or worker that is running asks again."""
+    config = {"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SSL", "ssl.ca.location": str(tmp_path / "ca")}
+    with pytest.raises(KafkaUnavailable, match=r"ssl\.ca\.location"):
+        TopicIdSource(config, "t", 1.0).ask()

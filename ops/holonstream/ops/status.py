@@ -132,9 +132,10 @@ class TopicStatus:
     """Asks the brokers about one topic and its groups. Use as a context manager."""
 
     def __init__(self, client: Mapping[str, Any], topic: str) -> None:
-        """`client` as `ops.kafka.client` makes it."""
+        """`client` as `ops.kafka.client` makes it. Raises KafkaUnavailable when its certificates cannot be read."""
         self._client = dict(client)
-        self._admin = AdminClient(self._client)
+        with driver_errors(f"making a client for topic {topic}"):
+            self._admin = AdminClient(self._client)
         self._members: dict[str, Consumer] = {}
         self._topic = topic
         self._held: dict[tuple[int, int], float] = {}

@@ -171,12 +171,10 @@ async def sink_redriver(settings: Settings, sink: EventSink, log: LogReader) -> 
 
 
 def _worker_app(settings: Settings, view: str, make_sink: Callable[[PublishDeadLetters], Sink]) -> SinkApp:
-    from confluent_kafka.admin import AdminClient
-
     from holonstream.ops.kafka import check_login, client
-    from holonstream.producers.kafka import topic_id
+    from holonstream.producers.kafka import TopicIdSource
     from holonstream.streams.app import SinkApp
 
     check_login(settings)
-    admin = AdminClient(client(settings))
-    return SinkApp(group_settings(settings, view), make_sink, lambda: topic_id(admin, settings.topic, TOPIC_ID_TIMEOUT))
+    source = TopicIdSource(client(settings), settings.topic, TOPIC_ID_TIMEOUT)
+    return SinkApp(group_settings(settings, view), make_sink, source.ask)

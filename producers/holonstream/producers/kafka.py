@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
@@ -108,7 +108,8 @@ def driver_errors(doing: str) -> Iterator[None]:
             raise NotInitialised(f"Topic missing while {message}: run `holonstream init`") from exception
         if error.code() in FORBIDDEN:
             raise NotPermitted(f"Not permitted while {message}") from exception
-        if error.code() in BUGS:
+        # A client that cannot be made by the files of its certificates: they may just be replaced.
+        if error.code() in BUGS and "ssl." not in error.str():
             raise
         raise KafkaUnavailable(f"Kafka unavailable while {message}") from exception
 
@@ -175,6 +176,29 @@ def topic_identity(admin: AdminClient, topic: str, timeout: float = 10.0) -> Top
         admin.list_topics(topic, timeout)
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
         return _identity(asked[topic].result(timeout))
+
+
+class TopicIdSource:
+    """Asks for a topic's id again and again, from any thread.
+
+    librdkafka reads certificates once for a client. So when a question fails, the next one is asked by a new client.
+    """
+
+    def __init__(self, config: Mapping[str, Any], topic: str, timeout: float) -> None:
+        """`config` has librdkafka's settings, `timeout` is in seconds."""
+        self._config, self._topic, self._timeout = dict(config), topic, timeout
+        self._admin: AdminClient | None = None
+        self._making = threading.Lock()
+
+    def ask(self) -> str:
+        """The id, as the brokers have it now. Raises NotInitialised when there is no such topic, KafkaUnavailable."""
+        with self._making, driver_errors(f"connecting to ask for the id of {self._topic}"):
+            admin = self._admin = self._admin or AdminClient(self._config)
+        try:
+            return topic_id(admin, self._topic, self._timeout)
+        except KafkaUnavailable:
+            self._admin = None
+            raise
 
 
 def _identity(described: TopicDescription) -> TopicIdentity:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ssl
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from holonstream.schemas import jsontext
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
+from holonstream.schemas.tls import RenewedContext
 from holonstream.sinks.base import DeadLetter, PublishDeadLetters, Sink
 from holonstream.streams.follower import Follower
 from holonstream.streams.health import WorkerHealth
@@ -88,9 +88,7 @@ class GroupSettings:
     def credentials(self) -> Any:
         """What Faust takes, None without security."""
         # Faust uses TLS only with a context: without one a password would be sent in plain text.
-        context = ssl.create_default_context(cafile=self.ca) if self.tls else None
-        if context is not None and self.cert is not None:
-            context.load_cert_chain(self.cert, self.key)
+        context = RenewedContext(self.ca, self.cert, self.key) if self.tls else None
         if self.token is not None:
             return OAuthCredentials(oauth_cb=TokenProvider(self.token), ssl_context=context)
         if self.user is not None:

@@ -41,6 +41,7 @@ import psycopg
 import structlog
 
 from holonstream.producers.errors import KafkaUnavailable, ProducerFenced
+from holonstream.producers.kafka import driver_errors
 from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import LEADER_OPTIONS, BoundedConnection, connect_session
@@ -131,14 +132,15 @@ class Relay:
         if not acquire_leadership(connection, self._namespace, stop, self.progress.turned):
             return
         self.progress.change(state="connecting")  # to Kafka: nobody stands by while this one has the lock
-        publisher = Publisher(
-            self._bootstrap,
-            self._topic,
-            names.dead_letter_topic(self._namespace),
-            group=names.consumer_group(self._namespace, "relay"),
-            compression=self._compression,
-            config=self._kafka_config,
-        )
+        with driver_errors("making the clients of the relay"):
+            publisher = Publisher(
+                self._bootstrap,
+                self._topic,
+                names.dead_letter_topic(self._namespace),
+                group=names.consumer_group(self._namespace, "relay"),
+                compression=self._compression,
+                config=self._kafka_config,
+            )
         with closing(publisher):
             publisher.open(check_log(connection, publisher, self._topic, trust_log=self._trust_log))
             position = find_position(connection, publisher, self._topic, trust_topic=self._trust_topic)

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -58,7 +59,9 @@ def connect(
         common["ssl_ca_certs"] = str(ca)
     own: dict[str, Any] = {"max_connections": connections, "password": password}
     if not is_sentinel(url):
-        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **common, **own)
+        single = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **common, **own)
+        _read_files_again(single.connection_pool)
+        return single
     address = parse_sentinel(url)
     if address.tls:
         common["ssl"] = True
@@ -72,7 +75,24 @@ def connect(
         **common,
         **own,
     )
+    for one in (client, *sentinel.sentinels):
+        _read_files_again(one.connection_pool)
     return client
+
+
+class _RenewedConnection(SSLConnection):
+    """Reads the files of certificates when it is opened again: redis-py keeps what a connection has read once."""
+
+    def _connection_arguments(self) -> Any:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
+
+
+def _read_files_again(pool: ConnectionPool[Any]) -> None:
+    """Have a pool's connections with TLS follow certificates that are renewed."""
+    kind = pool.connection_class
+    if issubclass(kind, SSLConnection):
+        pool.connection_class = type(kind.__name__, (_RenewedConnection, kind), {})
 
 
 class _Sentinels(Sentinel):

@@ -22,10 +22,10 @@ from neo4j import (
     AsyncTransaction,
     NotificationMinimumSeverity,
     Query,
-    TrustCustomCAs,
 )
 from neo4j.exceptions import ConfigurationError, DriverError, Neo4jError
 
+from holonstream.schemas.tls import RenewedContext
 from holonstream.sinks.errors import GraphRefused, GraphUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -107,12 +107,11 @@ def _detailed(refusal: R, detail: str) -> R:
 
 
 def _trusting(uri: str, ca: Path | None) -> tuple[str, dict[str, Any]]:
-    """Address and options for the driver, which takes a file of authorities only with a scheme without TLS."""
+    """Address and options for the driver, which takes a context only with a scheme without TLS."""
     scheme, _, rest = uri.partition("://")
     if ca is None or not scheme.endswith("+s"):
         return uri, {}
-    options = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(ca))}
-    return f"{scheme.removesuffix('+s')}://{rest}", options
+    return f"{scheme.removesuffix('+s')}://{rest}", {"encrypted": True, "ssl_context": RenewedContext(ca)}
 
 
 def _quotes_values(code: str) -> bool:
