@@ -96,6 +96,9 @@ def matched(matches: Sequence[PatternMatch]) -> list[tuple[dict[str, str], list[
 class GraphStoreContract(ABC):
     """The suite."""
 
+    unstorable: tuple[str, ...] = ("\ud800", "a\udfffb", "\0", "p\0")
+    """halves of surrogate pairs, and U+0000"""
+
     @abstractmethod
     def holding(self, *events: Event) -> AbstractAsyncContextManager[SemanticGraphStore]:
         """A store that holds what the events lead to, with a checkpoint at the last one's position."""
@@ -171,6 +174,37 @@ class GraphStoreContract(ABC):
             assert await store.get_holon("nobody") is None
             assert [h.id for h in await store.get_all_holons()] == ["p"]
             assert [r.id for r in await store.get_holon_relationships("nobody")] == ["r"]
+
+    @in_loop
+    async def test_a_text_that_no_log_can_hold_is_found_nowhere(self) -> None:
+        async with self.holding(event("PersonCreated", ["p"], name="a"), person("q"), started("r", "p", "q")) as store:
+            for text in self.unstorable:
+                assert await store.get_holon(text) is None
+                assert await store.get_holon_relationships(text) == []
+                assert await store.traverse_relationships(text) == []
+                assert await store.get_connected_holons(text) == []
+                assert await store.traverse(text, max_depth=2) == []
+                assert await store.query_holons_by_type(text) == []
+                assert await store.query_relationships_by_type(text) == []
+                for holons in (
+                    HolonFilter(status=text),
+                    HolonFilter(properties={"name": text}),
+                    HolonFilter(properties={text: "a"}),
+                ):
+                    assert await store.query_holons_by_type("Person", holons) == []
+                for relationships in (
+                    RelationshipFilter(source=text),
+                    RelationshipFilter(target=text),
+                    RelationshipFilter(authority_level=text),
+                    RelationshipFilter(properties={text: text}),
+                ):
+                    assert await store.get_connected_holons("p", None, "both", relationships) == []
+                    assert await store.traverse_relationships("p", None, "both", relationships) == []
+                    assert await store.query_relationships_by_type("OCCUPIES", relationships) == []
+                sought = pattern({"holonPatterns": [{"type": "Person", "properties": {"name": text}, "alias": text}]})
+                assert await store.match_pattern(sought) == []
+                assert _ids(await store.get_all_holons(after=text)) == [h for h in ("p", "q") if h > text]
+                assert _ids(await store.get_all_relationships(after=text)) == [r for r in ("r",) if r > text]
 
     @in_loop
     async def test_a_holon_of_any_status_is_found(self) -> None:

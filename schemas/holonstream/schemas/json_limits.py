@@ -33,11 +33,16 @@ def fault(value: Any, levels: int = MAX_LEVELS) -> str | None:
     return None
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be sent to a server: Python's may hold halves of surrogate pairs, which have no UTF-8."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _scalar_fault(value: Any) -> str | None:
     if isinstance(value, str):
         if "\0" in value:
             return "holds the character U+0000"
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not is_unicode(value):
             return "holds half of a surrogate pair"
     elif isinstance(value, float):
         if not isfinite(value):

@@ -215,7 +215,7 @@ class SemanticGraphStore(ABC):
 
     Lists come ordered by id (code point order) unless a method says otherwise; where an answer has no bound, `limit`
     and `after` (the last id of the page before) page through it. A type that the catalogue does not know has no
-    entities. Every method takes
+    entities, and a text that no log can hold (half of a surrogate pair, U+0000) is found nowhere. Every method takes
 
     - `at_least`, a consistency token: the answer reflects everything that the token names. Without one the answer is as
       fresh as the sink's lag;

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
+from holonstream.schemas.json_limits import is_unicode
 from holonstream.schemas.state import HOLON, Holon, stream_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.cache.counters import CacheCounters
@@ -87,6 +88,8 @@ class HolonCache:
         graph to reach the token. Raises NotYetVisible when it passes, and at once when the event is parked;
         GraphUnavailable, InvalidToken.
         """
+        if not is_unicode(holon_id):
+            return None  # no log can hold it
         wanted = 0 if at_least is None else Token.of(at_least).positions.get(stream_of(HOLON, holon_id), 0)
         entry = await self._get_entry(holon_id)
         if entry is not None and is_value(entry):

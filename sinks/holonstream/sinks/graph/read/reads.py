@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.json_limits import is_unicode
 from holonstream.schemas.partition import partition_of
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.sinks.errors import GraphUnavailable
@@ -56,6 +57,7 @@ class Neo4jReads:
 
     async def holons_of(self, ids: Sequence[str], limit: int | None) -> list[Holon]:
         """In chunks, as most ids are holons and a limit is then reached by the first."""
+        ids = _possible(ids)
         found: list[Holon] = []
         size = len(ids) if limit is None else min(limit + 10, len(ids))
         for start in range(0, len(ids), max(size, 1)):
@@ -103,7 +105,7 @@ class Neo4jReads:
         after: str | None,
         limit: int | None,
     ) -> list[Relationship]:
-        if (known := self._known(types)) is None:
+        if (known := self._known(types)) is None or not is_unicode(holon_id):
             return []
         query = statement("relationships_of", self._catalogue, relationship_types=known, direction=direction)
         return await self._relationship_page(query, {"id": holon_id}, filters, after, limit)
@@ -117,7 +119,7 @@ class Neo4jReads:
     ) -> set[str]:
         if (known := self._known(types)) is None:
             return set()
-        parameters: dict[str, Any] = {"ids": list(ids), "filter": relationship_prefilter(filters)}
+        parameters: dict[str, Any] = {"ids": _possible(ids), "filter": relationship_prefilter(filters)}
         if is_exact(filters):
             query = statement("hop", self._catalogue, relationship_types=known, direction=direction)
             return set((await self._connection.execute(query, **parameters))[0][0])
@@ -194,6 +196,11 @@ async def _unchanged(read: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         except ChangedWhileRead:
             await asyncio.sleep(CHANGED_PAUSE)
     raise GraphUnavailable("Entities change faster than they can be read, or are damaged: `holonstream verify graph`")
+
+
+def _possible(ids: Collection[str]) -> list[str]:
+    """Those of some ids that a graph can hold: the driver cannot ask for the others."""
+    return [identity for identity in ids if is_unicode(identity)]
 
 
 def _any(state: State) -> bool:
