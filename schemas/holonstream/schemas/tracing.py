@@ -30,7 +30,8 @@ SAMPLED = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]")  # o
 Attribute = str | int
 
 _tracing: _Tracing | None = None
-_NOTHING: AbstractContextManager[None] = nullcontext()
+NOTHING: AbstractContextManager[None] = nullcontext()
+"""what `span` and `batch_span` give where there is no span"""
 
 
 def enable(share: float) -> None:
@@ -45,18 +46,18 @@ def enable(share: float) -> None:
 def span(name: str, kind: str = "internal", **attributes: Attribute) -> AbstractContextManager[object]:
     """A span in the trace that is under way, or at the beginning of a new one; nothing in one that is not sampled."""
     if _tracing is None or not (_tracing.under_way() or random.random() < _tracing.share):
-        return _NOTHING
+        return NOTHING
     return _tracing.span(name, kind, attributes)
 
 
 def batch_span(name: str, values: Iterable[bytes | None], **attributes: Attribute) -> AbstractContextManager[object]:
     """A span for what is done with records, linked to the spans that appended them; nothing without a traced one."""
-    return _NOTHING if _tracing is None else _tracing.batch_span(name, values, attributes)
+    return NOTHING if _tracing is None else _tracing.batch_span(name, values, attributes)
 
 
 def continued(traceparent: str) -> AbstractContextManager[None]:
     """Inside it the trace that a caller names is under way, or none, when the text names none."""
-    return _NOTHING if _tracing is None else _tracing.continued(traceparent)
+    return NOTHING if _tracing is None else _tracing.continued(traceparent)
 
 
 def traceparent() -> str | None:
@@ -103,7 +104,7 @@ class _Tracing:
         if self.under_way():
             parent = self._parent()  # None: the context has something else, such as baggage
             if not (random.random() < self.share if parent is None else parent.trace_flags.sampled):
-                return _NOTHING
+                return NOTHING
         return self._recorded(name, self._api.SpanKind[kind.upper()], attributes)
 
     def _parent(self) -> SpanContext | None:
@@ -114,10 +115,13 @@ class _Tracing:
     def batch_span(
         self, name: str, values: Iterable[bytes | None], attributes: dict[str, Attribute]
     ) -> AbstractContextManager[object]:
-        # `rfind` takes a quarter of the time of `in` here, which stops at every quotation mark.
-        traced = [v for v in islice(values, LINKS) if v is not None and v.rfind(FIELD) >= 0]
-        links = [link for value in traced if (link := self._link(value)) is not None]
-        return self._recorded(name, self._api.SpanKind.CONSUMER, attributes, links) if links else _NOTHING
+        # Most batches have none, and each pays for the search: one in all of them takes a third of the time of one in
+        # each. `rfind` takes a quarter of that of `in` here, which stops at every quotation mark.
+        first = list(filter(None, islice(values, LINKS)))
+        if b"".join(first).rfind(FIELD) < 0:
+            return NOTHING
+        links = [link for value in first if value.rfind(FIELD) >= 0 and (link := self._link(value)) is not None]
+        return self._recorded(name, self._api.SpanKind.CONSUMER, attributes, links) if links else NOTHING
 
     def _link(self, value: bytes) -> Link | None:
         # By a pattern of our own: the propagator, which requests' headers go through, takes ten times as long.
