@@ -11,6 +11,7 @@ import pytest
 
 from holonstream.schemas.errors import NotInitialised, PartitionsAdded
 from holonstream.schemas.event import Event
+from holonstream.schemas.partition import partition_of
 from holonstream.schemas.token import Token
 from holonstream.sinks.errors import GraphRefused, NotYetVisible
 from holonstream.sinks.graph.checkpoint import Checkpoint
@@ -98,9 +99,14 @@ async def test_without_init_nothing_opens_and_the_error_says_what_is_missing(neo
 async def test_more_partitions_are_taken_only_while_nothing_is_written(neo4j_uri: str) -> None:
     async with ready(neo4j_uri, 1) as connection:
         store = Neo4jGraphStore(connection, CATALOGUE, TOPIC)
+        assert (await store.read_holon("a")).partition == 0
         await initialise(connection, CATALOGUE, TOPIC, 2)
         assert await store.checkpoints() == [Checkpoint(0, 0, 0), Checkpoint(1, 0, 0)]
         await feed(sink(connection), log_of(person("a"), person("b")), partitions=2)
+        for name in ("a", "b"):  # by a reader of before
+            read = await store.read_holon(name)
+            assert read.partition == partition_of(f"holon/{name}", 2)
+            assert read.checkpoint_position == (await store.checkpoints())[read.partition].visible_position
         before = await store.checkpoints()
         with pytest.raises(PartitionsAdded, match="with 2 partitions, and it has 3 now"):
             await initialise(connection, CATALOGUE, TOPIC, 3)

@@ -3,7 +3,11 @@
 // Of a parked stream the graph has nothing from the parked event on, however far its partition has come; a mark whose
 // position cannot be read hides all of it. An instant that
 // another program has replaced by a value of another kind becomes null, as everywhere here: the row is then no state.
+// No row unless there are as many partitions as the reader took to find the holon's: a graph that is made again from the log may
+// have more.
 MATCH (c:HolonstreamCheckpoint {topic: $topic, partition: $partition})
+WHERE EXISTS { (:HolonstreamCheckpoint {topic: $topic, partition: $partitions - 1}) }
+  AND NOT EXISTS { (:HolonstreamCheckpoint {topic: $topic, partition: $partitions}) }
 WITH CASE WHEN c.visible IS :: INTEGER NOT NULL THEN c.visible ELSE 0 END AS position
 OPTIONAL MATCH (p:HolonstreamParked {key: $key})
 WITH position, p.redriven IS NULL AS parked,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
 from holonstream.schemas.partition import partition_of
@@ -44,19 +46,34 @@ class Neo4jGraphStore(SemanticGraphStore):
 
         Raises NotInitialised, GraphUnavailable.
         """
-        if self._partitions is None:
-            self._partitions = len(await self.checkpoints())
         stream = stream_of(HOLON, holon_id)
-        partition = partition_of(stream, self._partitions)
-        rows = await self._connection.execute(
-            text("holon_read"), topic=self._topic, partition=partition, id=holon_id, key=parked_key(stream)
-        )
+        partition, rows = await self._read_with_checkpoint(holon_id, stream, self._partitions or await self._count())
+        if not rows:  # there are more than there were, or fewer
+            partition, rows = await self._read_with_checkpoint(holon_id, stream, await self._count())
         if not rows:
             raise NotInitialised(f"{self._connection}: {self._topic}[{partition}] has no checkpoint")
         position, is_parked, labels, properties = rows[0]
         found = [] if labels is None else [(labels, properties)]
         holons, whole = await read_holons(self._connection, self._catalogue, found)
         return HolonRead(holons.get(holon_id), partition, position, whole, is_parked)
+
+    async def _count(self) -> int:
+        """How many partitions the topic has; read from the graph."""
+        self._partitions = len(await self.checkpoints())
+        return self._partitions
+
+    async def _read_with_checkpoint(self, holon_id: str, stream: str, partitions: int) -> tuple[int, list[list[Any]]]:
+        """The holon's partition, and its row; none unless the topic has so many partitions."""
+        partition = partition_of(stream, partitions)
+        rows = await self._connection.execute(
+            text("holon_read"),
+            topic=self._topic,
+            partition=partition,
+            partitions=partitions,
+            id=holon_id,
+            key=parked_key(stream),
+        )
+        return partition, rows
 
     async def _fresh(self, at_least: Token | str | None, deadline: float | None) -> GraphReads:
         await reach(self._reads.reached, at_least, deadline)
