@@ -277,6 +277,7 @@ class EventStoreContract(ABC):
         assert found(actor="agent-1", type="PersonCreated", start_time="2024-03-15") == [5, 7, 9, 11]
         assert found(subjects=["s-0", "p-1"]) == [0, 1, 3, 6, 9]
         assert found(subjects=["s-0"], actor="agent-1", type="PersonCreated") == [3, 9]
+        assert found(subjects="p-1") == found(subjects=["p-1"]) == [1]
         assert found(subjects=[]) == []
         first = list(store.get_events(actor="agent-0", limit=4))
         rest = list(store.get_events(actor="agent-0", after=first[-1].position))

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec
 import pytest
 
 from holonstream.schemas.catalogue import Catalogue
+from holonstream.schemas.errors import BadData
 from holonstream.schemas.event import Event, RecordedEvent, parse_event, parse_events
 from holonstream.schemas.projection import fold, recorded
 from holonstream.schemas.state import Holon, Relationship, State
@@ -413,6 +414,35 @@ class GraphStoreContract(ABC):
                         if len(page) < size:
                             break
                     assert found == expected
+
+    @in_loop
+    async def test_no_page_has_less_than_nothing(self) -> None:
+        async with self.holding(person("p"), person("q"), started("r", "p", "q"), started("s", "q", "p")) as store:
+            sought = pattern({"holonPatterns": [{}]})
+            for limit in (0, -1):
+                assert await store.get_all_holons(limit=limit) == []
+                assert await store.query_holons_by_type("Person", limit=limit) == []
+                assert await store.get_all_relationships(limit=limit) == []
+                assert await store.query_relationships_by_type("OCCUPIES", limit=limit) == []
+                assert await store.get_holon_relationships("p", limit=limit) == []
+                assert await store.traverse_relationships("p", limit=limit) == []
+                assert await store.get_connected_holons("p", limit=limit) == []
+                assert await store.traverse("p", max_depth=1, limit=limit) == []
+                assert await store.match_pattern(sought, limit=limit) == []
+
+    @in_loop
+    async def test_a_direction_that_is_none_is_named_and_one_type_may_stand_alone(self) -> None:
+        async with self.holding(person("p"), person("q"), started("r", "p", "q")) as store:
+            reached = await store.traverse("p", "OCCUPIES", max_depth=1)
+            assert [found.holon.id for found in reached] == ["q"]
+            wrong: Any = "out"
+            for asked in (
+                store.traverse_relationships("p", None, wrong),
+                store.get_connected_holons("p", None, wrong),
+                store.traverse("p", None, wrong, max_depth=1),
+            ):
+                with pytest.raises(BadData, match="'out'"):
+                    await asked
 
     @in_loop
     async def test_a_page_is_full_though_the_filter_leaves_out_most(self) -> None:

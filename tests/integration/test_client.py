@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,11 @@ def test_a_relationship_without_a_time_is_read_from_the_log_as_it_is_now(client:
 def test_what_is_no_instant_is_refused(client: SyncClient) -> None:
     with pytest.raises(InvalidEvent, match="Not an instant: 'yesterday'"):
         client.get_holon("nobody", at="yesterday")
+    for wrong in (datetime(2024, 1, 1, tzinfo=UTC), 1.5, True):  # each gave the present state
+        at: Any = wrong
+        for read in (client.get_holon, client.get_relationship, client.get_holon_modifications):
+            with pytest.raises(InvalidEvent, match="Not an instant"):
+                read("nobody", at=at)
     with pytest.raises(InvalidEvent, match="Not an instant: 'soon'"):
         as_of("soon")
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from holonstream.schemas import jsontext
-from holonstream.schemas.errors import InvalidToken
+from holonstream.schemas.errors import BadData, InvalidToken
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.schemas.token import Token
 from holonstream.sinks.errors import NotYetVisible
@@ -88,7 +88,7 @@ class HttpGraphStore(SemanticGraphStore):
     async def traverse(
         self,
         holon_id: str,
-        relationship_types: tuple[str, ...] | None = None,
+        relationship_types: str | tuple[str, ...] | None = None,
         direction: Direction = "both",
         filters: RelationshipFilter | None = None,
         *,
@@ -99,13 +99,13 @@ class HttpGraphStore(SemanticGraphStore):
     ) -> list[Reached]:
         asked = {
             "id": holon_id,
-            "type": list(relationship_types or ()),
+            "type": [relationship_types] if isinstance(relationship_types, str) else list(relationship_types or ()),
             "direction": direction,
             "depth": min(max_depth, 8),
             "limit": limit,
             **_relationship_filter(filters),
         }
-        if max_depth < 1:
+        if max_depth < 1 or (limit is not None and limit < 1):
             return []
         answer = await self._ask("/traverse", asked, at_least, deadline)
         return [Reached(_holon(item["holon"]), item["depth"]) for item in answer["items"]]
@@ -131,6 +131,8 @@ class HttpGraphStore(SemanticGraphStore):
                 for r in pattern.relationships
             ],
         }
+        if limit is not None and limit < 1:
+            return []
         answer = await self._ask("/match", {"limit": limit}, at_least, deadline, body)
         return [
             PatternMatch(
@@ -194,6 +196,8 @@ class HttpGraphStore(SemanticGraphStore):
                 raise NotYetVisible(document["stream"], document["wanted"], document["reached"], 0.0)
             case 400 if "oken" in document["detail"]:
                 raise InvalidToken(document["detail"])
+            case 400:
+                raise BadData(document["detail"])
         raise AssertionError(f"{url} {parameters}: {answer.status_code} {document}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,3 +64,9 @@ def test_a_merged_token_requires_what_each_requires(one: Token, two: Token, thre
 def test_a_text_that_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken, match="Invalid token: "):
         Token.parse(text)
+
+
+@pytest.mark.parametrize("given", [3, b"h1.e30", ["h1.e30"]])
+def test_what_is_no_text_is_no_token(given: Any) -> None:
+    with pytest.raises(InvalidToken, match="is no text"):
+        Token.of(given)

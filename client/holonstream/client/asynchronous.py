@@ -182,7 +182,7 @@ class Client(SemanticGraphStore):
         start_time: str | None = None,
         end_time: str | None = None,
         actor: str | None = None,
-        subjects: Iterable[str] | None = None,
+        subjects: str | Iterable[str] | None = None,
         after: int = 0,
         limit: int | None = None,
     ) -> AsyncIterator[RecordedEvent]:
@@ -195,7 +195,7 @@ class Client(SemanticGraphStore):
         position. Raises InvalidEvent when a time is no instant, LogUnavailable.
         """
         types = type if type is None or isinstance(type, str) else list(type)
-        about = None if subjects is None else list(subjects)
+        about = subjects if subjects is None or isinstance(subjects, str) else list(subjects)
 
         faults: dict[int, str] = {}
 

@@ -47,17 +47,20 @@ def modifications_at(log: EventStore, catalogue: Catalogue, stream: str, at: At 
 
 
 def _moment(at: At | None) -> str | None:
-    return instant.canonical(at) if isinstance(at, str) else None
+    if at is None or (isinstance(at, int) and not isinstance(at, bool)):
+        return None
+    return instant.canonical(at)  # type: ignore[arg-type]  # refuses what is no text, such as a datetime
 
 
 @contextmanager
 def _events(log: EventStore, stream: str, at: At | None) -> Iterator[Iterator[RecordedEvent]]:
     """The events of the stream that count."""
-    moment = None if not isinstance(at, str) else instant.parse(at)
+    moment = _moment(at)
     events = log.read_stream(stream)
     try:
         if moment is not None:
-            yield (event for event in events if instant.parse(event.occurred_at) <= moment)
+            until = instant.parse(moment)
+            yield (event for event in events if instant.parse(event.occurred_at) <= until)
         elif isinstance(at, int):
             yield takewhile(lambda event: event.position <= at, events)
         else:

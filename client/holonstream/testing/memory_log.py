@@ -67,7 +67,7 @@ class MemoryEventStore:
         start_time: str | None = None,
         end_time: str | None = None,
         actor: str | None = None,
-        subjects: Iterable[str] | None = None,
+        subjects: str | Iterable[str] | None = None,
         after: int = 0,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
@@ -75,7 +75,7 @@ class MemoryEventStore:
         types = None if type is None else {type} if isinstance(type, str) else set(type)
         start = None if start_time is None else instant.parse(start_time)
         end = None if end_time is None else instant.parse(end_time)
-        about = None if subjects is None else set(subjects)
+        about = None if subjects is None else {subjects} if isinstance(subjects, str) else set(subjects)
         found = (
             event
             for event in self.read(after)

@@ -53,5 +53,9 @@ class Token:
 
     @classmethod
     def of(cls, token: Token | str) -> Token:
-        """The token itself, or the one that a text holds."""
-        return token if isinstance(token, Token) else cls.parse(token)
+        """The token itself, or the one that a text holds. Raises InvalidToken."""
+        if isinstance(token, Token):
+            return token
+        if not isinstance(token, str):  # such as what `append` returned, in place of its token
+            raise InvalidToken(f"Invalid token: {token!r} is no text")
+        return cls.parse(token)

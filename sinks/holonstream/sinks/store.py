@@ -10,9 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from holonstream.schemas import instant
+from holonstream.schemas.errors import BadData
 from holonstream.schemas.operation import ABSENT
 from holonstream.schemas.state import Holon, Relationship, State
 from holonstream.schemas.token import Token
@@ -222,7 +223,7 @@ class SemanticGraphStore(ABC):
     - `deadline`, the seconds to wait for that, by default 5 or what the client was made with.
 
     Every method raises NotYetVisible when the deadline passes, and at once when an event that the token names is
-    parked; InvalidToken, and GraphUnavailable.
+    parked; InvalidToken, GraphUnavailable, and where a direction is asked for, BadData when there is no such.
     """
 
     @abstractmethod
@@ -247,7 +248,7 @@ class SemanticGraphStore(ABC):
         deadline: float | None = None,
     ) -> list[Holon]:
         """The holons of exactly this type, of any status unless the filter says otherwise; none of an unknown type."""
-        return await (await self._fresh(at_least, deadline)).holons(holon_type, filters, after, limit)
+        return await (await self._fresh(at_least, deadline)).holons(holon_type, filters, after, _whole(limit))
 
     async def get_all_holons(
         self,
@@ -258,7 +259,7 @@ class SemanticGraphStore(ABC):
         deadline: float | None = None,
     ) -> list[Holon]:
         """All holons, of any status. `export` needs less memory."""
-        return await (await self._fresh(at_least, deadline)).holons(None, None, after, limit)
+        return await (await self._fresh(at_least, deadline)).holons(None, None, after, _whole(limit))
 
     async def get_holon_relationships(
         self,
@@ -271,7 +272,7 @@ class SemanticGraphStore(ABC):
     ) -> list[Relationship]:
         """Every relationship, ended or not, that has the id at either end, each once; the holon need not exist."""
         reads = await self._fresh(at_least, deadline)
-        return await reads.relationships_of(holon_id, None, "both", None, after, limit)
+        return await reads.relationships_of(holon_id, None, "both", None, after, _whole(limit))
 
     async def traverse_relationships(
         self,
@@ -290,8 +291,10 @@ class SemanticGraphStore(ABC):
         Each comes once, also a self-loop. Without a filter ended ones are among them; `as_of` gives those of a date,
         `RelationshipFilter()` the open ones.
         """
+        _check(direction)
         reads = await self._fresh(at_least, deadline)
-        return await reads.relationships_of(holon_id, _types(relationship_type), direction, filters, after, limit)
+        types = _types(relationship_type)
+        return await reads.relationships_of(holon_id, types, direction, filters, after, _whole(limit))
 
     async def query_relationships_by_type(
         self,
@@ -304,7 +307,9 @@ class SemanticGraphStore(ABC):
         deadline: float | None = None,
     ) -> list[Relationship]:
         """The relationships of exactly this type; without a filter ended ones are among them."""
-        return await (await self._fresh(at_least, deadline)).relationships(relationship_type, filters, after, limit)
+        return await (await self._fresh(at_least, deadline)).relationships(
+            relationship_type, filters, after, _whole(limit)
+        )
 
     async def get_all_relationships(
         self,
@@ -315,7 +320,7 @@ class SemanticGraphStore(ABC):
         deadline: float | None = None,
     ) -> list[Relationship]:
         """All relationships, ended ones too. `export` needs less memory."""
-        return await (await self._fresh(at_least, deadline)).relationships(None, None, after, limit)
+        return await (await self._fresh(at_least, deadline)).relationships(None, None, after, _whole(limit))
 
     async def get_connected_holons(
         self,
@@ -333,14 +338,15 @@ class SemanticGraphStore(ABC):
 
         A self-loop gives the holon itself.
         """
+        _check(direction)
         reads = await self._fresh(at_least, deadline)
         ids = await reads.neighbours([holon_id], _types(relationship_type), direction, filters)
-        return await reads.holons_of(sorted(i for i in ids if after is None or i > after), limit)
+        return await reads.holons_of(sorted(i for i in ids if after is None or i > after), _whole(limit))
 
     async def traverse(
         self,
         holon_id: str,
-        relationship_types: tuple[str, ...] | None = None,
+        relationship_types: str | tuple[str, ...] | None = None,
         direction: Direction = "both",
         filters: RelationshipFilter | None = None,
         *,
@@ -353,6 +359,8 @@ class SemanticGraphStore(ABC):
 
         The way may lead through ends that are no holons; these are not reported.
         """
+        _check(direction)
+        types = _types(relationship_types)
         reads = await self._fresh(at_least, deadline)
         reached: list[Reached] = []
         seen = {holon_id}
@@ -360,7 +368,7 @@ class SemanticGraphStore(ABC):
         depth = 0
         while border and depth < max_depth and (limit is None or len(reached) < limit):
             depth += 1
-            border = await reads.neighbours(sorted(border), relationship_types, direction, filters) - seen
+            border = await reads.neighbours(sorted(border), types, direction, filters) - seen
             seen |= border
             left = None if limit is None else limit - len(reached)
             reached += [Reached(holon, depth) for holon in await reads.holons_of(sorted(border), left)]
@@ -379,7 +387,7 @@ class SemanticGraphStore(ABC):
         All of a pattern must hold at once; what it may say is in `Pattern`, `HolonPattern` and `RelationshipPattern`.
         """
         reads = await self._fresh(at_least, deadline)
-        return await reads.matches(pattern, limit) if pattern.holons else []
+        return await reads.matches(pattern, _whole(limit)) if pattern.holons else []
 
     async def export(self) -> AsyncIterator[State]:
         """All holons and relationships, in no order; those that change meanwhile come as they were or as they are."""
@@ -388,8 +396,19 @@ class SemanticGraphStore(ABC):
             yield state
 
 
-def _types(relationship_type: str | None) -> tuple[str, ...] | None:
-    return None if relationship_type is None else (relationship_type,)
+def _types(types: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return (types,) if isinstance(types, str) else types
+
+
+def _whole(limit: int | None) -> int | None:
+    """No page has less than nothing: a negative limit would count from the end."""
+    return None if limit is None else max(limit, 0)
+
+
+def _check(direction: str) -> None:
+    """Raises BadData for what is no direction."""
+    if direction not in get_args(Direction):
+        raise BadData(f"Unknown direction: {direction!r} (there are {', '.join(get_args(Direction))})")
 
 
 def other_ends(relationships: Iterable[Relationship], ids: Collection[str], direction: Direction) -> set[str]:

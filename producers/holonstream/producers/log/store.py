@@ -66,7 +66,7 @@ class EventStore(Protocol):
         start_time: str | None = None,
         end_time: str | None = None,
         actor: str | None = None,
-        subjects: Iterable[str] | None = None,
+        subjects: str | Iterable[str] | None = None,
         after: int = 0,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
@@ -94,7 +94,7 @@ def _filters(
     start_time: str | None,
     end_time: str | None,
     actor: str | None,
-    subjects: Iterable[str] | None,
+    subjects: str | Iterable[str] | None,
 ) -> dict[str, Any]:
     """The filters of `get_events` as statements take them."""
     return {
@@ -102,7 +102,7 @@ def _filters(
         "start_time": None if start_time is None else instant.parse(start_time),
         "end_time": None if end_time is None else instant.parse(end_time),
         "actor": actor,
-        "subjects": None if subjects is None else storable(subjects),
+        "subjects": None if subjects is None else storable([subjects] if isinstance(subjects, str) else subjects),
     }
 
 
@@ -227,7 +227,7 @@ class PostgresEventStore:
         start_time: str | None = None,
         end_time: str | None = None,
         actor: str | None = None,
-        subjects: Iterable[str] | None = None,
+        subjects: str | Iterable[str] | None = None,
         after: int = 0,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
@@ -247,7 +247,7 @@ class PostgresEventStore:
         start_time: str | None = None,
         end_time: str | None = None,
         actor: str | None = None,
-        subjects: Iterable[str] | None = None,
+        subjects: str | Iterable[str] | None = None,
     ) -> int:
         """The position beyond which `get_events` finds the last `limit` events that satisfy the same filters."""
         until = self.frontier()
