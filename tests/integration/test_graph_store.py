@@ -198,6 +198,21 @@ async def test_what_other_programs_keep_in_the_same_database_changes_no_answer(n
         assert (await store.read_holon("a")).is_whole
 
 
+@in_loop
+async def test_a_page_passes_by_ends_that_are_no_holons_and_have_labels_of_others(neo4j_uri: str) -> None:
+    """More of them than a page has rows, at its beginning and in its middle."""
+    async with ready(neo4j_uri) as connection:
+        links = [started(f"r-{n}", f"bare-{n}", f"more-{n}") for n in range(6)]
+        store = await holding(connection, person("c"), person("z"), *links)
+        await connection.execute("MATCH (n:Holon) SET n:Seen")
+        async with asyncio.timeout(60):
+            for limit in (1, 2, 3):
+                found = await store.get_all_holons(limit=limit)
+                assert [holon.id for holon in found] == ["c", "z"][:limit]
+            assert [holon.id for holon in await store.get_all_holons(after="c", limit=1)] == ["z"]
+            assert await store.get_all_holons(after="z", limit=1) == []
+
+
 OTHERS = (
     # an algorithm that writes its results
     "MATCH (a {_id: 'a'}), (c {_id: 'c'}) CREATE (a)-[:SIMILAR {score: 0.9, share: 1}]->(c)",

@@ -140,10 +140,26 @@ async def test_pages_are_asked_for_until_enough_pass() -> None:
     async def fetch(start: str, size: int) -> FetchedPage:  # type: ignore[type-arg]
         asked.append((start, size))
         rows = [h for h in holons if h.id >= start][:size]
-        return FetchedPage(len(rows), [h for h in rows if h.id != "007"])  # one goes while it is read
+        states = [h for h in rows if h.id != "007"]  # one goes while it is read
+        return FetchedPage(len(rows), states, rows[-1].id if rows else None)
 
     found = await page(fetch, lambda h: int(h.id) % 10 == 0, "005", 2)
     assert [h.id for h in found] == ["010", "020"]
     assert len(asked) > 1
     everything = await page(fetch, lambda h: True, None, None)
     assert len(everything) == 49
+
+
+@in_loop
+async def test_a_page_of_rows_without_states_is_passed_by() -> None:
+    """Nodes of others, more of them than a page has rows."""
+    holons = sorted(states_of(log_of(*(person(f"{i:03}") for i in range(20)))).values(), key=lambda s: s.id)
+    asked: list[str] = []
+
+    async def fetch(start: str, size: int) -> FetchedPage:  # type: ignore[type-arg]
+        asked.append(start)
+        assert len(asked) < 20, asked
+        rows = [h for h in holons if h.id >= start][:size]
+        return FetchedPage(len(rows), [h for h in rows if h.id > "014"], rows[-1].id if rows else None)
+
+    assert [h.id for h in await page(fetch, lambda _: True, None, 3)] == ["015", "016", "017"]

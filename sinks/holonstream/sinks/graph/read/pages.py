@@ -21,6 +21,8 @@ class FetchedPage(NamedTuple, Generic[S]):
 
     rows: int
     states: Collection[S]
+    last: str | None
+    """the id of the last row, which may be that of no state; None without rows"""
 
 
 async def page(
@@ -44,7 +46,7 @@ async def page(
         if batch.rows < size or (limit is not None and len(found) >= limit):
             found.sort(key=lambda state: state.id)
             return found[:limit]
-        last = max((state.id for state in batch.states), default=last)
+        last = batch.last
 
 
 def floor(text: str) -> str:

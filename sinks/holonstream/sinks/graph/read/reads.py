@@ -79,7 +79,7 @@ class Neo4jReads:
         async def fetch(floor: str, size: int) -> FetchedPage[Holon]:
             rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter)
             holons, _ = await read_holons(self._connection, self._catalogue, rows)
-            return FetchedPage(len(rows), holons.values())
+            return FetchedPage(len(rows), holons.values(), rows[-1][1]["_id"] if rows else None)
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
 
@@ -179,7 +179,7 @@ class Neo4jReads:
         async def fetch(floor: str, size: int) -> FetchedPage[Relationship]:
             rows = await self._connection.execute(query, after=floor, limit=size, filter=prefilter, **parameters)
             found = await read_relationships(self._connection, self._catalogue, [row[:4] for row in rows])
-            return FetchedPage(len(rows), found.values())
+            return FetchedPage(len(rows), found.values(), rows[-1][3]["_id"] if rows else None)
 
         return await page(partial(_unchanged, fetch), filters.matches if filters else _any, after, limit)
 
