@@ -7,14 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from holonstream.client import Client, UnreadableEvents, asynchronous
+from holonstream.client import Client, SyncClient, UnreadableEvents, asynchronous
 from holonstream.client.history import state_at
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
@@ -94,6 +95,17 @@ def test_a_client_reads_on_in_pages_of_any_size(
         asyncio.run(read())
     assert [event.position for event in found] == [1, 2, 3, 6, 7, 8]
     assert raised.value.faults.keys() == {4, 5}
+
+
+def test_the_blocking_client_gives_what_comes_before_an_error_too(store: PostgresEventStore) -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Client]:
+        yield Client(NO_GRAPH, store, CATALOGUE)
+
+    found: list[RecordedEvent] = []
+    with SyncClient.over(opened()) as client, pytest.raises(UnreadableEvents):
+        found.extend(client.get_events())
+    assert [event.position for event in found] == [1, 2, 3, 6, 7, 8]
 
 
 def test_export_log_prints_what_can_be_read_and_names_the_rest(store: PostgresEventStore, postgres_dsn: str) -> None:

@@ -41,19 +41,28 @@ def _blocking_iterator(
     @wraps(method)
     def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         items = method(self._client, *args, **kwargs)
-        while chunk := self._loop.run(lambda: _take(items)):
+        while True:
+            chunk, error = self._loop.run(lambda: _take(items))
             yield from chunk
+            if error is not None:
+                raise error
+            if not chunk:
+                return
 
     return call
 
 
-async def _take(items: AsyncIterator[R]) -> list[R]:
+async def _take(items: AsyncIterator[R]) -> tuple[list[R], Exception | None]:
+    """The next items, and the error that follows them, if one does."""
     chunk: list[R] = []
-    async for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK:
-            break
-    return chunk
+    try:
+        async for item in items:
+            chunk.append(item)
+            if len(chunk) == CHUNK:
+                break
+    except Exception as error:
+        return chunk, error
+    return chunk, None
 
 
 class SyncClient:
