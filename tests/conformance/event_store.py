@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -82,6 +82,7 @@ class EventStoreContract(ABC):
         assert found.recorded_at.endswith("Z")
         assert len(found.recorded_at) == len("2024-03-01T08:00:00.000Z")
         assert store.get_event(str(uuid4())) is None
+        assert store.get_event(UUID(appended.id)) == found
 
     def test_the_same_event_again_gives_the_first_result(self, store: EventStore) -> None:
         events = [person("a", id=new_event_id()), person("b", id=new_event_id()), person("a", id=new_event_id())]

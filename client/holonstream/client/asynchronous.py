@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 from holonstream.client import connections
 from holonstream.client.history import At, modifications_at, state_at
@@ -171,7 +172,7 @@ class Client(SemanticGraphStore):
         stream = stream_of(RELATIONSHIP, relationship_id)
         return await self._in_thread(lambda: modifications_at(self._log, self._catalogue, stream, at))
 
-    async def get_event(self, event_id: str) -> RecordedEvent | None:
+    async def get_event(self, event_id: str | UUID) -> RecordedEvent | None:
         """The event of that id, None when there is none. Raises InvalidEvent when it is no UUID, LogUnavailable."""
         return await self._in_thread(lambda: self._log.get_event(event_id))
 

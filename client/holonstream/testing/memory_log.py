@@ -53,10 +53,10 @@ class MemoryEventStore:
                 self._write(event)
             return [_place(self._by_id[event.id]) for event in incoming]
 
-    def get_event(self, event_id: str) -> RecordedEvent | None:
+    def get_event(self, event_id: str | UUID) -> RecordedEvent | None:
         """See `EventStore.get_event`."""
         try:
-            return self._by_id.get(str(UUID(event_id)))
+            return self._by_id.get(str(UUID(str(event_id))))
         except ValueError:
             raise InvalidEvent(f"Not an event id: {event_id!r} is not a UUID") from None
 

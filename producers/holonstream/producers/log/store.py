@@ -56,7 +56,7 @@ class EventStore(Protocol):
         Raises InvalidEvent (UnknownEventType, EventTooLarge), WrongExpectedVersion, EventIdConflict, LogUnavailable.
         """
 
-    def get_event(self, event_id: str) -> RecordedEvent | None:
+    def get_event(self, event_id: str | UUID) -> RecordedEvent | None:
         """The event of that id. Raises UnreadableEvents when it cannot be read."""
 
     def get_events(
@@ -212,10 +212,10 @@ class PostgresEventStore:
                     raise
         return _append(pool, arguments)
 
-    def get_event(self, event_id: str) -> RecordedEvent | None:
+    def get_event(self, event_id: str | UUID) -> RecordedEvent | None:
         """See `EventStore.get_event`."""
         try:
-            identity = UUID(event_id)
+            identity = UUID(str(event_id))  # also of a UUID
         except ValueError:
             raise InvalidEvent(f"Not an event id: {event_id!r} is not a UUID") from None
         return next(self._stream("get_event", {"id": identity}), None)
