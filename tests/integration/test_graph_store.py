@@ -213,6 +213,16 @@ async def test_a_page_passes_by_ends_that_are_no_holons_and_have_labels_of_other
             assert await store.get_all_holons(after="z", limit=1) == []
 
 
+@in_loop
+async def test_a_walk_passes_by_a_node_of_others_whose_id_is_no_text(neo4j_uri: str) -> None:
+    async with ready(neo4j_uri) as connection:
+        store = await holding(connection, person("a"), person("b"), started("r", "a", "b"))
+        await connection.execute("MATCH (a {_id: 'a'}) CREATE (a)-[:OCCUPIES {_id: 'x'}]->(:Thing {_id: 5})")
+        assert [holon.id for holon in await store.get_connected_holons("a")] == ["b"]
+        assert [found.holon.id for found in await store.traverse("a", max_depth=2)] == ["b"]
+        assert await store.get_holon("x" * 50_000) is None  # longer than an index holds
+
+
 OTHERS = (
     # an algorithm that writes its results
     "MATCH (a {_id: 'a'}), (c {_id: 'c'}) CREATE (a)-[:SIMILAR {score: 0.9, share: 1}]->(c)",

@@ -122,7 +122,8 @@ class Neo4jReads:
         parameters: dict[str, Any] = {"ids": _possible(ids), "filter": relationship_prefilter(filters)}
         if is_exact(filters):
             query = statement("hop", self._catalogue, relationship_types=known, direction=direction)
-            return set((await self._connection.execute(query, **parameters))[0][0])
+            found = (await self._connection.execute(query, **parameters))[0][0]
+            return {identity for identity in found if isinstance(identity, str)}  # a node of others may have any
         assert filters is not None
         query = statement("hop_relationships", self._catalogue, relationship_types=known, direction=direction)
         passing = filter(filters.matches, (await _unchanged(self._read_edges, query, parameters)).values())
