@@ -139,6 +139,23 @@ async def test_redis_with_tls_and_a_password(redis_port: int, certificates: Cert
 
 
 @in_loop
+async def test_redis_is_not_trusted_by_the_system_s_authorities_where_a_file_is_given(
+    redis_port: int, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # what OpenSSL takes for the system's
+    settings = Settings(
+        redis_url=Secret(f"rediss://127.0.0.1:{redis_port}/0"),
+        redis_password=Secret(PASSWORD),
+        redis_ca=certificates.stranger,
+    )
+    async with redis_of(replace(settings, redis_ca=None)) as client:
+        assert await client.ping()
+    async with redis_of(settings) as client:
+        with pytest.raises(CacheUnavailable, match="certificate verify failed"), redis_errors("pinging"):
+            await client.ping()
+
+
+@in_loop
 async def test_a_connection_to_redis_follows_an_authority_that_was_renewed(
     redis_port: int, certificates: Certificates, tmp_path: Path
 ) -> None:

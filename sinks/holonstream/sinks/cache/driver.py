@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -81,10 +82,21 @@ def connect(
 
 
 class _RenewedConnection(SSLConnection):
-    """Reads the files of certificates when it is opened again: redis-py keeps what a connection has read once."""
+    """Reads the files of certificates when it is opened again, and trusts the authorities of its file alone.
+
+    redis-py keeps what a connection has read once, and trusts the system's authorities, too.
+    """
 
     def _connection_arguments(self) -> Any:
-        self.ssl_context.context = None
+        wanted = self.ssl_context
+        if wanted.ca_certs is None and wanted.certfile is None:
+            return super()._connection_arguments()
+        made = ssl.create_default_context(cafile=wanted.ca_certs)
+        made.check_hostname = wanted.check_hostname
+        made.verify_mode = wanted.cert_reqs
+        if wanted.certfile is not None:
+            made.load_cert_chain(wanted.certfile, wanted.keyfile)
+        wanted.context = made
         return super()._connection_arguments()
 
 
