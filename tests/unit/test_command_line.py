@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
+from msgspec.structs import replace
 
 from holonstream.client.settings import InvalidSettings
 from holonstream.ops import cli as command_line
@@ -79,6 +81,26 @@ def test_a_login_that_cannot_be_is_one_line_for_each_fault() -> None:
         "HOLONSTREAM_KAFKA_CERT needs HOLONSTREAM_KAFKA_TLS",
         "HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs HOLONSTREAM_KAFKA_TLS",
     ]
+
+
+def test_files_that_hold_no_certificates_or_not_a_certificate_with_its_key_are_named(tmp_path: Path) -> None:
+    """They raised librdkafka's error, as if by a bug."""
+    authority = trustme.CA()
+    ca, cert, key = tmp_path / "ca", tmp_path / "cert", tmp_path / "key"
+    authority.cert_pem.write_to_path(ca)
+    authority.issue_cert("a.example").cert_chain_pems[0].write_to_path(cert)
+    authority.issue_cert("b.example").private_key_pem.write_to_path(key)
+    right = Settings(kafka_tls=True, kafka_ca=ca)
+    assert client(right)["ssl.ca.location"] == str(ca)
+    for wrong, named in (
+        (replace(right, kafka_ca=key), "HOLONSTREAM_KAFKA_CA: .* has no certificates"),
+        (
+            replace(right, kafka_cert=cert, kafka_key=key),
+            "KAFKA_KEY: .*cert' and .*key' are no certificate",
+        ),
+    ):
+        with pytest.raises(InvalidSettings, match=named):
+            client(wrong)
 
 
 def test_a_bug_is_shown_whole_and_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

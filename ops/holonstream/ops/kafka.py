@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,10 @@ def _kind(settings: Settings) -> str:
 
 
 def check_login_settings(settings: Settings) -> None:
-    """Check that the settings of the login fit each other. Raises InvalidSettings with every fault."""
+    """Check that the settings of the login fit each other, and that files of certificates hold some.
+
+    Raises InvalidSettings with every fault.
+    """
     faults = []
     if (settings.kafka_cert is None) != (settings.kafka_key is None):
         faults.append("HOLONSTREAM_KAFKA_CERT and HOLONSTREAM_KAFKA_KEY belong together")
@@ -115,8 +119,31 @@ def check_login_settings(settings: Settings) -> None:
         faults.append("HOLONSTREAM_KAFKA_MECHANISM=OAUTHBEARER and HOLONSTREAM_KAFKA_TOKEN_FILE belong together")
     if settings.kafka_mechanism == IAM and not settings.kafka_tls:
         faults.append("HOLONSTREAM_KAFKA_MECHANISM=AWS_MSK_IAM needs HOLONSTREAM_KAFKA_TLS")
+    if not faults and settings.kafka_tls:
+        faults = _file_faults(settings)
     if faults:
         raise InvalidSettings(faults)
+
+
+def _file_faults(settings: Settings) -> list[str]:
+    """What is wrong with the files of TLS; a client of the brokers could not be made with them."""
+    faults = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.kafka_ca is not None:
+        try:
+            context.load_verify_locations(settings.kafka_ca)
+        except OSError as error:
+            faults.append(f"HOLONSTREAM_KAFKA_CA: {str(settings.kafka_ca)!r} has no certificates (PEM): {error}")
+    if settings.kafka_cert is not None:
+        try:
+            context.load_cert_chain(
+                settings.kafka_cert, settings.kafka_key, password=""
+            )  # else it asks at the terminal
+        except OSError as error:
+            files = f"{str(settings.kafka_cert)!r} and {str(settings.kafka_key)!r}"
+            names = "HOLONSTREAM_KAFKA_CERT and HOLONSTREAM_KAFKA_KEY"
+            faults.append(f"{names}: {files} are no certificate and its key (PEM): {error}")
+    return faults
 
 
 def token_source(settings: Settings) -> Callable[[], Token] | None:

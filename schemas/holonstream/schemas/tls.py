@@ -40,7 +40,7 @@ class RenewedContext(ssl.SSLContext):
         if self._made is None or now != self._read:
             made = ssl.create_default_context(cafile=self._ca)
             if self._cert is not None:
-                made.load_cert_chain(self._cert, self._key)
+                made.load_cert_chain(self._cert, self._key, password="")  # else it asks at the terminal
             self._made, self._read = made, now
         return self._made
 

@@ -95,7 +95,7 @@ class _RenewedConnection(SSLConnection):
         made.check_hostname = wanted.check_hostname
         made.verify_mode = wanted.cert_reqs
         if wanted.certfile is not None:
-            made.load_cert_chain(wanted.certfile, wanted.keyfile)
+            made.load_cert_chain(wanted.certfile, wanted.keyfile, password="")
         wanted.context = made
         return super()._connection_arguments()
 
