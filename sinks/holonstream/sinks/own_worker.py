@@ -78,6 +78,8 @@ class _Held:
     parked: dict[str, int]
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
     """the last version and position of streams, those seen last at the end"""
+    published: set[int] = field(default_factory=set)
+    """offsets beyond the checkpoint whose dead letters are published, so that no retry publishes them again"""
 
 
 @dataclass(slots=True)
@@ -216,8 +218,9 @@ class EventSinkWriter:
         began = perf_counter()
         found = sort_records(held, batch, refused)
         self.counters.fold_seconds += perf_counter() - began
-        if found.letters:
-            await self._publish(found.letters)
+        if letters := [letter for letter in found.letters if letter.offset not in held.published]:
+            await self._publish(letters)
+            held.published.update(letter.offset for letter in letters)
         after = SinkCheckpoint(batch.next_offset, found.position or held.checkpoint.position, held.checkpoint.topic_id)
         if batch.next_offset > held.checkpoint.offset and (held.keeps or found.events or found.parked):
             await self._in_turn(
@@ -238,6 +241,7 @@ class EventSinkWriter:
     def _remember(self, held: _Held, after: SinkCheckpoint, found: _Sorted) -> None:
         if after.offset > held.checkpoint.offset:
             held.checkpoint, held.text = after, after.text()
+            held.published = {offset for offset in held.published if offset >= after.offset}
         for stream, last in found.last.items():
             held.last.pop(stream, None)
             held.last[stream] = last
