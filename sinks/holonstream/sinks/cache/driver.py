@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -88,7 +88,7 @@ class _RenewedConnection(SSLConnection):
     """
 
     def _connection_arguments(self) -> Any:
-        wanted = self.ssl_context
+        wanted: Any = self.ssl_context
         if wanted.ca_certs is None and wanted.certfile is None:
             return super()._connection_arguments()
         made = ssl.create_default_context(cafile=wanted.ca_certs)
@@ -100,7 +100,7 @@ class _RenewedConnection(SSLConnection):
         return super()._connection_arguments()
 
 
-def _read_files_again(pool: ConnectionPool[Any]) -> None:
+def _read_files_again(pool: Any) -> None:
     """Have a pool's connections with TLS follow certificates that are renewed."""
     kind = pool.connection_class
     if issubclass(kind, SSLConnection):
