@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import trustme
 from psycopg.conninfo import conninfo_to_dict
 
 from holonstream.client.settings import ClientSettings, InvalidSettings, Secret
@@ -139,7 +140,7 @@ def test_a_password_apart_goes_into_any_form_of_connection_string() -> None:
 
 def test_tls_to_the_brokers_trusts_the_file(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
-    ca.touch()
+    trustme.CA().cert_pem.write_to_path(ca)
     assert security(Settings(kafka_ca=ca)) == {"security.protocol": "PLAINTEXT"}
     found = security(Settings(kafka_tls=True, kafka_ca=ca, kafka_user="u", kafka_password=Secret(SECRET)))
     assert found["security.protocol"] == "SASL_SSL"
