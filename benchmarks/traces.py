@@ -31,6 +31,7 @@ from benchmarks.figures import Figure
 from benchmarks.graph import CATALOGUE, TOPIC, WIPE, Log, person
 from holonstream.client import Client
 from holonstream.client.traced import TracedClient
+from holonstream.ops.observe.traces import batch_spans
 from holonstream.ops.settings import Settings
 from holonstream.producers.log.batches import EventBatch
 from holonstream.producers.log.schema import apply_schema
@@ -78,6 +79,7 @@ class Traces:
     """Where spans go, and which shares of the requests are traced, one after the other."""
 
     provider: TracerProvider
+    batches: tracing.MakeBatchSpan
     shares: Sequence[float]
 
 
@@ -92,7 +94,7 @@ async def _compare(path: str, make: Make[T], call: Call[T], traces: Traces) -> l
             cost = {}
             for on in (number % 2 == 1, number % 2 == 0):
                 given = [make(share if on else 0) for _ in range(SLICE)]
-                tracing.enable(share if on else 0)
+                tracing.enable(share if on else 0, traces.batches)
                 began, done = process_time(), 0
                 for one in given:
                     done += await call(one)
@@ -234,13 +236,13 @@ def measure(bench: Bench) -> list[Figure]:
     """Events and reads per second of processor time, with traces beside without."""
     provider = TracerProvider()
     held = 1 << 17  # spans: what the processor would send by itself would fall into a slice without traces
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            EncodingExporter(), max_queue_size=held, max_export_batch_size=held, schedule_delay_millis=3_600_000
-        )
+    processor = BatchSpanProcessor(
+        EncodingExporter(), max_queue_size=held, max_export_batch_size=held, schedule_delay_millis=3_600_000
     )
+    provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
     try:
-        return asyncio.run(_measure(bench.settings, Traces(provider, SHARES[:1] if bench.quick else SHARES)))
+        shares = SHARES[:1] if bench.quick else SHARES
+        return asyncio.run(_measure(bench.settings, Traces(provider, batch_spans(provider, processor), shares)))
     finally:
         provider.shutdown()

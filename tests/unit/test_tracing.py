@@ -12,13 +12,15 @@ import pytest
 import structlog
 from msgspec.structs import replace
 from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from holonstream.client.traced import TracedClient
 from holonstream.ops import logs
-from holonstream.ops.observe.traces import continuing
+from holonstream.ops.observe.traces import batch_spans, continuing
 from holonstream.producers.log.append import encode_events
 from holonstream.schemas import jsontext, tracing
 from holonstream.schemas.catalogue import Catalogue
@@ -30,17 +32,17 @@ from tests.support.event_log import person
 
 CATALOGUE = Catalogue.load()
 EXPORTER = InMemorySpanExporter()
+PROVIDER, PROCESSOR = TracerProvider(), SimpleSpanProcessor(EXPORTER)
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _provider() -> Iterator[None]:
     """The provider of a service: there is one in a process, and it cannot be replaced."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(EXPORTER))
-    trace.set_tracer_provider(provider)
+    PROVIDER.add_span_processor(PROCESSOR)
+    trace.set_tracer_provider(PROVIDER)
     yield
-    provider.shutdown()
+    PROVIDER.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,13 @@ def _enabled() -> Iterator[None]:
     tracing.enable(1)
     yield
     tracing.enable(0)
+
+
+@pytest.fixture(params=["the provider", "our processes"])
+def makes_batch_spans(request: pytest.FixtureRequest) -> None:
+    """Spans of batches as the provider makes them, and as relay and workers do."""
+    if request.param == "our processes":
+        tracing.enable(1, batch_spans(PROVIDER, PROCESSOR))
 
 
 def spans() -> dict[str, ReadableSpan]:
@@ -109,11 +118,22 @@ def test_a_trace_under_way_decides_itself() -> None:
     assert not EXPORTER.get_finished_spans()
 
 
+@pytest.mark.usefixtures("makes_batch_spans")
 def test_a_batch_is_linked_to_the_spans_of_its_traced_events() -> None:
     values = [*written(SAMPLED, None, SAMPLED.replace("c-b", "d-b"), SAMPLED[:-1] + "0"), None, b"\xff", b"[]"]
     with tracing.batch_span("sink write", values, group="g"):
-        pass
+        inside = tracing.trace_id()
+    assert tracing.trace_id() is None
     batch = spans()["sink write"]
+    assert inside == f"{batch.context.trace_id:032x}"
+    assert batch.parent is None
+    assert batch.kind == trace.SpanKind.CONSUMER
+    assert batch.resource == PROVIDER.resource
+    assert batch.instrumentation_scope is not None
+    assert batch.instrumentation_scope.name == "holonstream"
+    assert 0 < (batch.start_time or 0) <= (batch.end_time or 0)
+    assert batch.status.is_unset
+    encode_spans([batch]).SerializeToString()
     assert [f"{link.context.trace_id:032x}" for link in batch.links] == [
         "0af7651916cd43dd8448eb211c80319c",
         "0af7651916cd43dd8448eb211c80319d",
@@ -121,6 +141,7 @@ def test_a_batch_is_linked_to_the_spans_of_its_traced_events() -> None:
     assert batch.attributes == {"holonstream.group": "g"}
 
 
+@pytest.mark.usefixtures("makes_batch_spans")
 @pytest.mark.parametrize("text", [None, "", "x", "00-0-0-01", SAMPLED[:-1] + "0", "ff" + SAMPLED[2:], SAMPLED * 2])
 def test_a_batch_without_a_traced_event_makes_no_span(text: str | None) -> None:
     other = trace.get_tracer("service").start_as_current_span("other")  # not to be taken for the event's
@@ -129,6 +150,7 @@ def test_a_batch_without_a_traced_event_makes_no_span(text: str | None) -> None:
     assert "sink write" not in spans()
 
 
+@pytest.mark.usefixtures("makes_batch_spans")
 def test_a_large_batch_costs_no_more_than_its_first_events() -> None:
     seen = []
 
@@ -148,6 +170,22 @@ def test_a_failure_is_named_by_its_class_alone() -> None:
     failed = spans()["append"]
     assert (failed.status.status_code, failed.status.description) == (trace.StatusCode.ERROR, "InvalidEvent")
     assert "secret" not in failed.to_json()
+
+
+@pytest.mark.usefixtures("makes_batch_spans")
+def test_a_batch_that_fails_is_named_by_its_class_alone() -> None:
+    with pytest.raises(InvalidEvent), tracing.batch_span("sink write", written(SAMPLED)):
+        raise InvalidEvent("a secret of the payload")
+    failed = spans()["sink write"]
+    assert (failed.status.status_code, failed.status.description) == (trace.StatusCode.ERROR, "InvalidEvent")
+    assert "secret" not in failed.to_json()
+
+
+def test_the_sampler_decides_for_batches_too() -> None:
+    tracing.enable(1, batch_spans(TracerProvider(sampler=ALWAYS_OFF), PROCESSOR))
+    with tracing.batch_span("sink write", written(SAMPLED)):
+        assert tracing.trace_id() is None
+    assert not spans()
 
 
 def test_reads_are_spans_of_the_request() -> None:

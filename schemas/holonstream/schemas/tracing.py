@@ -28,19 +28,21 @@ LINKS = 128  # of a batch's first events: what the SDK keeps of a span, and what
 FIELD = b'"traceparent"'
 SAMPLED = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]")  # of version 0, the only one so far
 Attribute = str | int
+MakeBatchSpan = Callable[[str, dict[str, Attribute], "list[Link]"], AbstractContextManager[object]]
 
 _tracing: _Tracing | None = None
 NOTHING: AbstractContextManager[None] = nullcontext()
 """what `span` and `batch_span` give where there is no span"""
 
 
-def enable(share: float) -> None:
+def enable(share: float, batches: MakeBatchSpan | None = None) -> None:
     """Make spans from now on, with the tracer provider of this process.
 
-    `share` of the appends and reads begin a trace when none is under way; 0 disables all. Raises MissingExtra.
+    `share` of the appends and reads begin a trace when none is under way; 0 disables all. `batches` makes the spans of
+    batches in the provider's place. Raises MissingExtra.
     """
     global _tracing
-    _tracing = _Tracing(share) if share > 0 else None
+    _tracing = _Tracing(share, batches) if share > 0 else None
 
 
 def span(name: str, kind: str = "internal", **attributes: Attribute) -> AbstractContextManager[object]:
@@ -74,7 +76,7 @@ def trace_id() -> str | None:
 class _Tracing:
     """Everything that needs the package."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, batches: MakeBatchSpan | None) -> None:
         with extras_needed():
             from opentelemetry import trace
             from opentelemetry.context import Context, attach, detach, get_current
@@ -86,6 +88,7 @@ class _Tracing:
         self.under_way, self._current = self._context_variable() or get_current, trace.get_current_span
         self._sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
         self.share = share
+        self._batch: MakeBatchSpan = batches or partial(self._recorded, trace.SpanKind.CONSUMER)
 
     def _context_variable(self) -> Callable[[], object] | None:
         """What gives the context under way in one step; None when the package keeps it in no variable of Python's.
@@ -105,7 +108,7 @@ class _Tracing:
             parent = self._parent()  # None: the context has something else, such as baggage
             if not (random.random() < self.share if parent is None else parent.trace_flags.sampled):
                 return NOTHING
-        return self._recorded(name, self._api.SpanKind[kind.upper()], attributes)
+        return self._recorded(self._api.SpanKind[kind.upper()], name, _named(attributes))
 
     def _parent(self) -> SpanContext | None:
         """The span under way, sampled or not."""
@@ -121,7 +124,7 @@ class _Tracing:
         if b"".join(first).rfind(FIELD) < 0:
             return NOTHING
         links = [link for value in first if value.rfind(FIELD) >= 0 and (link := self._link(value)) is not None]
-        return self._recorded(name, self._api.SpanKind.CONSUMER, attributes, links) if links else NOTHING
+        return self._batch(name, _named(attributes), links) if links else NOTHING
 
     def _link(self, value: bytes) -> Link | None:
         # By a pattern of our own: the propagator, which requests' headers go through, takes ten times as long.
@@ -145,10 +148,9 @@ class _Tracing:
             self._detach(token)
 
     def _recorded(
-        self, name: str, kind: SpanKind, attributes: dict[str, Attribute], links: list[Link] | None = None
+        self, kind: SpanKind, name: str, attributes: dict[str, Attribute], links: list[Link] | None = None
     ) -> _Recorded:
-        named = {f"holonstream.{key}": value for key, value in attributes.items()}
-        return _Recorded(self, self._tracer.start_span(name, kind=kind, attributes=named, links=links))
+        return _Recorded(self, self._tracer.start_span(name, kind=kind, attributes=attributes, links=links))
 
     def enter(self, span: Span) -> Token[Context]:
         """Make a span the one under way."""
@@ -166,6 +168,10 @@ class _Tracing:
         if context is None or not context.trace_flags.sampled:
             return None
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+
+
+def _named(attributes: dict[str, Attribute]) -> dict[str, Attribute]:
+    return {f"holonstream.{key}": value for key, value in attributes.items()}
 
 
 class _Recorded:
