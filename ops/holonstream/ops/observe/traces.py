@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+Attributes = dict[str, tracing.Attribute]
 EXPORT_TIMEOUT = 2.0  # seconds for the collector's answer, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise
 
 
@@ -56,7 +57,7 @@ def batch_spans(provider: TracerProvider, processor: SpanProcessor) -> tracing.M
     from opentelemetry import context
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.sampling import Decision
+    from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import (
         NonRecordingSpan,
@@ -80,31 +81,35 @@ def batch_spans(provider: TracerProvider, processor: SpanProcessor) -> tracing.M
     sampler, ids, kind = provider.sampler, provider.id_generator, SpanKind.CONSUMER
     sampled, unset, no_context = TraceFlags(TraceFlags.SAMPLED), Status(StatusCode.UNSET), context.Context()
 
-    @contextmanager
-    def recorded(
-        span: SpanContext, name: str, attributes: dict[str, tracing.Attribute], links: list[Link]
-    ) -> Iterator[None]:
-        began, status = time_ns(), unset
-        token = context.attach(set_span_in_context(NonRecordingSpan(span)))
-        try:
-            yield
-        except Exception as error:
-            status = Status(StatusCode.ERROR, type(error).__name__)  # its message may quote what an event carries
-            raise
-        finally:
-            context.detach(token)
+    class BatchSpan:
+        """Under way inside the block. A class, as a generator takes longer."""
+
+        __slots__ = ("attributes", "began", "links", "name", "span", "token")
+
+        def __init__(self, span: SpanContext, name: str, attributes: Attributes, links: list[Link]) -> None:
+            self.span, self.name, self.attributes, self.links = span, name, attributes, links
+
+        def __enter__(self) -> None:
+            self.began = time_ns()
+            self.token = context.attach(set_span_in_context(NonRecordingSpan(self.span)))
+
+        def __exit__(self, kind_: object, error: BaseException | None, at: object) -> None:
+            context.detach(self.token)
+            # The message of an error may quote what an event carries.
+            status = Status(StatusCode.ERROR, type(error).__name__) if isinstance(error, Exception) else unset
             made = ReadableSpan(
-                name, span, None, resource, attributes, (), links, kind,
-                status=status, start_time=began, end_time=time_ns(), instrumentation_scope=scope,
+                self.name, self.span, None, resource, self.attributes, (), self.links, kind, None, status,
+                self.began, time_ns(), scope,
             )  # fmt: skip
             processor.on_end(made)
 
-    def make(name: str, attributes: dict[str, tracing.Attribute], links: list[Link]) -> AbstractContextManager[object]:
+    def make(name: str, attributes: Attributes, links: list[Link]) -> AbstractContextManager[object]:
         trace = ids.generate_trace_id()
-        decided = sampler.should_sample(no_context, trace, name, kind, attributes, links)
-        if decided.decision is not Decision.RECORD_AND_SAMPLE:
-            return tracing.NOTHING
-        return recorded(SpanContext(trace, ids.generate_span_id(), False, sampled), name, attributes, links)
+        if sampler is not DEFAULT_ON:
+            decided = sampler.should_sample(no_context, trace, name, kind, attributes, links)
+            if decided.decision is not Decision.RECORD_AND_SAMPLE:
+                return tracing.NOTHING
+        return BatchSpan(SpanContext(trace, ids.generate_span_id(), False, sampled), name, attributes, links)
 
     return make
 
