@@ -36,7 +36,7 @@ from holonstream.ops.kafka import client
 from holonstream.ops.processes import Processes
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.producers.kafka import describe, driver_errors
+from holonstream.producers.kafka import Admin, driver_errors
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.schemas import instant, wire
 from holonstream.schemas.event import Event
@@ -84,7 +84,7 @@ class Pipeline:
         self.ledger = Ledger(settings.partitions)
         self._store = store
         self._client = client(settings)
-        self._admin = AdminClient(self._client)
+        self._admin = Admin(self._client)
 
     def append(self, events: list[Event]) -> None:
         self.ledger.note(self._store.append(events))
@@ -102,7 +102,7 @@ class Pipeline:
         while monotonic() < until:
             self.processes.check()
             with driver_errors("reading the members of a group"):
-                found = describe(self._admin, self.settings.group(name))
+                found = self._admin.describe(self.settings.group(name))
             members = {
                 member.member_id: tuple(sorted(tp.partition for tp in member.assignment.topic_partitions))
                 for member in (found.members if found else ())

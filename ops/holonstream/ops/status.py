@@ -17,7 +17,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
+from confluent_kafka.admin import ConsumerGroupDescription, OffsetSpec
 
 from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
@@ -25,8 +25,8 @@ from holonstream.ops.topics import topic_problems
 from holonstream.producers.kafka import (
     PAUSE,
     TIMEOUT,
+    Admin,
     answer,
-    describe,
     driver_errors,
     partitions_added,
     topic_identity,
@@ -73,7 +73,7 @@ class Member:
 
 
 def members_of(described: ConsumerGroupDescription | None) -> list[Member]:
-    """The workers of a group as `producers.kafka.describe` gives it."""
+    """The workers of a group as `producers.kafka.Admin` gives it."""
     return [
         Member(
             m.member_id,
@@ -135,7 +135,7 @@ class TopicStatus:
         """`client` as `ops.kafka.client` makes it. Raises KafkaUnavailable when its certificates cannot be read."""
         self._client = dict(client)
         with driver_errors(f"making a client for topic {topic}"):
-            self._admin = AdminClient(self._client)
+            self._admin = Admin(self._client)
         self._members: dict[str, Consumer] = {}
         self._topic = topic
         self._held: dict[tuple[int, int], float] = {}
@@ -261,7 +261,7 @@ class TopicStatus:
         `witness` is the other topic for which the relay commits. Raises NotInitialised, KafkaUnavailable, NotPermitted.
         """
         with driver_errors(f"comparing what was committed with topic {self._topic}"):
-            identity = topic_identity(self._admin, self._topic, TIMEOUT)
+            identity = topic_identity(self._admin.client, self._topic, TIMEOUT)
             now = identity.id
             firsts = answer(partial(self._offsets, OffsetSpec.earliest()))
             places = [TopicPartition(self._topic, 0), TopicPartition(witness, 0)]
@@ -308,7 +308,7 @@ class TopicStatus:
     def unsafe(self, settings: Settings) -> list[str]:
         """Why the topic, as it is set up now, may lose events. Raises as `problems`."""
         with driver_errors(f"reading the settings of topic {self._topic}"):
-            return topic_problems(self._admin, settings)
+            return topic_problems(self._admin.client, settings)
 
     def _describe(self, opened: TopicTransaction) -> str:
         """An open transaction, and how it is found and ended."""
@@ -321,11 +321,11 @@ class TopicStatus:
         )
 
     def _offsets(self, spec: OffsetSpec, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[int, int]:
-        found = self._admin.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
+        found = self._admin.client.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
         if found.error is not None:
             raise KafkaException(found.error)
         asked = {TopicPartition(self._topic, p): spec for p in sorted(found.partitions)}
-        answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT)
+        answers = self._admin.client.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT)
         return {tp.partition: future.result(TIMEOUT).offset for tp, future in answers.items()}
 
     def relayed(self, group: str) -> int:
@@ -334,7 +334,7 @@ class TopicStatus:
         Raises KafkaUnavailable, NotPermitted.
         """
         with driver_errors(f"reading the position that group {group} committed on {self._topic}"):
-            describe(self._admin, group)
+            self._admin.describe(group)
             (place,) = answer(lambda: self._committed(group, [TopicPartition(self._topic, 0)]))
         return 0 if _is_set_by_hand(place) else max(int(place.offset), 0)
 
@@ -345,7 +345,7 @@ class TopicStatus:
         """
         with driver_errors(f"reading the offsets of group {name} on {self._topic}"):
             partitions = [TopicPartition(self._topic, p) for p in sorted(ends)]
-            described = describe(self._admin, name)
+            described = self._admin.describe(name)
             committed = answer(lambda: self._committed(name, partitions))
             state = described.state.name if described else "UNKNOWN"
         lags = []
@@ -361,7 +361,7 @@ class TopicStatus:
     def has_members(self, group: str) -> bool:
         """Whether a group has a worker. Raises KafkaUnavailable, NotPermitted."""
         with driver_errors(f"asking for group {group}"):
-            return bool(members_of(describe(self._admin, group)))
+            return bool(members_of(self._admin.describe(group)))
 
     def views(self, settings: Settings) -> list[str]:
         """Every view that a group of the namespace follows the log for: graph, cache, and the sinks of one's own that
@@ -370,7 +370,7 @@ class TopicStatus:
         Raises KafkaUnavailable. The brokers list only groups that the login may describe.
         """
         with driver_errors("listing the consumer groups"):
-            listed = self._admin.list_consumer_groups(request_timeout=LISTING_TIMEOUT).result(TIMEOUT)
+            listed = self._admin.client.list_consumer_groups(request_timeout=LISTING_TIMEOUT).result(TIMEOUT)
             if listed.errors and not listed.valid:
                 raise listed.errors[0]
         groups = [group.group_id for group in listed.valid]

@@ -55,6 +55,9 @@ PASSING = frozenset(
     }
 )
 
+MOVED = frozenset({KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT})
+"""what a client gets that looks for a group's coordinator in the wrong place"""
+
 FENCED: Final = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
@@ -133,26 +136,43 @@ def answer(ask: Callable[[], T], timeout: float = TIMEOUT) -> T:
         pause.wait(PAUSE)
 
 
-def describe(admin: AdminClient, group: str) -> ConsumerGroupDescription | None:
-    """A consumer group as the brokers know it, None when nobody ever joined it.
+class Admin:
+    """Asks the brokers about groups, and by `client` about everything else; for one thread.
 
-    Hold the admin client until the answer is there: one that is collected never gives it. To be asked before a group's
-    offsets: where the group is forbidden, librdkafka lets a question for them wait until it times out. A coordinator
-    that has vanished is waited for no longer than any broker: the next question looks for its successor.
-
-    Raises KafkaException, and TimeoutError when nobody answers.
+    Hold it until the answer is there: a client that is collected never gives it.
     """
 
-    def ask() -> ConsumerGroupDescription:
-        asked = admin.describe_consumer_groups([group], request_timeout=COORDINATOR_LIMIT)[group]
-        return asked.result(ANSWER_TIMEOUT)
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """`config`: librdkafka's settings."""
+        self._config = dict(config)
+        self.client = AdminClient(self._config)
 
-    try:
-        return answer(ask)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return None
-        raise
+    def describe(self, group: str) -> ConsumerGroupDescription | None:
+        """A consumer group as the brokers know it, None when nobody ever joined it.
+
+        To be asked before a group's offsets: where the group is forbidden, librdkafka lets a question for them wait
+        until it times out. A coordinator that has vanished is waited for no longer than any broker.
+
+        Raises KafkaException, and TimeoutError when nobody answers.
+        """
+        try:
+            return answer(lambda: self._describe(group))
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise
+
+    def _describe(self, group: str) -> ConsumerGroupDescription:
+        asked = self.client.describe_consumer_groups([group], request_timeout=COORDINATOR_LIMIT)[group]
+        try:
+            return asked.result(ANSWER_TIMEOUT)
+        except (KafkaException, TimeoutError) as error:
+            # librdkafka 2.16 does not notice that a group has another coordinator. It asks one that is none any more
+            # for ten minutes, as after a rolling restart, when partitions go back to their preferred leaders; and it
+            # waits half a minute for one that has stopped and that metadata lacks. A new client knows none.
+            if not isinstance(error, KafkaException) or error.args[0].code() in MOVED:
+                self.client = AdminClient(self._config)
+            raise
 
 
 def topic_id(admin: AdminClient, topic: str, timeout: float = 10.0) -> str:

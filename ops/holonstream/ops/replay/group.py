@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from holonstream.ops.status import Member, members_of
-from holonstream.producers.kafka import answer, describe, driver_errors, topic_id
+from holonstream.producers.kafka import Admin, answer, driver_errors, topic_id
 from holonstream.schemas.offset_metadata import OffsetMetadata
 
 
@@ -18,9 +17,9 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
 
     `client` as `ops.kafka.client` makes it. Raises KafkaUnavailable, NotPermitted.
     """
-    admin = AdminClient(dict(client))
+    admin = Admin(client)
     with driver_errors(f"reading the members of group {group}"):
-        described = describe(admin, group)
+        described = admin.describe(group)
     return members_of(described)
 
 
@@ -29,13 +28,13 @@ def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapp
 
     Raises KafkaUnavailable, also when one has joined, and NotPermitted.
     """
-    admin = AdminClient(dict(client))
+    admin = Admin(client)
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
     try:
         with driver_errors(f"setting the offsets of group {group} on {topic}"):
-            metadata = OffsetMetadata(None, topic_id(admin, topic)).text()
+            metadata = OffsetMetadata(None, topic_id(admin.client, topic)).text()
             wanted = [TopicPartition(topic, p, offset, metadata=metadata) for p, offset in sorted(offsets.items())]
-            describe(admin, group)
+            admin.describe(group)
             answer(lambda: _commit(consumer, wanted))
     finally:
         consumer.close()

@@ -23,7 +23,7 @@ from threading import Event
 from time import monotonic
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, MemberDescription
+from confluent_kafka.admin import ConfigResource, ConfigSource, MemberDescription
 from msgspec.structs import replace
 
 from holonstream.ops import topics
@@ -32,7 +32,7 @@ from holonstream.ops.output import counted
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import members_of
 from holonstream.producers.errors import KafkaUnavailable
-from holonstream.producers.kafka import TIMEOUT, answer, describe, driver_errors
+from holonstream.producers.kafka import TIMEOUT, Admin, answer, driver_errors
 from holonstream.producers.log.postgres import connect
 from holonstream.producers.log.reader import LogReader
 from holonstream.producers.relay.lease import no_relay
@@ -88,7 +88,7 @@ def prepared(settings: Settings) -> Iterator[tuple[OldTopic, Callable[[], topics
     Raises RelayLeads, TopicRead, LogUnavailable, KafkaUnavailable, NotPermitted.
     """
     with no_relay(settings.log_dsn, settings.namespace) as check_lock:
-        admin = AdminClient(client(settings))
+        admin = Admin(client(settings))
         old = _old_topic(admin, settings)
 
         def perform() -> topics.EventTopic:
@@ -96,7 +96,7 @@ def prepared(settings: Settings) -> Iterator[tuple[OldTopic, Callable[[], topics
             refuse_readers(admin, settings)  # once more: the question may have been answered after a while
             if old.id is not None:
                 with driver_errors(f"deleting {old.name}"):
-                    admin.delete_topics([old.name], request_timeout=topics.MAKING_TIMEOUT)[old.name].result()
+                    admin.client.delete_topics([old.name], request_timeout=topics.MAKING_TIMEOUT)[old.name].result()
             made = _make(replace(settings, partitions=old.partitions), old)
             check_lock()
             start_at_zero(settings, old.id)
@@ -105,14 +105,16 @@ def prepared(settings: Settings) -> Iterator[tuple[OldTopic, Callable[[], topics
         yield old, perform
 
 
-def refuse_readers(admin: AdminClient, settings: Settings) -> list[str]:
+def refuse_readers(admin: Admin, settings: Settings) -> list[str]:
     """The groups of others that read the topic. Raises TopicRead, naming the workers, when groups of ours do."""
     ours: list[str] = []
     others: list[str] = []
     with driver_errors(f"looking for readers of {settings.topic}"):
-        listed = answer(lambda: admin.list_consumer_groups(states=set(BUSY), request_timeout=TIMEOUT).result(TIMEOUT))
+        listed = answer(
+            lambda: admin.client.list_consumer_groups(states=set(BUSY), request_timeout=TIMEOUT).result(TIMEOUT)
+        )
         for name in sorted(group.group_id for group in listed.valid):
-            described = describe(admin, name)
+            described = admin.describe(name)
             members = described.members if described else ()
             reading = sum(_reads(member, settings.topic) for member in members)
             # The name of another pipeline's namespace may begin with ours: its workers read another topic.
@@ -130,16 +132,16 @@ def _reads(member: MemberDescription, topic: str) -> bool:
     return bool(member.assignment) and any(tp.topic == topic for tp in member.assignment.topic_partitions)
 
 
-def _old_topic(admin: AdminClient, settings: Settings) -> OldTopic:
+def _old_topic(admin: Admin, settings: Settings) -> OldTopic:
     with LogReader(settings.log_dsn, "holonstream-replay") as log:
         head = log.frontier().head
     others = refuse_readers(admin, settings)
     with driver_errors(f"reading {settings.topic}"):
         try:
-            asked = admin.describe_topics(TopicCollection([settings.topic]), request_timeout=TIMEOUT)
+            asked = admin.client.describe_topics(TopicCollection([settings.topic]), request_timeout=TIMEOUT)
             found = asked[settings.topic].result(TIMEOUT)
             resource = ConfigResource(ConfigResource.Type.TOPIC, settings.topic)
-            entries = admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT)
+            entries = admin.client.describe_configs([resource], request_timeout=TIMEOUT)[resource].result(TIMEOUT)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise

@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient
 from holonstream.producers.errors import NotPermitted, RecordTooLarge
 from holonstream.producers.kafka import (
     CONNECTION,
+    Admin,
     ErrorNotes,
     TopicIdentity,
     TopicWatch,
-    describe,
     driver_errors,
     topic_config,
     topic_identity,
@@ -98,8 +98,8 @@ class Publisher:
         self.group = group
         """the consumer group, and the transactional id"""
         common = {"bootstrap.servers": bootstrap, **CONNECTION, **config, "error_cb": ErrorNotes(), "log_level": 2}
-        self._admin = AdminClient(common)
-        self._limit = _record_limit(self._admin, topic)
+        self._admin = Admin(common)
+        self._limit = _record_limit(self._admin.client, topic)
         self._producer = Producer(
             {
                 **common,
@@ -134,8 +134,8 @@ class Publisher:
         """
         with driver_errors(f"initialising the transactions of {self.group}"):
             self._producer.init_transactions(CALL_TIMEOUT)
-        self.identity = topic_identity(self._admin, self._topic, CALL_TIMEOUT)
-        self._watch = TopicWatch(self._admin, self._topic, self.identity)
+        self.identity = topic_identity(self._admin.client, self._topic, CALL_TIMEOUT)
+        self._watch = TopicWatch(self._admin.client, self._topic, self.identity)
         self._committer = PositionCommitter(
             self.consumer, self.group, self._topic, self._witness, self.identity, log_id
         )
@@ -154,7 +154,7 @@ class Publisher:
 
         Raises KafkaUnavailable, NotInitialised (no such topic).
         """
-        return tail_events(self.consumer, self._admin, self._topic)
+        return tail_events(self.consumer, self._admin.client, self._topic)
 
     def committed(self) -> Committed | None:
         """The position that the group has committed, None when it has none; what a relay has committed goes first.
@@ -162,7 +162,7 @@ class Publisher:
         Raises KafkaUnavailable.
         """
         with driver_errors(f"reading the position that group {self.group} committed on {self._topic}"):
-            describe(self._admin, self.group)
+            self._admin.describe(self.group)
             found = self.consumer.committed([TopicPartition(t, 0) for t in (self._topic, self._witness)], CALL_TIMEOUT)
             for partition in found:
                 if partition.error is not None:
