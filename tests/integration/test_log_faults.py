@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Iterator
 from threading import Event as Stop
 from typing import Any
@@ -23,9 +24,11 @@ from holonstream.producers.log.reader import LogReader
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.log.store import PostgresEventStore
 from holonstream.producers.relay.lease import acquire_leadership
+from holonstream.producers.relay.relay import Relay
 from holonstream.producers.relay.status import log_status
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import BadData
+from holonstream.testing.databases import temporary_database
 from tests.support.event_log import append, envelope, person
 from tests.support.waiting import wait_until
 
@@ -228,11 +231,33 @@ def test_refused_logins_are_unavailable(dsn: str, owner: psycopg.Connection[Any]
         connect(make_conninfo(dsn, dbname="gone"), "relay")
 
 
-@pytest.mark.parametrize("address", ["text", "postgresql://[", "host=a nothing=b password=never-shown"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "text",
+        "postgresql://[",
+        "host=a nothing=b password=never-shown",
+        # libpq takes the rest of such a password for a host, a port or a database, and quotes it
+        "postgresql://user:first@never-shown@127.0.0.1/db",
+        "postgresql://user:never-shown/x@127.0.0.1/db",
+        "postgresql://user:12/never-shown@127.0.0.1/db",
+        "postgresql://user:never-shown%zz@127.0.0.1/db",
+        "postgresql://user:first@second?never-shown@127.0.0.1/db",
+    ],
+)
 def test_what_is_no_address_is_said_so(address: str) -> None:
-    with pytest.raises(BadData, match="no libpq connection string") as refused:
-        PostgresEventStore(address, CATALOGUE).append([person("a")])
-    assert "never-shown" not in str(refused.value)
+    uses: dict[str, Callable[[], object]] = {
+        "append": lambda: PostgresEventStore(address, CATALOGUE).append([person("a")]),
+        "read": lambda: LogReader(address, "test"),
+        "relay": lambda: Relay(address, "127.0.0.1:1").run(Stop()),
+        "init": lambda: apply_schema(address, CATALOGUE),
+        "status": lambda: log_status(address, "holonstream", 0),
+        "tests": lambda: temporary_database(address).__enter__(),
+    }
+    for name, use in uses.items():
+        with pytest.raises(BadData, match="no libpq connection string") as refused:
+            use()
+        assert "never-shown" not in "".join(traceback.format_exception(refused.value)), name
 
 
 def test_a_closed_connection_of_another_library_is_unavailable(dsn: str) -> None:

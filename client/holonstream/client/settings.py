@@ -8,7 +8,6 @@ password, as Docker and Kubernetes provide secrets.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,11 +15,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from holonstream.producers.log.postgres import NO_DSN, check_dsn
 from holonstream.schemas import duration
-from holonstream.schemas.errors import HolonstreamError
+from holonstream.schemas.errors import BadData, HolonstreamError
 from holonstream.schemas.names import events_topic
 from holonstream.sinks.cache.address import check_address
 
@@ -63,19 +62,10 @@ class Secret:
 
 
 def _check_dsn(dsn: Secret) -> None:
-    text = dsn.reveal()
     try:
-        ports = conninfo_to_dict(text).get("port") or ""
-        # A "/" in a password makes libpq take the password for a port; it would quote it when it connects.
-        readable = all(port == "" or port.isdigit() for port in str(ports).split(","))
-    except ProgrammingError:  # whose text quotes the string
-        readable = False
-    scheme, is_url, rest = text.partition("://")
-    if is_url and scheme in ("postgresql", "postgres"):
-        # libpq ends the password at the first "@" and would quote the rest as part of a host's or database's name.
-        readable = readable and "@" not in re.sub("^[^@/]*@", "", rest).partition("?")[0]
-    if not readable:
-        raise ValueError("is no libpq connection string (in a URL, write special characters of a password as %40)")
+        check_dsn(dsn.reveal())
+    except BadData:
+        raise ValueError(NO_DSN) from None
 
 
 def _check_url(schemes: tuple[str, ...], url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString, TypeVar
@@ -90,6 +91,7 @@ SESSION_REQUIRED = (
     " mode, which would leave a lock on a connection of others. Set HOLONSTREAM_POSTGRES_DSN of relay and commands to "
     "PostgreSQL's own address; services may append and read through the pooler"
 )
+NO_DSN = "is no libpq connection string (in a URL, write special characters of a password as %40)"
 UNHIDE = "ALTER TABLE holonstream.events DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
 # Rows that libpq hands over at once: 32 of the largest events are 29 MB. libpq before 17 knows one at a time only,
 # at twice the cost.
@@ -118,6 +120,27 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(f"no answer for {ANSWER_TIMEOUT:g} s") from None
 
 
+def check_dsn(dsn: str) -> dict[str, Any]:
+    """The parameters of a libpq connection string. Raises BadData, without the string, for what is none.
+
+    Also for a URL whose password holds characters that end it: libpq would take the rest for a host, a port or a
+    database, and quote it in its errors.
+    """
+    try:
+        parameters = conninfo_to_dict(dsn)
+        # A "/" in a password makes libpq take the password for a port.
+        readable = all(port == "" or port.isdigit() for port in str(parameters.get("port") or "").split(","))
+    except psycopg.ProgrammingError:  # whose text quotes the string
+        parameters, readable = {}, False
+    scheme, is_url, rest = dsn.partition("://")
+    if is_url and scheme in ("postgresql", "postgres"):
+        # The first "@" ends the password.
+        readable = readable and "@" not in re.sub("^[^@/]*@", "", rest).partition("?")[0]
+    if not readable:
+        raise BadData(f"The address of the event log {NO_DSN}")
+    return parameters
+
+
 def connect(
     dsn: str, application_name: str, *, kind: type[psycopg.Connection[Any]] = psycopg.Connection, **options: Any
 ) -> psycopg.Connection[Any]:
@@ -126,15 +149,11 @@ def connect(
     Nothing is prepared: a pooler may give each transaction another connection to the server.
     """
     session = {"prepare_threshold": None, **SESSION, **options}
+    parameters = check_dsn(dsn)
+    if "options" in options:  # beside those of the address, such as a role; of a setting that comes twice, ours
+        session["options"] = f"{parameters.get('options') or ''} {options['options']}".strip()
     with driver_errors():
-        try:
-            if "options" in options:  # beside those of the address, such as a role; of a setting that comes twice, ours
-                session["options"] = f"{conninfo_to_dict(dsn).get('options') or ''} {options['options']}".strip()
-            return kind.connect(dsn, autocommit=True, application_name=application_name, **session)
-        except psycopg.ProgrammingError as error:
-            if error.sqlstate is None:  # its text may quote a password
-                raise BadData("The address of the event log is no libpq connection string") from None
-            raise
+        return kind.connect(dsn, autocommit=True, application_name=application_name, **session)
 
 
 def connect_session(dsn: str, application_name: str, **options: Any) -> psycopg.Connection[Any]:
