@@ -444,8 +444,8 @@ def test_what_somebody_has_done_to_the_tables_is_named_with_what_helps(dsn: str)
         "CREATE RULE audit AS ON INSERT TO holonstream.streams DO ALSO NOTHING": "rule audit",
         "ALTER TABLE holonstream.events DISABLE TRIGGER append_only": "append_only on holonstream.events",
         "ALTER TABLE holonstream.events ENABLE ROW LEVEL SECURITY": "row-level security is on for holonstream.events",
-        "ALTER TABLE holonstream.events INHERIT parent": "holonstream.events inherits from parent",
-        "CREATE TABLE child () INHERITS (holonstream.events)": "child inherits from holonstream.events",
+        "ALTER TABLE holonstream.events INHERIT parent": "holonstream.events inherits from public.parent",
+        "CREATE TABLE child () INHERITS (holonstream.events)": "public.child inherits from holonstream.events",
     }
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")

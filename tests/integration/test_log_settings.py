@@ -9,10 +9,17 @@ from typing import Any
 import psycopg
 import pytest
 
+from holonstream.ops.verify.seals import verify_log
 from holonstream.producers.errors import EventTooLarge, WrongExpectedVersion
+from holonstream.producers.log.batches import read_batches
 from holonstream.producers.log.frontier import read_frontier
-from holonstream.producers.log.schema import apply_schema
+from holonstream.producers.log.inspection import log_facts
+from holonstream.producers.log.postgres import LEADER_OPTIONS, connect, query
+from holonstream.producers.log.reader import LogReader
+from holonstream.producers.log.schema import apply_schema, repair_heads, repair_sequence, schema_status
+from holonstream.producers.log.seals import make_seals
 from holonstream.producers.log.store import PostgresEventStore
+from holonstream.producers.relay.status import log_status
 from holonstream.schemas.catalogue import Catalogue
 from tests.support.event_log import append, envelope, person
 from tests.support.waiting import wait_until
@@ -44,6 +51,33 @@ SET array_nulls = off;
 SET transform_null_equals = on;
 SET quote_all_identifiers = on;
 SET xmlbinary = 'hex';
+"""
+
+# In a schema behind pg_catalog, as "public" is: an exact match of the types goes before one for values of any type.
+# Each of these ends the statement that uses it.
+PUBLIC_SHADOWS = """
+CREATE FUNCTION public.stolen() RETURNS text LANGUAGE plpgsql
+    AS 'BEGIN RAISE EXCEPTION ''a function of others ran''; END';
+CREATE FUNCTION public.overlaps(text[], text[]) RETURNS boolean LANGUAGE sql AS 'SELECT stolen()::boolean';
+CREATE OPERATOR public.&& (LEFTARG = text[], RIGHTARG = text[], FUNCTION = public.overlaps);
+CREATE FUNCTION public.joined(bigint, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE OPERATOR public.|| (LEFTARG = bigint, RIGHTARG = text, FUNCTION = public.joined);
+CREATE FUNCTION public.joined(regclass, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE OPERATOR public.|| (LEFTARG = regclass, RIGHTARG = text, FUNCTION = public.joined);
+CREATE FUNCTION public.joined(text, name) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = name, FUNCTION = public.joined);
+CREATE FUNCTION public.bits(smallint, integer) RETURNS integer LANGUAGE sql AS 'SELECT stolen()::integer';
+CREATE OPERATOR public.& (LEFTARG = smallint, RIGHTARG = integer, FUNCTION = public.bits);
+CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE sql AS 'SELECT stolen()::bigint';
+CREATE FUNCTION public.unnest(regclass[]) RETURNS SETOF regclass LANGUAGE sql AS 'SELECT stolen()::regclass';
+CREATE FUNCTION public.format(text, integer, name, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.format(text, name, regclass) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.concat_ws(text, name, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.convert_to(text, text) RETURNS bytea LANGUAGE sql AS 'SELECT stolen()::bytea';
+CREATE FUNCTION public.obj_description(regnamespace, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.obj_description(regclass, text) RETURNS text LANGUAGE sql AS 'SELECT stolen()';
+CREATE FUNCTION public.to_json(text) RETURNS json LANGUAGE sql AS 'SELECT stolen()::json';
 """
 
 RENDER = "SELECT holonstream.cloud_event_v2(e), holonstream.cloud_event(e) FROM holonstream.events AS e"
@@ -84,6 +118,43 @@ def test_settings_and_names_of_the_caller_change_nothing(dsn: str) -> None:
         assert expected.occurred_at == "2024-03-01T08:00:00.123456Z"
         assert expected.payload == {"name": "Ada", "n": 0.1, "text": "a\\1b"}
         assert expected.source_system == "a b\\c/\u00e9"
+
+
+def test_functions_of_a_schema_behind_pg_catalog_are_not_used(dsn: str) -> None:
+    """Anybody who may create in "public" would otherwise run code as the owner of the log."""
+    events = [person(f"p-{n}") for n in range(3)]
+    with psycopg.connect(dsn, autocommit=True) as other, PostgresEventStore(dsn, CATALOGUE) as store:
+        assert len(store.append(events)) == 3
+        other.execute(PUBLIC_SHADOWS)
+        with pytest.raises(psycopg.Error, match="a function of others ran"):
+            other.execute("SELECT ARRAY['a'] && ARRAY['a']::text[]")
+        (found,) = store.get_events(subjects=["p-1"])
+        assert found.position == 2
+        assert store.before_last(1, subjects=["p-1"]) == 1
+        assert store.get_event(found.id) == found
+        assert [event.version for event in store.read_stream("holon/p-1")] == [1]
+        assert store.append([person("p-3")], expected={"holon/p-3": 0})[0].position == 4
+        assert log_facts(other, CATALOGUE) is not None
+    with LogReader(dsn, "test") as log:
+        assert log.unknown(["holon/p-1", "holon/x"]) == {"holon/x"}
+        assert log.streams_at([2], 4) == ["holon/p-1"]
+        assert log.places({"holon/p-1": 1}) == {"holon/p-1": (2, 1)}
+        assert len(list(log.all_streams(4))) == 4
+    assert [seal.events for seal in make_seals(dsn)] == [4]
+    assert verify_log(dsn).findings == []
+    assert log_status(dsn, "holonstream", 0).lag == 4
+    with connect(dsn, "relay", options=LEADER_OPTIONS) as relay:
+        relay.execute(query("log_identity"))
+        relay.execute(query("other_events_at"), {"positions": [1], "ids": [found.id]})
+        assert [
+            len(batch.events) for batch in read_batches(relay, 0, 4, limit=9, batch_events=9, batch_bytes=9999)
+        ] == [4]
+    assert schema_status(dsn).pending == []
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("COMMENT ON SCHEMA holonstream IS 'of another version'")
+    assert apply_schema(dsn, CATALOGUE)
+    assert repair_sequence(dsn) is None
+    assert repair_heads(dsn, thorough=True) == 0
 
 
 def test_a_role_that_the_session_took_needs_the_right_and_nothing_else(dsn: str) -> None:

@@ -73,7 +73,8 @@ def server_facts(connection: psycopg.Connection[Any]) -> ServerFacts:
 
 def log_facts(connection: psycopg.Connection[Any], catalogue: Catalogue) -> LogFacts | None:
     """None when there is no log. Raises LogUnavailable, NotPermitted."""
-    with driver_errors():
+    with driver_errors(), connection.transaction():
+        connection.execute(query("pin_session"))
         applied = connection.execute(query("applied_schema")).fetchone()
         if applied is None or applied[0] is None:
             return None

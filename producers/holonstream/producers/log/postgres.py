@@ -62,7 +62,8 @@ ANSWER_TIMEOUT = 10.0  # seconds that relay and status wait for PostgreSQL to se
 # An index scan whatever the statistics say: a scan of the whole log, sorted, for every stretch would cost more the
 # longer the log is. Row-level security is an error, instead of events that are not there. Limits that a role or a
 # database sets for services are not for who reads all of the log, and a rewritten table looks empty to a transaction
-# that does not read committed.
+# that does not read committed. Functions and operators are those of pg_catalog: one in another schema that takes
+# exactly the types at hand would go before one of pg_catalog that takes any.
 READER_OPTIONS = " ".join(
     f"-c {setting}"
     for setting in (
@@ -72,6 +73,7 @@ READER_OPTIONS = " ".join(
         "max_parallel_workers_per_gather=0",
         "jit=off",
         "row_security=off",
+        "search_path=pg_catalog,pg_temp",
         "statement_timeout=0",
         "lock_timeout=0",
         "idle_session_timeout=0",

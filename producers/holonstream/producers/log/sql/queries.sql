@@ -1,4 +1,7 @@
 -- Every statement that Python sends to the log. A name, a line on what it does, the statement.
+--
+-- In a session whose search_path is not ours, as services have, a function or an operator of another schema goes before one of
+-- pg_catalog that takes values of any type ("&&", unnest, format): there these are qualified.
 
 -- append --
 -- Append events; one row per event, in the order given. Sent by several drivers: through text, for a driver's own codec
@@ -25,7 +28,7 @@ WHERE e.position > %(after)s AND e.position <= %(until)s
   AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
   AND (%(end_time)s::timestamptz IS NULL OR e.occurred_at <= %(end_time)s::timestamptz)
   AND (%(actor)s::text IS NULL OR e.actor = %(actor)s::text)
-  AND (%(subjects)s::text[] IS NULL OR e.subjects && %(subjects)s::text[])
+  AND (%(subjects)s::text[] IS NULL OR e.subjects OPERATOR(pg_catalog.&&) %(subjects)s::text[])
 ORDER BY e.position
 LIMIT %(limit)s::bigint;
 
@@ -38,7 +41,7 @@ SELECT coalesce(min(f.position) - 1, 0) FROM (
       AND (%(start_time)s::timestamptz IS NULL OR e.occurred_at >= %(start_time)s::timestamptz)
       AND (%(end_time)s::timestamptz IS NULL OR e.occurred_at <= %(end_time)s::timestamptz)
       AND (%(actor)s::text IS NULL OR e.actor = %(actor)s::text)
-      AND (%(subjects)s::text[] IS NULL OR e.subjects && %(subjects)s::text[])
+      AND (%(subjects)s::text[] IS NULL OR e.subjects OPERATOR(pg_catalog.&&) %(subjects)s::text[])
     ORDER BY e.position DESC
     LIMIT %(limit)s::bigint
 ) AS f;
@@ -76,12 +79,12 @@ LEFT JOIN holonstream.events AS e ON e.stream = s.stream COLLATE "C" AND e.versi
 
 -- unknown_streams --
 -- Those of some streams that have no event.
-SELECT s.stream FROM unnest(%(streams)s::text[]) AS s(stream)
+SELECT s.stream FROM pg_catalog.unnest(%(streams)s::text[]) AS s(stream)
 WHERE NOT EXISTS (SELECT FROM holonstream.events AS e WHERE e.stream = s.stream COLLATE "C");
 
 -- streams_at --
 -- The streams of the events at or next beyond some positions.
-SELECT DISTINCT s.stream FROM unnest(%(positions)s::bigint[]) AS p(position) CROSS JOIN LATERAL (
+SELECT DISTINCT s.stream FROM pg_catalog.unnest(%(positions)s::bigint[]) AS p(position) CROSS JOIN LATERAL (
     SELECT e.stream FROM holonstream.events AS e
     WHERE e.position >= p.position AND e.position <= %(until)s
     ORDER BY e.position LIMIT 1
@@ -135,7 +138,7 @@ SELECT min(position) FROM holonstream.events;
 
 -- log_identity --
 -- Which database of which cluster this is: a physical copy has the same, a restored dump another one.
-SELECT s.system_identifier || '-' || d.oid
+SELECT s.system_identifier::text || '-' || d.oid::text
 FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
 
 -- backend --
@@ -158,7 +161,7 @@ SELECT pg_advisory_xact_lock(%(key)s);
 
 -- schema_lock_holder --
 -- Another session that has the lock of init.
-SELECT format('pid %%s (%%s, %%s)', l.pid, a.usename, a.application_name)
+SELECT pg_catalog.format('pid %%s (%%s, %%s)', l.pid, a.usename, a.application_name)
 FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
