@@ -137,6 +137,10 @@ def test_functions_that_the_release_before_put_back_are_replaced(new: str) -> No
         "DROP OWNED BY holonstream_writer, holonstream_reader",  # as a dump that is restored where there are none
         "GRANT EXECUTE ON FUNCTION holonstream.append_events TO PUBLIC",
         "GRANT INSERT ON holonstream.events TO holonstream_writer",
+        "GRANT UPDATE (payload) ON holonstream.events TO holonstream_writer",
+        "GRANT INSERT (position, stream), REFERENCES (id) ON holonstream.events TO PUBLIC",
+        "GRANT CREATE ON SCHEMA holonstream TO holonstream_writer",
+        "GRANT USAGE ON SCHEMA holonstream TO PUBLIC",
         "GRANT UPDATE ON SEQUENCE holonstream.events_position TO holonstream_reader",
         "DROP TRIGGER commits_durably ON holonstream.events",
         "ALTER TABLE holonstream.streams DISABLE TRIGGER keeps_streams",
@@ -177,6 +181,52 @@ def test_a_right_to_read_that_somebody_has_given_stays(new: str, outsider: str) 
             "SELECT has_table_privilege(%s, 'holonstream.events', name) FROM unnest(ARRAY['SELECT', 'INSERT']) AS name"
         )
         assert connection.execute(rights, [outsider]).fetchall() == [(True,), (False,)]
+
+
+def test_rights_to_write_single_columns_or_make_functions_are_taken_away(new: str, outsider: str) -> None:
+    """Who may insert into the columns that must have values writes events past append_events."""
+    grants = (
+        "INSERT (position, stream), UPDATE (payload), SELECT (position, type) ON holonstream.events",
+        "UPDATE (version) ON holonstream.streams",
+        "USAGE, CREATE ON SCHEMA holonstream",
+    )
+    rights = (
+        "SELECT has_any_column_privilege(%(role)s, 'holonstream.events', 'INSERT, UPDATE'),"
+        " has_any_column_privilege(%(role)s, 'holonstream.streams', 'UPDATE'),"
+        " has_schema_privilege(%(role)s, 'holonstream', 'CREATE'),"
+        " has_column_privilege(%(role)s, 'holonstream.events', 'type', 'SELECT'),"
+        " has_schema_privilege(%(role)s, 'holonstream', 'USAGE')"
+    )
+    with psycopg.connect(new, autocommit=True) as connection:
+        for grant in grants:
+            connection.execute(f"GRANT {grant} TO {outsider}".encode())
+            facts = log_facts(connection, CATALOGUE)
+            assert facts is not None
+            assert not facts.is_as_made, grant
+            assert apply_schema(new, CATALOGUE)
+        assert connection.execute(rights, {"role": outsider}).fetchone() == (False, False, False, True, True)
+    assert not apply_schema(new, CATALOGUE)
+
+
+def test_a_function_that_another_role_has_made_beside_ours_is_named(new: str, outsider: str) -> None:
+    """A call with plain texts takes it before ours, which has parameters of another type."""
+    with psycopg.connect(new, autocommit=True) as connection:
+        connection.execute(f"GRANT USAGE, CREATE ON SCHEMA holonstream TO {outsider}".encode())
+        connection.execute(f"SET ROLE {outsider}".encode())
+        connection.execute(
+            "CREATE FUNCTION holonstream.append_events(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'lost' $$"
+        )
+        connection.execute("RESET ROLE")
+        assert connection.execute("SELECT holonstream.append_events('[]', NULL)").fetchone() == ("lost",)
+        apply_schema(new, CATALOGUE)
+        facts = log_facts(connection, CATALOGUE)
+        assert facts is not None
+        ((found, remedy),) = facts.altered
+        assert found.startswith(f"function holonstream.append_events(text,text) is of role {outsider}")
+        connection.execute(remedy.encode())
+        facts = log_facts(connection, CATALOGUE)
+        assert facts is not None
+        assert facts.altered == []
 
 
 def test_default_privileges_let_nobody_write_past_append_events(postgres_dsn: str, outsider: str) -> None:

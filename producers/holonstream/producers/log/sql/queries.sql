@@ -209,6 +209,10 @@ SELECT md5(string_agg(m.line, E'\n' ORDER BY m.line COLLATE "C")) FROM (
         UNION ALL
         SELECT c.relname, c.relowner, c.relacl FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('holonstream')
         UNION ALL
+        SELECT c.relname || '.' || t.attname, c.relowner, t.attacl
+        FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid
+        WHERE c.relnamespace = to_regnamespace('holonstream')
+        UNION ALL
         SELECT 'schema', n.nspowner, n.nspacl FROM pg_namespace AS n WHERE n.nspname = 'holonstream'
         UNION ALL
         SELECT 'database', d.datdba, coalesce(d.datacl, acldefault('d', d.datdba))
@@ -326,7 +330,12 @@ FROM tables AS c JOIN pg_inherits AS i ON i.inhrelid = c.id
 UNION ALL
 SELECT 'constraint ' || n.name || ' is gone', 'restore the log, or make it again as migrations/0001_log.sql does'
 FROM unnest(ARRAY['events_pkey', 'events_stream_version_key', 'events_id_key', 'streams_pkey']) AS n (name)
-WHERE NOT EXISTS (SELECT FROM pg_constraint AS k JOIN tables AS c ON k.conrelid = c.id WHERE k.conname = n.name);
+WHERE NOT EXISTS (SELECT FROM pg_constraint AS k JOIN tables AS c ON k.conrelid = c.id WHERE k.conname = n.name)
+UNION ALL
+SELECT format('function %s is of role %I, and may be called in place of one of ours', p.oid::regprocedure, r.rolname),
+       format('DROP FUNCTION %s', p.oid::regprocedure)
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_roles AS r ON r.oid = p.proowner
+WHERE n.nspname = 'holonstream' AND NOT pg_has_role(p.proowner, n.nspowner, 'MEMBER');
 
 -- restore_sequence --
 -- Make it what it was.

@@ -36,9 +36,11 @@ $$;
 REVOKE ALL ON ALL TABLES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
+REVOKE ALL ON SCHEMA holonstream FROM PUBLIC, holonstream_writer, holonstream_reader;
 
--- Rights to write that ALTER DEFAULT PRIVILEGES or somebody has given: what is written past append_events takes no frontier
--- lock, so that the relay may pass it by. Rights to read stay.
+-- Rights to write that ALTER DEFAULT PRIVILEGES or somebody has given, on tables, on single columns, and on the schema: what
+-- is written past append_events takes no frontier lock, so that the relay may pass it by, and a function that somebody
+-- makes here may be called in place of one of ours. Rights to read stay.
 DO $$
 DECLARE
     other record;
@@ -58,6 +60,24 @@ BEGIN
                            other.name, other.grantee);
         END IF;
         RAISE NOTICE '% could write to %: revoked', other.grantee, other.name;
+    END LOOP;
+    FOR other IN
+        SELECT c.oid::regclass AS name, a.grantee::regrole AS grantee, string_agg(DISTINCT a.privilege_type, ', ') AS rights
+        FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid CROSS JOIN LATERAL aclexplode(t.attacl) AS a
+        WHERE c.relnamespace = 'holonstream'::regnamespace AND a.grantee NOT IN (0, c.relowner)
+          AND a.privilege_type <> 'SELECT'
+        GROUP BY c.oid, a.grantee
+    LOOP  -- on the table, which takes the rights on its columns away too
+        EXECUTE format('REVOKE %s ON TABLE %s FROM %s CASCADE', other.rights, other.name, other.grantee);
+        RAISE NOTICE '% could write to columns of %: revoked', other.grantee, other.name;
+    END LOOP;
+    FOR other IN
+        SELECT a.grantee::regrole AS grantee
+        FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+        WHERE n.nspname = 'holonstream' AND a.grantee NOT IN (0, n.nspowner) AND a.privilege_type = 'CREATE'
+    LOOP
+        EXECUTE format('REVOKE CREATE ON SCHEMA holonstream FROM %s CASCADE', other.grantee);
+        RAISE NOTICE '% could create objects in schema holonstream: revoked', other.grantee;
     END LOOP;
 END
 $$;
