@@ -10,6 +10,7 @@ from threading import Event, Thread
 import psycopg
 import pytest
 
+from holonstream.ops.commands.init import whose
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import make_topics
 from holonstream.producers.errors import EventTooLarge, RecordTooLarge
@@ -40,14 +41,15 @@ def settings(kafka_bootstrap: str, topic_prefix: str) -> Settings:
 def log(settings: Settings, postgres_dsn: str) -> Iterator[PostgresEventStore]:
     """The log, after `holonstream init`."""
     apply_schema(postgres_dsn, CATALOGUE)
-    assert (
-        store_topic_limit(postgres_dsn, settings.topic, make_topics(settings).record_bytes) == LIMIT - RECORD_OVERHEAD
-    )
+    stored = store_topic_limit(postgres_dsn, settings.topic, make_topics(settings).record_bytes)
+    assert stored == (LIMIT - RECORD_OVERHEAD, None)
     with PostgresEventStore(postgres_dsn, CATALOGUE) as store:
         yield store
 
 
-def test_an_event_that_does_not_fit_is_refused_with_both_sizes(log: PostgresEventStore, postgres_dsn: str) -> None:
+def test_an_event_that_does_not_fit_is_refused_with_both_sizes(
+    log: PostgresEventStore, settings: Settings, postgres_dsn: str
+) -> None:
     limit = LIMIT - RECORD_OVERHEAD
     memory = MemoryEventStore(CATALOGUE, max_event_bytes=limit)
     for store in (log, memory):
@@ -55,8 +57,26 @@ def test_an_event_that_does_not_fit_is_refused_with_both_sizes(log: PostgresEven
         with pytest.raises(EventTooLarge, match=rf"PersonCreated has 5\d{{4}} bytes as JSON text, at most {limit} are"):
             store.append([person("fine"), person("large", note="x" * limit)])
     # the smallest limit of several topics counts, and a larger one than usual changes nothing
-    assert store_topic_limit(postgres_dsn, "other", 50_000) == 40_000
-    assert store_topic_limit(postgres_dsn, "other", 10_000_000) == limit
+    assert store_topic_limit(postgres_dsn, "other", 50_000) == (40_000, None)
+    assert store_topic_limit(postgres_dsn, "other", 10_000_000) == (limit, settings.topic)
+
+
+def test_the_limit_of_a_namespace_that_is_gone_is_named_with_what_takes_it_away(
+    log: PostgresEventStore, settings: Settings, postgres_dsn: str
+) -> None:
+    store_topic_limit(postgres_dsn, "gone.events", 30_000)
+    with pytest.raises(EventTooLarge, match="at most 20000 are"):
+        log.append([person("large", note="x" * 30_000)])
+    limit = store_topic_limit(postgres_dsn, settings.topic, LIMIT)
+    assert (limit.bytes, limit.topic) == (20_000, "gone.events")
+    said = whose(limit)
+    assert "topic gone.events takes no more" in said
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(said.rpartition(": ")[2].encode())
+    log.append([person("large", note="x" * 30_000)])
+    limit = store_topic_limit(postgres_dsn, settings.topic, LIMIT)
+    assert (limit.bytes, limit.topic) == (LIMIT - RECORD_OVERHEAD, None)
+    assert whose(limit) == ""
 
 
 def test_what_was_accepted_passes_whatever_it_holds(

@@ -13,6 +13,7 @@ from holonstream.ops.output import counted, print_json, say
 
 if TYPE_CHECKING:
     from holonstream.ops.settings import Settings
+    from holonstream.producers.log.schema import EventLimit
 
 NOTHING_MADE = (
     "nothing was made; `holonstream migrate status` lists what is pending in log and graph, `holonstream doctor` what "
@@ -43,7 +44,8 @@ def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bo
     10,000 events, and all are repaired when one is wrong. With --heads all are compared; appends wait meanwhile.
 
     The topic's max.message.bytes, which may be the brokers', is stored in the log: appends refuse an event whose record
-    would not fit. Run init again after it was changed.
+    would not fit. Run init again after it was changed. Of several namespaces of one log the smallest counts; init names
+    another one's topic, and how to take its limit away when it is used no more.
 
     A topic of events that may lose events (finite retention, compaction, unclean leader election, too few replicas) is
     refused, with the settings that are wrong.
@@ -106,11 +108,25 @@ def initialise(settings: Settings, *, heads: bool = False) -> dict[str, Any]:
             err=True,
         )
         limit = store_topic_limit(settings.log_dsn, settings.topic, topic.record_bytes)
-        say(f"log: events of at most {limit:,} bytes are taken", err=True)
+        say(f"log: events of at most {limit.bytes:,} bytes are taken{whose(limit)}", err=True)
         indexes.result()
     asyncio.run(wiring.initialise_graph(settings, known, topic.partitions))
     say("graph: constraints and checkpoints", err=True)
     return {
-        "log": {"changed": changed, "event_types": len(known.types), "raised_to": position, "heads_repaired": wrong},
+        "log": {
+            "changed": changed,
+            "event_types": len(known.types),
+            "raised_to": position,
+            "heads_repaired": wrong,
+            "max_event_bytes": limit.bytes,
+            "limited_by": limit.topic,
+        },
         "kafka": {"topic": settings.topic, "partitions": topic.partitions, "dead_letters": settings.dead_letter_topic},
     }
+
+
+def whose(limit: EventLimit) -> str:
+    """Whose limit counts, when it is not ours: nobody else knows whether that namespace is still used."""
+    if limit.topic is None:
+        return ""
+    return f", since topic {limit.topic} takes no more; when no relay publishes to it any more: {limit.removal()}"

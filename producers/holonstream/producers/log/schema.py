@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import version
 from threading import Event
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -181,8 +181,21 @@ def _status(connection: psycopg.Connection[Any]) -> SchemaStatus:
     return SchemaStatus(applied, pending)
 
 
-def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:
-    """Store how large a record of a topic may be; returns how large an event may be, in bytes of JSON text.
+class EventLimit(NamedTuple):
+    """How large an event may be."""
+
+    bytes: int
+    """of JSON text"""
+    topic: str | None
+    """another one than was asked about, that allows no more"""
+
+    def removal(self) -> str:
+        """The statement that takes that topic's limit away."""
+        return sql.SQL(query("remove_topic_limit")).format(topic=sql.Literal(self.topic)).as_string()
+
+
+def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> EventLimit:
+    """Store how large a record of a topic may be; returns how large an event may be now.
 
     Appends refuse larger events from now on. Several topics may be fed from one log: the smallest limit counts.
     Raises LogUnavailable, NotInitialised, NotPermitted.
@@ -191,9 +204,9 @@ def store_topic_limit(dsn: str, topic: str, record_bytes: int) -> int:
         connection.execute(
             query("store_topic_limit"), {"topic": topic, "event_bytes": max(record_bytes - RECORD_OVERHEAD, 1)}
         )
-        row = connection.execute(query("max_event_bytes")).fetchone()
+        row = connection.execute(query("event_limit"), {"topic": topic}).fetchone()
         assert row is not None
-        return int(row[0])
+        return EventLimit(*row)
 
 
 def repair_sequence(dsn: str) -> int | None:

@@ -428,6 +428,15 @@ ORDER BY a.xact_start;
 INSERT INTO holonstream.topic_limits AS l (topic, event_bytes) VALUES (%(topic)s, %(event_bytes)s)
 ON CONFLICT (topic) DO UPDATE SET event_bytes = excluded.event_bytes WHERE l.event_bytes <> excluded.event_bytes;
 
--- max_event_bytes --
--- How large an event may be.
-SELECT holonstream.max_event_bytes();
+-- event_limit --
+-- How large an event may be, and the topic that allows no more, if it is another one: that of another namespace, which may be
+-- gone.
+SELECT holonstream.max_event_bytes(), (
+    SELECT l.topic FROM holonstream.topic_limits AS l
+    WHERE l.event_bytes = holonstream.max_event_bytes()
+      AND l.event_bytes < (SELECT o.event_bytes FROM holonstream.topic_limits AS o WHERE o.topic = %(topic)s)
+    ORDER BY l.topic LIMIT 1);
+
+-- remove_topic_limit --
+-- Forget the limit of a topic that no relay publishes to any more.
+DELETE FROM holonstream.topic_limits WHERE topic = {topic};
