@@ -20,8 +20,10 @@ from msgspec.structs import replace
 from holonstream.local import ports
 from holonstream.local.kafka_server import KafkaServer
 from holonstream.ops import acls
+from holonstream.ops.doctor import Findings, check_acls
 from holonstream.ops.kafka import client
 from holonstream.ops.replay.group import members, set_offsets
+from holonstream.ops.servers import servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
 from holonstream.ops.topics import make_topics
@@ -161,6 +163,65 @@ def test_acls_of_earlier_releases_are_removed_and_no_others(settings: Settings) 
     wait_until(lambda: not set(earlier) & there(), "the broker has heard of it")
     assert set(others) < there()
     assert acls.remove_earlier(settings) == []
+
+
+def test_who_else_may_write_is_named_with_the_command_that_takes_it_away(settings: Settings) -> None:
+    """A login that was renamed keeps its rights: Kafka knows nothing of it."""
+    admin = AdminClient(client(settings))
+    settings = replace(settings, operator_principal="User:ANONYMOUS")  # the login of this test
+    acls.make_acls(replace(settings, relay_principal="User:old"))
+    acls.make_acls(settings)
+    topic, group, prefixed = ResourceType.TOPIC, ResourceType.GROUP, ResourcePatternType.PREFIXED
+    others = [
+        AclBinding(kind, name, pattern, who, "*", operation, AclPermissionType.ALLOW)
+        for kind, name, pattern, who, operation in (
+            (topic, "guard", prefixed, "User:*", AclOperation.WRITE),
+            (topic, "*", ResourcePatternType.LITERAL, settings.graph_principal, AclOperation.ALTER_CONFIGS),
+            (group, "guarded-sink-search", ResourcePatternType.LITERAL, "User:bi", AclOperation.READ),
+            # These may: a reader of the topic, a right of another pipeline, the relay by another ACL.
+            (topic, "guarded.events", ResourcePatternType.LITERAL, "User:bi", AclOperation.READ),
+            (topic, "guarded.events2", ResourcePatternType.LITERAL, "User:bi", AclOperation.WRITE),
+            (group, "guarded-graph2", prefixed, "User:bi", AclOperation.READ),
+            (topic, "guarded.events", prefixed, settings.relay_principal, AclOperation.WRITE),
+        )
+    ]
+    for made in admin.create_acls(others).values():
+        made.result(30)
+
+    def named() -> list[str]:
+        return [acls.described(acl) for acl in acls.foreign_rights(settings, admin) or []]
+
+    expected = [
+        "User:*: write on topic guard*",
+        f"{settings.graph_principal}: alter_configs on topic *",
+        "User:bi: read on group guarded-sink-search",
+        "User:old: read on group guarded-relay",
+        "User:old: write on topic guarded.events",
+        "User:old: write on transactional_id guarded-relay",
+    ]
+    wait_until(lambda: named() == sorted(expected), "the broker has heard of them")
+    foreign = acls.foreign_rights(settings, admin) or []
+    commands = {acls.described(acl): acls.removal(acl) for acl in foreign}
+    assert commands["User:*: write on topic guard*"] == (
+        "kafka-acls.sh --remove --allow-principal 'User:*' --operation Write --topic 'guard' "
+        "--resource-pattern-type prefixed"
+    )
+    assert commands["User:old: write on transactional_id guarded-relay"].endswith(
+        "--operation Write --transactional-id 'guarded-relay'"
+    )
+    findings = Findings(servers(settings)["kafka"])
+    check_acls(settings, admin, findings)
+    assert [(check.state, check.detail) for check in findings.checks] == [
+        ("warning", f"beyond what `holonstream init --acls` gives: {name}") for name in sorted(expected)
+    ]
+
+
+def test_brokers_without_an_authorizer_are_said_to_have_none(kafka_bootstrap: str) -> None:
+    settings = Settings(kafka_bootstrap=kafka_bootstrap)
+    findings = Findings(servers(settings)["kafka"])
+    check_acls(settings, AdminClient(client(settings)), findings)
+    ((state, detail),) = [(check.state, check.detail) for check in findings.checks]
+    assert (state, detail) == ("ok", "there are none: without an authorizer anyone who can log in may write")
 
 
 def test_a_missing_topic_is_no_outage(settings: Settings) -> None:

@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
 from holonstream.ops.topics import MAKING_TIMEOUT
-from holonstream.producers.kafka import driver_errors
+from holonstream.producers.kafka import TIMEOUT, answer, driver_errors
 from holonstream.schemas import names
 
 TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
@@ -36,6 +36,12 @@ READ, WRITE, DESCRIBE, CONFIG = (
     AclOperation.DESCRIBE,
     AclOperation.DESCRIBE_CONFIGS,
 )
+CHANGING = {
+    TOPIC: {WRITE, AclOperation.ALL, AclOperation.DELETE, AclOperation.ALTER, AclOperation.ALTER_CONFIGS},
+    GROUP: {READ, AclOperation.ALL, AclOperation.DELETE},  # who reads in a group commits its offsets
+    TRANSACTION: {WRITE, AclOperation.ALL},
+}
+"""by kind of resource: what its holder can forge, remove or move with it"""
 EVERY_ACL = AclBindingFilter(
     ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
 )
@@ -136,6 +142,57 @@ def _wait_until_applied(admin: AdminClient, wanted: list[AclBinding]) -> None:
         if monotonic() > until:
             raise TimeoutError("the brokers do not show the ACLs that were made")
         pause.wait(0.1)
+
+
+def foreign_rights(settings: Settings, admin: AdminClient) -> list[AclBinding] | None:
+    """ACLs by which somebody who is none of the pipeline's principals may change its topics, groups or transactions.
+
+    That is also one of our logins under the name that it had before, and one of ours that may more than it needs.
+    None when the brokers have no ACLs, as without an authorizer. Raises NotPermitted, KafkaUnavailable.
+    """
+    with driver_errors(f"reading the ACLs of {settings.topic}"):
+        found = answer(lambda: admin.describe_acls(EVERY_ACL, request_timeout=TIMEOUT).result(TIMEOUT))
+    if not found:  # librdkafka keeps it to itself when the brokers say that they have no authorizer
+        return None
+    ours = rights(settings)
+    foreign = {
+        acl
+        for acl in found
+        if acl.permission_type == AclPermissionType.ALLOW
+        and acl.operation in CHANGING.get(acl.restype, ())
+        and any(_covers(acl, own) and not _may(ours, acl, own) for own in ours)
+    }
+    return sorted(foreign, key=described)
+
+
+def _covers(acl: AclBinding, own: AclBinding) -> bool:
+    """Whether an ACL is about the resource, or one of the resources, that one of ours is about."""
+    if acl.restype != own.restype:
+        return False
+    name, ours = str(acl.name), str(own.name)
+    is_inside = own.resource_pattern_type == PREFIXED and name.startswith(ours)
+    return name in (ours, "*") or is_inside or (acl.resource_pattern_type == PREFIXED and ours.startswith(name))
+
+
+def _may(ours: list[AclBinding], acl: AclBinding, own: AclBinding) -> bool:
+    """Whether ours let the principal of an ACL do the same with that resource."""
+    return any(
+        (right.principal, right.restype, right.name) == (acl.principal, own.restype, own.name)
+        and right.operation in (acl.operation, AclOperation.ALL)
+        for right in ours
+    )
+
+
+def removal(acl: AclBinding) -> str:
+    """The command that takes a right away."""
+    operation = acl.operation.name.title().replace("_", "")
+    kind = acl.restype.name.lower().replace("_", "-")
+    pattern = " --resource-pattern-type prefixed" if acl.resource_pattern_type == PREFIXED else ""
+    host = "" if acl.host == "*" else f" --allow-host {acl.host}"
+    return (
+        f"kafka-acls.sh --remove --allow-principal '{acl.principal}'{host} --operation {operation} "
+        f"--{kind} '{acl.name}'{pattern}"
+    )
 
 
 def described(acl: AclBinding) -> str:

@@ -21,6 +21,8 @@ from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import HolonstreamError, Unavailable
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
     from holonstream.ops.status import GroupStatus, TopicStatus
 
 State = Literal["ok", "warning", "fault", "outage"]
@@ -227,6 +229,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     findings.attempt("cluster", cluster)
     if not findings.attempt("topics", topics):
         return
+    check_acls(settings, admin, findings)
     with TopicStatus(client(settings), settings.topic) as topic:
         _published(settings, topic, findings)
         groups, problems = group_statuses(settings, topic)
@@ -236,6 +239,25 @@ def _kafka(settings: Settings, findings: Findings) -> None:
         findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md")
     if not problems:
         findings.add("offsets", "all lie in the topic")
+
+
+def check_acls(settings: Settings, admin: AdminClient, findings: Findings) -> None:
+    """Who besides the pipeline may change what it has on the brokers."""
+    from holonstream.ops.acls import described, foreign_rights, removal
+    from holonstream.producers.errors import NotPermitted
+
+    try:
+        foreign = foreign_rights(settings, admin)
+    except NotPermitted:
+        findings.add("acls", "this login may not read them")
+        return
+    for acl in foreign or ():
+        detail = f"beyond what `holonstream init --acls` gives: {described(acl)}"
+        findings.add("acls", detail, wrong="warning", remedy=f"`{removal(acl)}`")
+    if foreign is None:
+        findings.add("acls", "there are none: without an authorizer anyone who can log in may write")
+    elif not foreign:
+        findings.add("acls", "nobody may write but whom `holonstream init --acls` lets")
 
 
 def check_group(name: str, group: GroupStatus, findings: Findings) -> None:

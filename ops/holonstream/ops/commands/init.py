@@ -52,9 +52,14 @@ def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bo
 
     With --acls only the relay may write to the topic, if the brokers have an authorizer and refuse anyone who has
     no ACL (docs/kafka.md). Whose rights these are, HOLONSTREAM_RELAY_PRINCIPAL and the like say. ACLs that earlier
-    releases gave the same logins, for groups by their beginning, are removed. It needs the right to alter the cluster.
+    releases gave the same logins, for groups by their beginning, are removed. Others by which more may be written, such
+    as those of a login that had another name, are printed with the command that removes them. It needs the right to
+    alter the cluster.
     """
+    from confluent_kafka.admin import AdminClient
+
     from holonstream.ops import acls as rights
+    from holonstream.ops.kafka import client
 
     if dry_run:
         wanted = [rights.described(acl) for acl in rights.rights(settings)] if acls else []
@@ -75,6 +80,10 @@ def init(settings: Settings, as_json: bool, acls: bool, heads: bool, dry_run: bo
         for line in removed:
             say(f"kafka: removed an ACL of an earlier release: {line}", err=True)
         done["kafka"]["acls_removed"] = removed
+        foreign = rights.foreign_rights(settings, AdminClient(client(settings))) or []
+        for acl in foreign:
+            say(f"kafka: beyond what init gives: {rights.described(acl)}: {rights.removal(acl)}", err=True)
+        done["kafka"]["acls_beyond"] = [rights.described(acl) for acl in foreign]
     if as_json:
         print_json(done)
 
