@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -291,6 +292,20 @@ class EventStoreContract(ABC):
         assert store.append([replace(event, id=str(event.id).upper(), schema_version=1)]) == [first]
         with pytest.raises(EventIdConflict):
             store.append([replace(event, payload={"n": True})])
+
+    def test_a_decimal_is_a_number(self, store: EventStore) -> None:
+        """The schema's validator takes it for one, so the log must not have it as text."""
+        payload = {"price": Decimal("19.90"), "count": Decimal("1E+3"), "deep": [{"x": Decimal("-0.5")}]}
+        (appended,) = store.append([person("a", payload=payload)])
+        found = store.get_event(appended.id)
+        assert found is not None
+        assert found.payload == {"price": 19.9, "count": 1000, "deep": [{"x": -0.5}]}
+
+    @pytest.mark.parametrize("number", ["NaN", "-Infinity", "sNaN", "1E+5000", "1E-20000"])
+    def test_a_decimal_that_no_log_holds_is_refused(self, store: EventStore, number: str) -> None:
+        with pytest.raises(InvalidEvent):
+            store.append([person("a"), person("b", payload={"price": Decimal(number)})])
+        assert store.head() == 0 or list(store.read()) == []
 
     def test_what_is_nested_as_deep_as_may_be_can_be_read(self, store: EventStore) -> None:
         (appended,) = store.append([person("a", payload={"a": nested(199)}, causal_links={"a": nested(199)})])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -54,7 +55,9 @@ def test_encoding_gives_ids_and_the_version_checked_against(catalogue: Catalogue
 def test_encoding_refuses_what_jsonb_cannot_hold(catalogue: Catalogue) -> None:
     with pytest.raises(InvalidEvent, match=r"PersonCreated \(event .*\) holds the character U\+0000"):
         encode_events([person(payload={"name": "nul \0"})], catalogue)
-    assert encode_events([person(payload={"name": r"text \u0000, \\u0000"})], catalogue)
+    assert encode_events([person(payload={"name": r"text \u0000, \\u0000 null NaN"})], catalogue)
+    with pytest.raises(InvalidEvent, match=r"PersonCreated \(event .*\) holds a number that JSON does not have: NaN"):
+        encode_events([person(payload={"name": "x", "pay": Decimal("NaN")})], catalogue)
 
 
 def test_encoding_refuses_an_unknown_type(catalogue: Catalogue) -> None:

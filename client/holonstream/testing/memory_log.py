@@ -13,7 +13,7 @@ from holonstream.producers.errors import EventIdConflict, WrongExpectedVersion
 from holonstream.producers.log.append import Appended, encode_events
 from holonstream.schemas import instant, jsontext
 from holonstream.schemas.catalogue import Catalogue
-from holonstream.schemas.errors import InvalidEvent
+from holonstream.schemas.errors import BadData, InvalidEvent
 from holonstream.schemas.event import AnyEvent, RecordedEvent, ValidityWindow
 from holonstream.schemas.state import HOLON, stream_of
 from holonstream.testing.envelope_check import MAX_BYTES, check_envelope, check_expected
@@ -40,7 +40,7 @@ class MemoryEventStore:
         """See `EventStore.append`. Raises TypeError when it is given a connection."""
         if connection is not None:
             raise TypeError("The log in memory takes no connection: test transactions against PostgreSQL")
-        envelopes = jsontext.decode(encode_events(events, self._catalogue))
+        envelopes = _decoded(encode_events(events, self._catalogue))
         check_expected(expected or {})
         for number, envelope in enumerate(envelopes, 1):
             check_envelope(envelope, number, self._catalogue, self._max_event_bytes)
@@ -164,6 +164,13 @@ class MemoryEventStore:
         stream.append(event)
         self._events.append(event)
         self._by_id[event.id] = event
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return jsontext.decode(text)
+    except BadData as error:  # a Decimal may be a number that no log holds
+        raise InvalidEvent(f"Invalid event: {error}") from error
 
 
 def _place(event: RecordedEvent) -> Appended:

@@ -5,6 +5,7 @@ The log refuses the same (``is_small`` and ``refuse_invalid`` in append.sql), an
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
@@ -44,9 +45,8 @@ def _scalar_fault(value: Any) -> str | None:
             return "holds the character U+0000"
         if not is_unicode(value):
             return "holds half of a surrogate pair"
-    elif isinstance(value, float):
-        if not isfinite(value):
-            return f"holds a number that JSON does not have: {value}"
-    elif isinstance(value, int) and not -BEYOND < value < BEYOND:
+    elif (isinstance(value, float) and not isfinite(value)) or (isinstance(value, Decimal) and not value.is_finite()):
+        return f"holds a number that JSON does not have: {value}"
+    elif isinstance(value, int | Decimal) and not -BEYOND < value < BEYOND:
         return f"payload or causalLinks hold a number of more than {MAX_DIGITS} digits"
     return None

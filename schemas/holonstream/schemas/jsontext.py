@@ -39,8 +39,9 @@ def number(literal: str) -> int | float:
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _decoder = msgspec.json.Decoder(float_hook=number)
-_encoder = msgspec.json.Encoder()
-_sorting_encoder = msgspec.json.Encoder(order="sorted")
+# A Decimal is a number to JSON Schema, and so it is written as one; msgspec's default is text.
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_sorting_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 def decode(text: bytes | str) -> Any:

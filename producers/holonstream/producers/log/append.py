@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -86,7 +87,8 @@ def encode_events(events: Sequence[AnyEvent], catalogue: Catalogue) -> str:
         text = jsontext.encode(complete).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"Invalid events: cannot be written as JSON: {error}") from error
-    if "null" in text or "\\u0000" in text:  # a float that is not finite is written as null
+    # a float that is not finite is written as null, a Decimal by its name
+    if "null" in text or "\\u0000" in text or "NaN" in text or "Infinity" in text:
         _refuse_lossy(complete)
     return text
 
@@ -101,5 +103,5 @@ def new_event_id() -> str:
 
 def _refuse_lossy(events: Iterable[Event]) -> None:
     for event in events:
-        if fault := json_limits.fault(msgspec.to_builtins(event), json_limits.MAX_LEVELS + 1):
+        if fault := json_limits.fault(msgspec.to_builtins(event, builtin_types=(Decimal,)), json_limits.MAX_LEVELS + 1):
             raise InvalidEvent(f"Invalid event: {event.type} (event {event.id}) {fault}")
