@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -77,6 +78,20 @@ def test_a_source_is_decoded_in_the_new_form_only() -> None:
     source = {"source": "50%25%20of%2Fme"}
     assert decode(json.dumps({**RECORD, **source}).encode()).source_system == "50% of/me"
     assert decode(json.dumps({**RECORD, **source, "subjects": ["x"]}).encode()).source_system == "50%25%20of%2Fme"
+
+
+def test_long_sources_are_not_kept() -> None:
+    """A worker's memory is bounded, whatever a producer writes into each event."""
+    long = "x" * 100_000
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            source = f"{number}%20{long}"
+            assert decode(json.dumps({**RECORD, "source": source}).encode()).source_system == f"{number} {long}"
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000
 
 
 def test_numbers_of_the_payload_have_one_form() -> None:

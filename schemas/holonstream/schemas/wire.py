@@ -99,9 +99,12 @@ def _number(text: str | int) -> int:
     return number
 
 
-@lru_cache(1024)  # few systems produce events
 def _unquoted(source: str) -> str:
     return unquote(source, errors="strict")
+
+
+_unquoted_once = lru_cache(1024)(_unquoted)  # few systems produce events
+LONG_SOURCE = 200  # characters; a source may have hundreds of kilobytes, which are not kept
 
 
 def decode(value: bytes | None) -> RecordedEvent:
@@ -112,7 +115,7 @@ def decode(value: bytes | None) -> RecordedEvent:
         if isinstance(subjects, str):
             subjects = _decode_subjects(subjects)
             if "%" in source:
-                source = _unquoted(source)
+                source = _unquoted_once(source) if len(source) < LONG_SOURCE else _unquoted(source)
         if isinstance(window, str):
             window = _decode_window(window)
         if isinstance(links, str):
