@@ -181,6 +181,10 @@ def test_a_type_of_your_own_is_one_file(tmp_path: Path) -> None:
         ({"x-projection": {"stream": "holon"}}, "HangarInspected:1: x-projection or x-upcast"),
         ({"x-projection": {**OWN["x-projection"], "operations": [{"op": "explode"}]}}, "unknown operation 'explode'"),  # type: ignore[dict-item]
         ({"x-upcast": []}, "HangarInspected version 1 must not have x-upcast"),
+        # names that the log's table of event types does not take, and versions that are no numbers
+        ({"$id": "urn:holonstream:event:Hangar inspected:1"}, "Not an event schema"),
+        ({"$id": "urn:holonstream:event:true:1"}, "neither true nor false"),
+        ({"$id": "urn:holonstream:event:HangarInspected:\u00b2"}, "Not an event schema"),
         ({"$id": "urn:holonstream:event:HangarInspected:2"}, r"versions \[2\]: from 1 on, none may be missing"),
         ({"$id": "urn:holonstream:event:PersonCreated:1"}, "Two schemas of PersonCreated version 1"),
     ],
@@ -189,6 +193,17 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, change: dict[str,
     (tmp_path / "own.json").write_text(json.dumps({**OWN, **change}))
     with pytest.raises(InvalidCatalogue, match=message):
         Catalogue.load(tmp_path)
+
+
+def test_null_in_a_required_field_is_refused_as_the_log_does(tmp_path: Path) -> None:
+    own = json.loads(json.dumps(OWN))
+    own["properties"]["by"] = {"description": "Who.", "type": ["string", "null"]}
+    own["required"].append("by")
+    (tmp_path / "HangarInspected.v1.json").write_text(json.dumps(own))
+    known = Catalogue.load(tmp_path)
+    known.validate(envelope("HangarInspected", {"grade": 3, "by": "per-1"}))
+    with pytest.raises(InvalidEvent, match="Missing payload field: HangarInspected needs by, is null"):
+        known.validate(envelope("HangarInspected", {"grade": 3, "by": None}))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_a_good_file_has_no_faults() -> None:
         ({**FIRST, "additionalProperties": False}, "/additionalProperties", "should not be valid"),
         ({**FIRST, "$id": "urn:holonstream:event:Other:1"}, "/$id", "belongs in a file called Other.v1.json"),
         ({**FIRST, "$id": "PumpChecked"}, "/$id", "does not match"),
+        ({**FIRST, "$id": "urn:holonstream:event:true:1"}, "/$id", "does not match"),
         ({**FIRST, "properties": {"a/b": {}}}, "/properties/a~1b", "is not valid under any of the given schemas"),
         ({**FIRST, "properties": {"a": {"$ref": "#/$defs/gone"}, "state": {"description": "s"}},
           "examples": [{"state": 1, "a": 1}]}, "/examples/0", "cannot resolve the reference"),

@@ -10,6 +10,7 @@ Old versions stay: an event is validated by the version that it names, and lifte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,9 @@ class EventType:
             ) from None
         except ValueError as error:  # no JSON value: a key that is no text
             raise InvalidEvent(f"Invalid payload: {self.name} (event {event_id}): {error}") from None
+        for field in self.required:  # for the log null is as good as absent, whatever the schema says
+            if payload[field] is None:
+                raise InvalidEvent(f"Missing payload field: {self.name} needs {field}, is null (event {event_id})")
 
     def stream(self, event: Event | RecordedEvent) -> str:
         """The stream of an event of this type. Raises InvalidEvent when subject or relationshipId is missing."""
@@ -164,10 +168,15 @@ def _event_type(document: dict[str, Any], registry: Any) -> EventType:
     identity = str(document.get("$id", ""))
     name, _, version = identity.removeprefix(DATASCHEMA_PREFIX).rpartition(":")
     rule = document.get("x-projection")
-    if not identity.startswith(DATASCHEMA_PREFIX) or not name or not version.isdigit() or not isinstance(rule, dict):
+    # As the log's table of event types has it: the name is written into records without escapes.
+    named = re.fullmatch("[A-Za-z][A-Za-z0-9._-]*", name) and name not in ("true", "false")
+    if not identity.startswith(DATASCHEMA_PREFIX) or not named or not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise InvalidCatalogue(
-            f"Not an event schema: $id {identity!r} (expected {DATASCHEMA_PREFIX}<Type>:<version>, and x-projection)"
+            f"Not an event schema: $id {identity!r} (expected {DATASCHEMA_PREFIX}<Type>:<version>; a type has letters, "
+            "digits, '.', '_' and '-', and is neither true nor false)"
         )
+    if not isinstance(rule, dict):
+        raise InvalidCatalogue(f"Not an event schema: $id {identity!r} has no x-projection")
     try:
         return EventType(
             name=name,

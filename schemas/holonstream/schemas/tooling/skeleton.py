@@ -11,7 +11,7 @@ from holonstream.schemas.state import HOLON, RELATIONSHIP
 from holonstream.schemas.tooling.layout import pretty
 from holonstream.schemas.wire import dataschema
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+NAME = re.compile(r"(?!(true|false)\Z)[A-Za-z][A-Za-z0-9_-]*")
 SHARED = "urn:holonstream:schema:vocabulary#/$defs/"
 
 
@@ -23,7 +23,7 @@ def file_name(name: str, version: int) -> str:
 def check_name(name: str) -> None:
     """Raise BadData when no event type may have the name."""
     if not NAME.fullmatch(name):
-        raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first)")
+        raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first; neither true nor false)")
 
 
 def skeleton(name: str, stream: str = HOLON, creates: str | None = None) -> str:
