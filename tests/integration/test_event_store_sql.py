@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
@@ -208,6 +209,25 @@ def test_a_source_is_a_uri_reference_that_decodes_to_the_system(connection: Conn
     assert row is not None
     assert json.loads(row[0])["source"] == SOURCES[system]
     assert decode(row[0].encode()).source_system == system
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "".join(map(chr, range(0x3400, 0x3400 + 36_000))),  # each character another one
+        "x y%/" * 30_000,
+        " " * 200_000,
+        "urn:" + "a/" * 120_000 + " ",  # almost one that stays
+    ],
+    ids=["different", "runs", "spaces", "almost"],
+)
+def test_a_source_of_any_length_is_rendered_at_once(connection: Connection, system: str) -> None:
+    """The relay waits 10 s for an answer: an event that takes longer would stop the pipeline for ever."""
+    connection.execute("SET statement_timeout = '5s'")
+    append(connection, [envelope(sourceSystem=system)])
+    row = connection.execute("SELECT holonstream.cloud_event_v2(e) FROM holonstream.events AS e").fetchone()
+    assert row is not None
+    assert json.loads(row[0])["source"] == quote(system, safe="-._~")
 
 
 def test_attributes_are_scalars(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -53,6 +54,7 @@ from holonstream.schemas.offset_metadata import OffsetMetadata
 from holonstream.schemas.partition import partition_of
 from holonstream.testing.records import wire_value
 from tests.support.event_log import append, envelope, insert_unreadable, person
+from tests.support.proxy import LOOPBACK, FaultProxy
 from tests.support.waiting import wait_until
 
 PARTITIONS = 6
@@ -444,6 +446,22 @@ def test_postgres_that_goes_away_and_comes_back(place: Place) -> None:
             rises(relay, lambda p: p.unavailable, before)
             assert leads(relay)
         reaches(relay, place.append(5))
+    place.check_published()
+
+
+def test_large_events_pass_a_slow_network_to_postgresql(place: Place) -> None:
+    """Read at once they take 12 s, longer than the relay waits for an answer to begin."""
+    events = [person(f"p-{n}", payload={"name": os.urandom(250_000).hex()}) for n in range(24)]
+    place.store.append(events)
+    address = conninfo_to_dict(place.dsn)
+    with FaultProxy(int(str(address["port"]))) as proxy:
+        proxy.rate = 1_000_000
+        relay = Relay(
+            make_conninfo(place.dsn, host=LOOPBACK, port=proxy.port), place.bootstrap, namespace=place.namespace
+        )
+        with running(relay):
+            reaches(relay, place.store.head())
+        assert relay.progress.now.unavailable == 0
     place.check_published()
 
 

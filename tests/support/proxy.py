@@ -31,10 +31,13 @@ class FaultProxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._pairs: set[tuple[asyncio.Event, asyncio.StreamWriter]] = set()
         self._flowing = asyncio.Event()
+        self._never = asyncio.Event()
         self._cut = False
         self._server: asyncio.Server | None = None
         self.port = 0
         """where it listens, once entered"""
+        self.rate: float | None = None
+        """bytes per second that each connection forwards in each direction; None for as many as it can"""
         self.connections = 0
         """taken so far"""
 
@@ -168,3 +171,6 @@ class FaultProxy:
                     return
                 sink.write(data)
                 await sink.drain()
+                if self.rate is not None:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._never.wait(), len(data) / self.rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -111,15 +112,36 @@ def query(name: str) -> LiteralString:
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that is closed when the server sends nothing for ANSWER_TIMEOUT seconds.
 
-    For statements that answer at once or never: keepalive notices a host that has gone, not a process that hangs.
+    For statements whose first row comes at once or never: keepalive notices a host that has gone, not a process that
+    hangs. An answer may take as long as the network needs for it.
     """
 
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = ANSWER_TIMEOUT) -> T:
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
-            return super().wait(gen, interval, timeout)
-        except psycopg.errors._WaitTimeout:
+            return super().wait(_while_heard(gen), interval, timeout)
+        except _Silence:
             self.close()
             raise psycopg.OperationalError(f"no answer for {ANSWER_TIMEOUT:g} s") from None
+
+
+class _Silence(Exception):
+    """The server has sent nothing for too long."""
+
+
+def _while_heard(gen: PQGen[T]) -> PQGen[T]:
+    """Go on with what waits for the server, until it is neither ready for more nor sends something for a while."""
+    try:
+        wanted, heard = next(gen), monotonic()
+        while True:
+            ready = yield wanted
+            if ready:
+                heard = monotonic()
+            elif monotonic() - heard >= ANSWER_TIMEOUT:
+                raise _Silence
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
 
 
 def check_dsn(dsn: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ RETURN to_char(timezone(interval '0', value),
 
 -- A text as a URI reference: what is one already stays (a URI, or unreserved characters only), in anything else every
 -- character that is not unreserved is percent-encoded. No text that stays holds a "%", so decoding gives the text back.
+-- A long text by runs of characters, in linear time; a short one by its different characters, which costs a third of that.
 CREATE OR REPLACE FUNCTION holonstream.uri_reference(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -22,6 +23,12 @@ BEGIN
     IF value ~ '^[A-Za-z][A-Za-z0-9+.-]*:(//[A-Za-z0-9.-]+(:[0-9]+)?)?(/?[A-Za-z0-9._~!$&''()*+,;=:@-]+)*/?$'
        AND value !~ ':$' THEN
         RETURN value;
+    END IF;
+    IF length(value) > 100 THEN
+        RETURN (SELECT string_agg(CASE WHEN r.run[1] ~ '^[A-Za-z0-9._~-]' THEN r.run[1]
+                                       ELSE regexp_replace(upper(encode(convert_to(r.run[1], 'UTF8'), 'hex')), '(..)', E'%\\1', 'g')
+                                  END, '' ORDER BY r.n)
+                FROM regexp_matches(value, '[A-Za-z0-9._~-]+|[^A-Za-z0-9._~-]+', 'g') WITH ORDINALITY AS r (run, n));
     END IF;
     LOOP
         reserved := substring(reference FROM '[^A-Za-z0-9._~%-]');
