@@ -19,6 +19,7 @@ from holonstream.ops.settings import Settings
 from holonstream.producers.relay.lease import leader_key
 from tests.fix_pipeline import Pipeline
 from tests.support.poison import envelope
+from tests.support.topics import alter
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -229,7 +230,13 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(
     details = {(check["server"], check["check"]): check["detail"] for check in healthy["checks"]}
     assert all("are free" in details[server, "disk"] for server in ("postgresql", "kafka"))
     assert "of Kafka 4.0 or later" in details["kafka", "cluster"]
+    assert details["postgresql", "durability"].startswith("fsync off: ")  # so does the tests' server start
+    assert ("kafka", "letters") not in states
     settings = Settings.of(pipeline.environment)
+    alter(settings, "retention.ms", "604800000", topic=settings.dead_letter_topic)
+    (letters,) = [check for check in shell.json("doctor", *PATIENT)["checks"] if check["check"] == "letters"]
+    assert (letters["state"], "retention.ms=604800000" in letters["detail"]) == ("warning", True)
+    assert f"--topic {settings.dead_letter_topic} --add-config retention.ms=-1" in letters["remedy"]
     monkeypatch.setenv("HOLONSTREAM_NAMESPACE", settings.namespace + "-other")
     lines = shell.run("doctor", *PATIENT, code=1).splitlines()
     faults = [line for line in lines if line.startswith("fault")]

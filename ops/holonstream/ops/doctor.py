@@ -140,6 +140,15 @@ def _postgresql(settings: Settings, known: Catalogue, findings: Findings) -> Non
         used = f"{server.sessions:,} of {server.max_sessions:,} sessions in use"
         wrong = "warning" if server.sessions > SESSIONS * server.max_sessions else None
         findings.add("limits", used, wrong=wrong, remedy="raise max_connections, or pool connections")
+        off = " and ".join(server.unsafe)
+        findings.add(
+            "durability",
+            f"{off} off: a crash of the machine may lose or damage what was acknowledged"
+            if off
+            else "survives a crash",
+            wrong="warning" if off else None,
+            remedy="; ".join(f"ALTER SYSTEM SET {name} = on" for name in server.unsafe) + "; SELECT pg_reload_conf()",
+        )
         findings.disk(server.folder, f"the database has {server.bytes / 2**20:,.0f} MiB, ")
         for idle in idle_transactions(connection, IDLE):
             who = f"pid {idle.pid} ({idle.user}, {idle.application_name}) for {idle.age_seconds:.0f} s"
@@ -202,7 +211,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from holonstream.ops.kafka import client
     from holonstream.ops.pipeline import group_statuses
     from holonstream.ops.status import TopicStatus
-    from holonstream.ops.topics import check_topics
+    from holonstream.ops.topics import check_topics, letters_that_go
     from holonstream.producers.errors import NotPermitted
     from holonstream.producers.kafka import TIMEOUT, broker_config, driver_errors
 
@@ -229,6 +238,9 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     findings.attempt("cluster", cluster)
     if not findings.attempt("topics", topics):
         return
+    for setting, remedy in letters_that_go(admin, settings):
+        detail = f"{settings.dead_letter_topic} has {setting}: dead letters are deleted"
+        findings.add("letters", detail, wrong="warning", remedy=f"`{remedy}`")
     check_acls(settings, admin, findings)
     with TopicStatus(client(settings), settings.topic) as topic:
         _published(settings, topic, findings)

@@ -22,6 +22,7 @@ from holonstream.producers.kafka import ANSWER_TIMEOUT, MISSING, TIMEOUT, driver
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
+KEPT = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
 MAKING_TIMEOUT = 60.0  # seconds for the brokers to make the topics, with a folder on disk for every replica
 SMALLEST_RECORD = 20_000  # bytes; init stores what is more as a limit for events
 USUAL_RECORD = 1_048_588  # Kafka's default
@@ -50,7 +51,6 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
     check_login(settings)  # says it at once; the request below has long, and nobody else can answer it
     admin = AdminClient({**client(settings), "socket.timeout.ms": int(MAKING_TIMEOUT * 1000)})
     # Whatever the brokers' defaults are: every view can be replayed from offset zero, and every dead letter be read.
-    kept = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
     wanted = [
         NewTopic(
             settings.topic,
@@ -58,12 +58,12 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
             settings.replication,
             config={
                 **(config or {}),
-                **kept,
+                **KEPT,
                 "min.insync.replicas": str(_in_sync(settings)),
                 "unclean.leader.election.enable": "false",
             },
         ),
-        NewTopic(settings.dead_letter_topic, 1, settings.replication, config=kept),
+        NewTopic(settings.dead_letter_topic, 1, settings.replication, config=KEPT),
     ]
     with driver_errors(f"making {settings.topic} and {settings.dead_letter_topic}"):
         for future in admin.create_topics(wanted, request_timeout=MAKING_TIMEOUT).values():
@@ -138,6 +138,26 @@ def topic_problems(admin: AdminClient, settings: Settings) -> list[str]:
     except UnsafeTopic as error:
         return [f"{error} (UnsafeTopic)"]
     return []
+
+
+def letters_that_go(admin: AdminClient, settings: Settings) -> list[tuple[str, str]]:
+    """Settings of the dead-letter topic by which dead letters are deleted, and the command that changes each.
+
+    A topic that a producer has made has the brokers' defaults, one of release 0.2 has some; `init` changes nothing that
+    is there.
+    Nothing where this login may not read them. Raises KafkaUnavailable.
+    """
+    topic = settings.dead_letter_topic
+    try:
+        with driver_errors(f"asking for the settings of {topic}"):
+            config = topic_config(admin, topic)
+    except NotPermitted:
+        return []
+    return [
+        (f"{name}={config[name]}", f"kafka-configs.sh --alter --topic {topic} --add-config {name}={value}")
+        for name, value in KEPT.items()
+        if config[name] != value and (name != "cleanup.policy" or "compact" in config[name])
+    ]
 
 
 def _in_sync(settings: Settings) -> int:

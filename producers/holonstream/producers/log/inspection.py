@@ -28,6 +28,8 @@ class ServerFacts:
     max_sessions: int
     folder: str | None
     """of its data; None when the role may not see it (pg_read_all_settings)"""
+    unsafe: list[str]
+    """settings that are off, so that a crash of the machine may lose or damage what was acknowledged"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -403,7 +403,9 @@ SELECT current_setting('server_version'), current_setting('server_encoding'), cu
        extract(epoch FROM clock_timestamp())::float8, pg_database_size(current_database()),
        (SELECT count(*) FROM pg_stat_activity AS a WHERE a.backend_type = 'client backend'),
        current_setting('max_connections')::bigint,
-       (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'data_directory');
+       (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'data_directory'),
+       ARRAY(SELECT s.name FROM pg_settings AS s
+             WHERE s.name IN ('fsync', 'full_page_writes') AND s.setting = 'off' ORDER BY s.name);
 
 -- loaded_event_types --
 -- The event types that the log knows.
