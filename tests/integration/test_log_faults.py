@@ -143,8 +143,11 @@ def test_a_store_does_not_try_again_what_took_too_long(dsn: str, owner: psycopg.
         assert owner.execute("SELECT last_value FROM attempts").fetchone() == (attempts,), state
 
 
-def test_options_of_the_address_and_ours_are_both_set(dsn: str) -> None:
-    address = make_conninfo(dsn, options="-c work_mem=7MB -c enable_seqscan=on")
+@pytest.mark.parametrize("place", ["address", "environment"])
+def test_options_of_the_address_and_ours_are_both_set(dsn: str, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    options = "-c work_mem=7MB -c enable_seqscan=on"
+    monkeypatch.setenv("PGOPTIONS", options if place == "environment" else "-c work_mem=8MB")
+    address = make_conninfo(dsn, options=options) if place == "address" else dsn
     with connect(address, "relay", options=READER_OPTIONS) as relay:
         found = [relay.execute(f"SHOW {name}".encode()).fetchone() for name in ("work_mem", "enable_seqscan")]
     assert found == [("7MB",), ("off",)]

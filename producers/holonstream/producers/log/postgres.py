@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -175,7 +176,8 @@ def connect(
     session = {"prepare_threshold": None, **SESSION, **options}
     parameters = check_dsn(dsn)
     if "options" in options:  # beside those of the address, such as a role; of a setting that comes twice, ours
-        session["options"] = f"{parameters.get('options') or ''} {options['options']}".strip()
+        theirs = parameters.get("options") or os.environ.get("PGOPTIONS") or ""  # one or the other, as libpq has it
+        session["options"] = f"{theirs} {options['options']}".strip()
     with driver_errors():
         return kind.connect(dsn, autocommit=True, application_name=application_name, **session)
 
