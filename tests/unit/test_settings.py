@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from holonstream.client.settings import ClientSettings, InvalidSettings, Secret
 from holonstream.ops.kafka import security
 from holonstream.ops.settings import Settings
+from holonstream.schemas.errors import BadData
 
 SECRET = "s3cret-Marker"
 
@@ -69,6 +70,11 @@ def test_a_connection_string_that_cannot_be_read_is_not_quoted(monkeypatch: pyte
     with pytest.raises(InvalidSettings, match="no libpq connection string") as raised:
         Settings.load()
     assert SECRET not in str(raised.value)
+    with pytest.raises(BadData, match="no libpq connection string") as refused:
+        _ = ClientSettings(
+            postgres_dsn=Secret(dsn), postgres_password=Secret("own")
+        ).log_dsn  # which nothing has checked
+    assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -242,9 +242,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def log_dsn(self) -> str:
-        """libpq connection string of the event log, with its password: a secret."""
+        """libpq connection string of the event log, with its password: a secret. Raises BadData when it is none."""
         dsn, password = self.postgres_dsn.reveal(), self.postgres_password
-        return dsn if password is None else make_conninfo(dsn, password=password.reveal())
+        if password is None:
+            return dsn
+        check_dsn(dsn)  # the driver's error would quote it
+        return make_conninfo(dsn, password=password.reveal())
 
     @property
     def topic(self) -> str:
