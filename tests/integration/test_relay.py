@@ -781,6 +781,25 @@ def test_forged_records_at_positions_of_the_log_are_not_taken_for_its_events(pla
         relay_all(place)
 
 
+def test_a_forged_record_at_the_place_of_an_old_event_does_not_keep_a_relay_from_starting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log's own event lies far before the end of the topic that a relay reads when it starts."""
+    monkeypatch.setattr(topic_tail, "CLOCKS", 0.0)
+    for _ in range(2):
+        place.append(1000)
+        relay_all(place)
+    publisher = place.publisher()
+    assert 3 not in {event.position for event in publisher.tail_events()}
+    publisher.close()
+    old = next(event for events in place.published().values() for event in events if event.position == 3)
+    forger = Producer({"bootstrap.servers": place.bootstrap, "partitioner": "murmur2"})
+    forger.produce(place.topic, wire_value(replace(old, id=str(uuid4()))), old.stream)
+    assert forger.flush(30) == 0
+    place.append(5)
+    assert relay_all(place).progress.now.relayed == 5
+
+
 def test_a_topic_that_holds_less_than_was_published_is_refused_until_trusted(place: Place) -> None:
     place.append(30)
     relay_all(place)
@@ -871,6 +890,29 @@ def test_the_end_of_the_topic_is_found_behind_aborted_records(place: Place) -> N
     publisher = place.publisher()
     assert publisher.tail_events()[-1].position == 30
     publisher.close()
+
+
+def test_few_events_are_kept_of_an_end_behind_much_that_was_aborted(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twelve partitions with some thousand aborted records a relay that started kept half a gigabyte of events."""
+    monkeypatch.setattr(topic_tail, "CLOCKS", 0.0)
+    monkeypatch.setattr(topic_tail, "KEPT", 20, raising=False)
+    for count in (5000, 22):
+        place.append(count)
+        relay_all(place)
+    noise = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": f"{place.namespace}-noise"})
+    noise.init_transactions(30)
+    noise.begin_transaction()
+    for n in range(PARTITIONS * 600):
+        noise.produce(place.topic, b"aborted", b"key", partition=n % PARTITIONS)
+    noise.flush(30)
+    noise.abort_transaction(30)
+    publisher = place.publisher()
+    found = [event.position for event in publisher.tail_events()]
+    publisher.close()
+    assert found[-22:] == list(range(5001, 5023))
+    assert len(found) < PARTITIONS * 2 * 20 + 22
 
 
 def test_the_end_of_the_topic_is_found_behind_what_is_no_event(place: Place) -> None:

@@ -24,7 +24,7 @@ original, would publish what is appended to the copy, and the original be refuse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
@@ -34,7 +34,7 @@ from holonstream.producers.kafka import partitions_added
 from holonstream.producers.log.frontier import read_frontier
 from holonstream.producers.log.postgres import driver_errors, query
 from holonstream.producers.relay.publisher import Committed, Publisher
-from holonstream.producers.relay.topic_tail import first_event
+from holonstream.producers.relay.topic_tail import first_event, is_published
 from holonstream.schemas.errors import TopicReplaced
 from holonstream.schemas.incident import incident
 from holonstream.schemas.wire import EventPosition
@@ -59,7 +59,7 @@ def find_position(
     """
     committed = publisher.committed()
     tail = publisher.tail_events()
-    reached = _last_of_log(connection, tail, topic)
+    reached = _last_of_log(connection, publisher, tail, topic)
     if committed is not None and committed.topic_id not in (None, publisher.identity.id):
         _check_replaced(connection, publisher, topic, committed, trust_topic=trust_topic)
     elif committed is not None and 0 < (committed.partitions or 0) < publisher.identity.partitions:
@@ -143,25 +143,38 @@ def _check_replaced(
         raise TopicReplaced(f"{replaced}. {AGAIN}")
 
 
-def _last_of_log(connection: psycopg.Connection[Any], tail: Sequence[EventPosition], topic: str) -> int:
+class _InLog(NamedTuple):
+    """The log's own event at the position of another one on the topic."""
+
+    id: str
+    stream: str
+    recorded: float
+    """seconds since 1970"""
+
+
+def _last_of_log(
+    connection: psycopg.Connection[Any], publisher: Publisher, tail: Sequence[EventPosition], topic: str
+) -> int:
     """The highest position of the events at the topic's end, of which the log must have each; 0 without any.
 
     Where the log's own event is on the topic too, the other one is a record of another program, and does not count.
-    Raises LogBehind.
+    Raises LogBehind, KafkaUnavailable.
     """
-    others: dict[tuple[int, str], str | None] = {}
+    others: dict[tuple[int, str], _InLog | None] = {}
     with driver_errors():
         for start in range(0, len(tail), COMPARED):
             part = tail[start : start + COMPARED]
             arguments = {"positions": [e.position for e in part], "ids": [e.event_id for e in part]}
-            for position, on_topic, in_log in connection.execute(query("other_events_at"), arguments):
-                others[position, on_topic] = in_log
-    published = {event.event_id for event in tail}
-    lost = {place: in_log for place, in_log in others.items() if in_log not in published}
-    if lost:
-        (position, on_topic), in_log = max(lost.items(), key=lambda item: item[0])
-        found = "no event" if in_log is None else f"event {in_log}"
-        more = f" (and {len(lost) - 1} more events from position {min(lost)[0]} on)" if len(lost) > 1 else ""
+            for position, on_topic, *in_log in connection.execute(query("other_events_at"), arguments):
+                others[position, on_topic] = None if in_log[0] is None else _InLog(*in_log)
+    seen = {event.event_id for event in tail}
+    unknown = {place: own for place, own in others.items() if own is None or own.id not in seen}
+    for (position, on_topic), own in sorted(unknown.items(), key=lambda item: item[0], reverse=True):
+        # One that was published long ago may lie before the end that was read.
+        if own is not None and is_published(publisher.consumer, topic, own.id, own.stream, own.recorded):
+            continue
+        found = "no event" if own is None else f"event {own.id}"
+        more = f" (and {len(unknown) - 1} more events from position {min(unknown)[0]} on)" if len(unknown) > 1 else ""
         raise LogBehind(
             f"Topic {topic} holds event {on_topic}{more} at position {position}, where the log has {found} "
             f"(its head: {read_frontier(connection).head}): the database was restored from a backup, is a replica that "

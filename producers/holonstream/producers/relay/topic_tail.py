@@ -22,6 +22,7 @@ from holonstream.producers.errors import KafkaUnavailable
 from holonstream.producers.kafka import driver_errors
 from holonstream.schemas import instant, wire
 from holonstream.schemas.errors import InvalidEvent, NotInitialised
+from holonstream.schemas.partition import partition_of
 from holonstream.schemas.wire import EventPosition
 
 TIMEOUT = 10.0  # seconds
@@ -29,6 +30,7 @@ FIRST_STEP = 32  # offsets: a record, the marker of its transaction, and what ot
 STEP_FACTOR = 16
 CLOCKS = 5.0  # seconds by which a clock may have gone wrong while these events were published
 MOST_RECENT = 200_000  # offsets of all partitions that are read because they are recent
+KEPT = 500  # events of a partition that are kept, and up to twice as many, of what is read because it is its end
 _EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -43,6 +45,13 @@ class _Tail:
     """by offset"""
     published: dict[int, float] = field(default_factory=dict)
     """by offset, of the last events: when, as the relay's clock said; seconds since 1970"""
+
+    def forget_first(self) -> None:
+        """Keep the last events only: behind much that is no event, many are read for the last one."""
+        for offset in list(self.events)[:-KEPT]:
+            del self.events[offset]
+            self.published.pop(offset, None)
+        self.start = next(iter(self.events))
 
 
 def tail_events(consumer: Consumer, admin: AdminClient, topic: str) -> list[EventPosition]:
@@ -108,6 +117,30 @@ def _last_recorded(tails: dict[int, _Tail]) -> float | None:
             if at is not None and offset in tail.published:
                 behind = max(behind, at - tail.published[offset])
     return None if recorded is None else recorded - behind - CLOCKS
+
+
+def is_published(consumer: Consumer, topic: str, event_id: str, stream: str, recorded: float) -> bool:
+    """Whether an event of the log is on the topic, among what was published since it was recorded.
+
+    `recorded` in seconds since 1970. Looks at MOST_RECENT offsets at most. Raises KafkaUnavailable, NotInitialised.
+    """
+
+    def is_it(message: Message) -> bool:
+        event = _event_in(message)
+        return event is not None and event.event_id == event_id
+
+    with driver_errors(f"looking for event {event_id} on {topic}"):
+        ends = _watermarks(consumer, topic)
+        partition = partition_of(stream, len(ends))
+        since = TopicPartition(topic, partition, max(int((recorded - CLOCKS) * 1000), 0))
+        (found,) = consumer.offsets_for_times([since], TIMEOUT)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        low, high = ends[partition]
+        start = high if found.offset < 0 else max(low, found.offset)
+        return bool(
+            first_records(consumer, topic, {partition: start}, {partition: min(high, start + MOST_RECENT)}, is_it)
+        )
 
 
 def first_event(consumer: Consumer, topic: str) -> EventPosition | None:
@@ -216,8 +249,11 @@ def _read(consumer: Consumer, topic: str, tails: dict[int, _Tail], ends: dict[in
                     tails[partition].events[message.offset()] = event
                     kind, milliseconds = message.timestamp()
                     # Not of what is read because it is recent: that may be much.
-                    if kind != TIMESTAMP_NOT_AVAILABLE and ends[partition] == tails[partition].high:
-                        tails[partition].published[message.offset()] = milliseconds / 1000
+                    if ends[partition] == tails[partition].high:
+                        if kind != TIMESTAMP_NOT_AVAILABLE:
+                            tails[partition].published[message.offset()] = milliseconds / 1000
+                        if len(tails[partition].events) >= 2 * KEPT:
+                            tails[partition].forget_first()
             elif error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
                     raise KafkaException(error)

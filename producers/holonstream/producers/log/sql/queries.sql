@@ -126,8 +126,9 @@ ORDER BY e.position
 LIMIT %(limit)s;
 
 -- other_events_at --
--- Those of some events that the log does not have at their positions, and the id of the one that it has there.
-SELECT t.position, t.id, e.id::text
+-- Those of some events that the log does not have at their positions; and of the one that it has there: id, stream, and when it was
+-- recorded.
+SELECT t.position, t.id, e.id::text, e.stream, extract(epoch FROM e.recorded_at)::float8
 FROM unnest(%(positions)s::bigint[], %(ids)s::text[]) AS t (position, id)
 LEFT JOIN holonstream.events AS e ON e.position = t.position
 WHERE e.id IS DISTINCT FROM t.id::uuid;
