@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -26,12 +28,14 @@ from holonstream.ops.replay.group import members, set_offsets
 from holonstream.ops.servers import servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
-from holonstream.ops.topics import make_topics
+from holonstream.ops.topics import check_topics, make_topics, unknown_topics
 from holonstream.producers.errors import KafkaUnavailable, NotPermitted
+from holonstream.producers.kafka import topic_identity
 from holonstream.producers.log.schema import apply_schema
 from holonstream.producers.relay.relay import Relay
 from holonstream.schemas.catalogue import Catalogue
 from holonstream.schemas.errors import NotInitialised
+from holonstream.streams import aiokafka_fixes
 from tests.support.waiting import wait_until
 
 EVERYTHING = AclBindingFilter(
@@ -40,13 +44,17 @@ EVERYTHING = AclBindingFilter(
 
 
 class GuardedKafka(KafkaServer):
-    """A broker that looks up ACLs; without one for a resource everybody may do everything."""
+    """A broker that looks up ACLs; without one for a resource everybody may do everything.
+
+    It makes topics that a client asks for, if the client lets it, as Kafka does by default.
+    """
 
     def prepare(self) -> None:
         super().prepare()
         with self._config.open("a") as config:
             config.write("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n")
             config.write("allow.everyone.if.no.acl.found=true\n")
+            config.write("auto.create.topics.enable=true\n")
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +235,38 @@ def test_brokers_without_an_authorizer_are_said_to_have_none(kafka_bootstrap: st
 def test_a_missing_topic_is_no_outage(settings: Settings) -> None:
     with pytest.raises(NotInitialised, match=r"Topic missing while reading the end of topic other\.events.*init"):
         end_of_topic(replace(settings, namespace="other"))
+
+
+def test_no_question_makes_the_topics(settings: Settings, postgres_dsn: str) -> None:
+    """They would have one partition and a week's retention, and `init` would refuse them."""
+    missing = replace(settings, namespace="asked")
+    apply_schema(postgres_dsn, Catalogue.load())
+    questions: list[Callable[[], object]] = [
+        lambda: end_of_topic(missing),
+        lambda: check_topics(missing),
+        lambda: topic_identity(AdminClient(client(missing)), missing.topic),
+        lambda: Relay(postgres_dsn, settings.kafka_bootstrap, namespace=missing.namespace).run(Event()),
+    ]
+    for ask in questions:
+        with pytest.raises(NotInitialised, match=r"asked\.events"):
+            ask()
+    assert unknown_topics(client(missing), missing) == [missing.topic, missing.dead_letter_topic]
+    asyncio.run(ask_for_topic(missing))
+    there = AdminClient(client(settings)).list_topics(timeout=30).topics
+    assert settings.topic in there
+    assert not [name for name in there if name.startswith("asked")]
+
+
+async def ask_for_topic(settings: Settings) -> None:
+    """As a worker does whose topic was deleted."""
+    assert aiokafka_fixes
+    worker = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await worker.bootstrap()
+        await worker.add_topic(settings.topic)
+        await worker.force_metadata_update()
+    finally:
+        await worker.close()
 
 
 def test_a_broker_that_is_gone_is_an_outage(settings: Settings) -> None:

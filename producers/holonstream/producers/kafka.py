@@ -39,6 +39,9 @@ CONNECTION: Final = {
     "reconnect.backoff.max.ms": 1_000,
     # A frozen broker takes connections: only by asking the others its successor is found before it fails once more.
     "topic.metadata.refresh.interval.ms": int(METADATA_AGE * 1000),
+    # Where the brokers make topics that somebody asks for (their default), a question would make ours, with one
+    # partition and a week's retention: `init` makes them, and nobody makes one again that was deleted.
+    "allow.auto.create.topics": False,
 }
 
 # What brokers answer while a group's coordinator or a partition's leader is being made, or moves to another broker.

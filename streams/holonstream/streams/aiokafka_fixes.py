@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
+import aiokafka.client
 import aiokafka.conn
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import SaslAuthenticationFailed
+from aiokafka.protocol.metadata import MetadataRequest
 
 METADATA_PAUSE = 0.1  # seconds between two questions who leads what
 
@@ -36,4 +39,6 @@ async def _paced_update(self: Any, cluster: Any, topics: Any) -> Any:
 
 
 aiokafka.conn.OAuthAuthenticator = TokenAuthenticator
+# Its own question has the brokers make a topic that is not there, where they may (`producers.kafka`).
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 AIOKafkaClient._metadata_update = _paced_update
