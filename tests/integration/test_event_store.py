@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -79,13 +79,26 @@ def test_an_abandoned_read_gives_its_connection_back(store: PostgresEventStore) 
 
 
 def test_a_store_outlives_its_sessions(store: PostgresEventStore, postgres_dsn: str) -> None:
-    store.append([person("a")])
+    """As with `idle_session_timeout`, or when the server was started again."""
+    (first,) = store.append([person("a")])
+    uses: list[Callable[[], object]] = [
+        lambda: store.append([person("a")])[0].version == 2,
+        lambda: store.get_event(first.id),
+        lambda: list(store.get_events()),
+        lambda: list(store.read_stream("holon/a")),
+        store.head,
+        store.frontier,
+        lambda: store.before_last(1) == 1,
+    ]
     with psycopg.connect(postgres_dsn, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'holonstream-store' AND datname = current_database()"
-        )
-    assert store.append([person("a")])[0].version == 2
+        for use in uses:
+            ended = admin.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE application_name = 'holonstream-store' AND datname = current_database()"
+            ).fetchall()
+            assert ended
+            assert all(done for (done,) in ended)
+            assert use()
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from select import POLLIN, poll
 from threading import Lock
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -173,6 +174,7 @@ class PostgresEventStore:
                     min_size=0,
                     max_size=self._max_connections,
                     timeout=self._timeout,
+                    check=_check_idle,
                     open=True,
                 )
             return self._pool
@@ -314,6 +316,17 @@ class PostgresEventStore:
                 _check_nothing_hidden(connection)
         if faults:
             raise UnreadableEvents(faults)
+
+
+def _check_idle(connection: psycopg.Connection[Any]) -> None:
+    """Raise what a connection that lay in the pool has to say, when the server has ended it meanwhile.
+
+    Only when something has come in, which nobody asked for: a question each time would cost as much as a read.
+    """
+    idle = poll()
+    idle.register(connection.fileno(), POLLIN)
+    if idle.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def _check_nothing_hidden(connection: psycopg.Connection[Any]) -> None:
