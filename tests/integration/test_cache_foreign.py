@@ -76,6 +76,7 @@ ENTRIES: dict[str, Put] = {
     "a text": text("some configuration of somebody else"),
     "no text": text(b"\xff\xfe" * 40),
     "a value without a position": text(b"V" + 20 * b"x" + b"{}"),
+    "a value that is no UTF-8": text(entry_of(4)[:HEADER].replace(b"T", b"V", 1) + b'{"id":"\xff"}'),
     "a value that is no JSON": text(entry_of(4)[:HEADER].replace(b"T", b"V", 1) + b"{"),
     "a value beyond its position": text(b"V" + entry_of(99)[1:] + entry_of(holon("p-1", 4))[HEADER:]),
     "the value of another holon": text(entry_of(holon("p-2", 4))),

@@ -98,3 +98,7 @@ def test_dead_letters_are_kept_and_those_that_are_left_are_read(settings: Settin
     for deleted in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
         deleted.result(30)
     assert [letter["offset"] for letter in newest_letters(settings, 10)] == [3, 4]
+    for foreign in (b'{"group": "\xff"}', b"[" * 100_000, b"[1]", None):
+        producer.produce(topic, foreign)
+    assert producer.flush(30) == 0
+    assert [letter["reason"] for letter in newest_letters(settings, 4)] == ["no letter of a worker"] * 4

@@ -72,6 +72,7 @@ def test_an_entry_of_another_release_is_no_holon() -> None:
     assert decode_value(b"V00000000000000000007" + ORIGIN + b'{"id":"p-1","kind":"Person"}', "p-1") is None
     assert decode_value(b"V00000000000000000007" + ORIGIN, "p-1") is None
     assert decode_value(b"V00000000000000000007" + ORIGIN + b"[" * 100_000, "p-1") is None
+    assert decode_value(b"V00000000000000000007" + ORIGIN + b'{"id":"\xff"}', "p-1") is None
 
 
 @given(holons, st.binary())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from holonstream.ops.kafka import client
 from holonstream.ops.settings import Settings
 from holonstream.producers.kafka import TIMEOUT, driver_errors
+from holonstream.schemas import jsontext
+from holonstream.schemas.errors import BadData
 
 FIELDS = ("group", "stream", "version", "position", "partition", "offset", "reason")
 
@@ -65,8 +66,8 @@ def newest_letters(settings: Settings, limit: int, view: str | None = None) -> l
 def _letter(value: bytes | None) -> Letter:
     """A letter's fields; those of a record that no worker wrote are unknown."""
     try:
-        read = msgspec.json.decode(value or b"")
-    except msgspec.DecodeError:
+        read = jsontext.decode(value or b"")
+    except BadData:
         read = None
     known = read if isinstance(read, dict) else {"reason": "no letter of a worker"}
     return {name: known.get(name) for name in FIELDS}

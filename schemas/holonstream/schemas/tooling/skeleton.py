@@ -23,7 +23,9 @@ def file_name(name: str, version: int) -> str:
 def check_name(name: str) -> None:
     """Raise BadData when no event type may have the name."""
     if not NAME.fullmatch(name):
-        raise BadData(f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first; neither true nor false)")
+        raise BadData(
+            f"Not a name of an event type: {name!r} (letters, digits, - and _, a letter first; neither true nor false)"
+        )
 
 
 def skeleton(name: str, stream: str = HOLON, creates: str | None = None) -> str:

@@ -87,7 +87,7 @@ def decode_value(entry: bytes, holon_id: str) -> Holon | None:
     """The holon of a value; None for one of another holon or release, and for foreign data."""
     try:
         holon = _decode(memoryview(entry)[HEADER:])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):  # a text that is no UTF-8 is a ValueError
         return None
     return holon if holon.id == holon_id and holon.position == position_of(entry) else None
 
