@@ -237,6 +237,29 @@ def test_a_missing_topic_is_no_outage(settings: Settings) -> None:
         end_of_topic(replace(settings, namespace="other"))
 
 
+def test_topics_that_somebody_else_has_made_need_no_right_to_make_them(settings: Settings) -> None:
+    admin = AdminClient(client(settings))
+    wanted = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, permission)
+        for kind, name in (
+            (ResourceType.BROKER, acls.CLUSTER_NAME),
+            (ResourceType.TOPIC, settings.topic),
+            (ResourceType.TOPIC, settings.dead_letter_topic),
+            (ResourceType.TOPIC, "elsewhere.events"),
+        )
+        for operation, permission in (
+            (AclOperation.ALL, AclPermissionType.ALLOW),
+            (AclOperation.CREATE, AclPermissionType.DENY),
+        )
+    ]
+    for made in admin.create_acls(wanted).values():
+        made.result(30)
+    wait_until(lambda: set(wanted) <= set(admin.describe_acls(EVERYTHING).result(30)), "the broker goes by the ACLs")
+    with pytest.raises(NotPermitted, match=r"making elsewhere\.events.*AUTHORIZATION_FAILED"):
+        make_topics(replace(settings, namespace="elsewhere"))
+    assert make_topics(settings).partitions == settings.partitions
+
+
 def test_no_question_makes_the_topics(settings: Settings, postgres_dsn: str) -> None:
     """They would have one partition and a week's retention, and `init` would refuse them."""
     missing = replace(settings, namespace="asked")

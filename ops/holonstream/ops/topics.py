@@ -24,6 +24,11 @@ from holonstream.schemas.errors import HolonstreamError
 FOR_EVER = "-1"
 KEPT = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
 MAKING_TIMEOUT = 60.0  # seconds for the brokers to make the topics, with a folder on disk for every replica
+MAY_NOT_MAKE = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.POLICY_VIOLATION,
+)
 SMALLEST_RECORD = 20_000  # bytes; init stores what is more as a limit for events
 USUAL_RECORD = 1_048_588  # Kafka's default
 
@@ -66,16 +71,29 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
         NewTopic(settings.dead_letter_topic, 1, settings.replication, config=KEPT),
     ]
     with driver_errors(f"making {settings.topic} and {settings.dead_letter_topic}"):
-        for future in admin.create_topics(wanted, request_timeout=MAKING_TIMEOUT).values():
+        for name, future in admin.create_topics(wanted, request_timeout=MAKING_TIMEOUT).items():
             try:
                 future.result(MAKING_TIMEOUT)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                code = error.args[0].code()
+                # Who may not make topics is told so, whether they are there or not.
+                if code != KafkaError.TOPIC_ALREADY_EXISTS and not (code in MAY_NOT_MAKE and _is_there(admin, name)):
                     raise
         described, found = _description(admin, settings.topic)
         _wait_until_known(admin, settings)
         _check(described, found, settings)
     return EventTopic(str(described.topic_id), len(described.partitions), int(found["max.message.bytes"]))
+
+
+def _is_there(admin: AdminClient, topic: str) -> bool:
+    """Whether somebody else has made a topic. Raises KafkaException, TimeoutError."""
+    try:
+        admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)[topic].result(TIMEOUT)
+    except KafkaException as error:
+        if error.args[0].code() in (*MISSING, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+            return False
+        raise
+    return True
 
 
 def _wait_until_known(admin: AdminClient, settings: Settings) -> None:
