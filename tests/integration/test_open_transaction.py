@@ -10,8 +10,9 @@ from confluent_kafka import Producer
 
 from holonstream.ops.kafka import client
 from holonstream.ops.observe.exporter import Exporter
+from holonstream.ops.pipeline import topic_report
 from holonstream.ops.settings import Settings
-from holonstream.ops.status import LONG_OPEN, TopicStatus
+from holonstream.ops.status import LONG_OPEN, WATCHED, TopicStatus
 from holonstream.ops.topics import make_topics
 from tests.support.waiting import wait_until
 
@@ -36,7 +37,7 @@ def exported(settings: Settings) -> float:
     exporter = Exporter(settings)
     try:
         exporter._relayed()
-        return exporter._group_status()[2]
+        return exporter._topic_report().open_seconds
     finally:
         exporter._leave_topic()
 
@@ -62,9 +63,10 @@ def test_an_open_transaction_is_lag_and_named_with_what_ends_it(settings: Settin
     assert topic.ends() == {0: 0, 1: 2}
     assert high == {0: 0, 1: 5}
     assert [p.lag for p in topic.group(group, high).partitions] == [0, 5]
-    (problem,) = topic.problems(relay, settings.dead_letter_topic, [topic.group(group, high)])
+    report = topic_report(settings, topic, compares=False)
+    (problem,) = report.problems
     assert f"{settings.topic}[1]: a transaction is open for " in problem
-    assert topic.open_seconds >= AGE
+    assert report.open_seconds >= AGE
     assert exported(settings) >= AGE
     place = f"--topic {settings.topic} --partition 1"
     tool = f"kafka-transactions.sh --bootstrap-server {settings.kafka_bootstrap}"
@@ -72,7 +74,7 @@ def test_an_open_transaction_is_lag_and_named_with_what_ends_it(settings: Settin
         assert typed in problem
     rogue.abort_transaction(60)
     wait_until(lambda: topic.open_transactions(relay) == [], "it is aborted")
-    assert topic.problems(relay, settings.dead_letter_topic, [topic.group(group, topic.high_watermarks())]) == []
+    assert topic_report(settings, topic, compares=False).problems == []
     assert exported(settings) == 0.0
 
 
@@ -84,7 +86,13 @@ def test_an_open_transaction_whose_records_are_of_the_future_is_named(settings: 
     for partition in range(2):
         rogue.produce(settings.topic, b"x", b"k", partition=partition, timestamp=int((time.time() + 1800) * 1000))
     rogue.flush(60)
-    problems = topic.problems(relay, settings.dead_letter_topic, [])
-    assert [problem.partition(":")[0] for problem in problems] == [f"{settings.topic}[{p}]" for p in range(2)]
-    assert topic.open_seconds >= LONG_OPEN
+    first = topic.open_transactions(relay)
+    assert [(one.partition, one.is_of_the_future) for one in first] == [(0, True), (1, True)]
+    assert all(WATCHED <= one.seconds < LONG_OPEN for one in first)
+    report = topic_report(settings, topic, compares=False)
+    assert [problem.partition(" (")[0] for problem in report.problems] == [
+        f"{settings.topic}[{p}]: a transaction is open with records of the future, and readers wait at offset 0 of 1"
+        for p in range(2)
+    ]
+    assert report.open_seconds > first[0].seconds
     rogue.abort_transaction(60)

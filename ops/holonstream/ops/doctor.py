@@ -209,7 +209,7 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     from confluent_kafka.admin import AdminClient
 
     from holonstream.ops.kafka import client
-    from holonstream.ops.pipeline import group_statuses
+    from holonstream.ops.pipeline import topic_report
     from holonstream.ops.status import TopicStatus
     from holonstream.ops.topics import check_topics, letters_that_go
     from holonstream.producers.errors import NotPermitted
@@ -244,12 +244,12 @@ def _kafka(settings: Settings, findings: Findings) -> None:
     check_acls(settings, admin, findings)
     with TopicStatus(client(settings), settings.topic) as topic:
         _published(settings, topic, findings)
-        groups, problems = group_statuses(settings, topic)
-    for name, group in groups.items():
+        asked = topic_report(settings, topic)
+    for name, group in asked.groups.items():
         check_group(name, group, findings)
-    for problem in problems:
+    for problem in asked.problems:
         findings.add("offsets", problem, wrong="fault", remedy="docs/runbook.md")
-    if not problems:
+    if not asked.problems:
         findings.add("offsets", "all lie in the topic")
 
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holonstream.ops.pipeline import PipelineStatus, Trouble, group_document, group_statuses, parked, troubles
+from holonstream.ops.pipeline import PipelineStatus, Trouble, group_document, parked, topic_report, troubles
 from holonstream.ops.servers import HELLO, ask_all, greet_all, reason, servers
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import GroupStatus, TopicStatus
@@ -134,7 +134,8 @@ def _flow(settings: Settings, made: Overview) -> None:
             _log(settings, made, NO_LIMIT if made.relayed is None else made.relayed)
         try:
             answers = made.servers["neo4j"] is None
-            made.groups, made.problems = group_statuses(settings, topic, compares=answers)
+            asked = topic_report(settings, topic, compares=answers)
+            made.groups, made.problems = asked.groups, asked.problems
         except HolonstreamError as error:
             made.servers["kafka"] = error
 

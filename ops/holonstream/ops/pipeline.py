@@ -55,21 +55,34 @@ def pipeline_status(settings: Settings, topic: TopicStatus) -> PipelineStatus:
     # group would seem to have handled everything too early.
     relayed = topic.relayed(settings.group("relay"))
     log = log_status(settings.log_dsn, settings.namespace, relayed)
-    groups, problems = group_statuses(settings, topic)
-    return PipelineStatus(relayed, log, groups, problems)
+    asked = topic_report(settings, topic)
+    return PipelineStatus(relayed, log, asked.groups, asked.problems)
 
 
-def group_statuses(
-    settings: Settings, topic: TopicStatus, *, compares: bool = True
-) -> tuple[dict[str, GroupStatus], list[str]]:
-    """Each consumer group, and why what is committed cannot be true, or the topic may lose events. Without `compares`
-    the graph is not asked.
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What the brokers know of the topic, and of those who read it."""
+
+    groups: dict[str, GroupStatus]
+    """as in `PipelineStatus`"""
+    problems: list[str]
+    """as in `PipelineStatus`"""
+    open_seconds: float
+    """age of the oldest transaction that is open on the topic, 0.0 without one"""
+
+
+def topic_report(settings: Settings, topic: TopicStatus, *, compares: bool = True) -> TopicReport:
+    """Ask the brokers, and the graph with which its group is compared. Without `compares` the graph is not asked.
 
     Raises KafkaUnavailable, NotInitialised, NotPermitted; a graph that does not answer is not compared.
     """
+    relay = settings.group("relay")
     groups, behind = compared_groups(settings, topic, compares=compares)
-    places = topic.problems(settings.group("relay"), settings.dead_letter_topic, groups.values())
-    return groups, behind + places + topic.unsafe(settings)
+    places = topic.problems(relay, settings.dead_letter_topic, groups.values())
+    opened = topic.open_transactions(relay)
+    holding = [topic.describe(one) for one in opened if one.is_long_open]
+    problems = behind + places + holding + topic.unsafe(settings)
+    return TopicReport(groups, problems, max((one.seconds for one in opened), default=0.0))
 
 
 def compared_groups(
@@ -77,7 +90,7 @@ def compared_groups(
 ) -> tuple[dict[str, GroupStatus], list[str]]:
     """Each consumer group, the graph's as its checkpoints say, and what is wrong when the graph has less.
 
-    Raises as `group_statuses`.
+    Raises as `topic_report`.
     """
     ends = topic.high_watermarks()  # what an open transaction holds back is not handled either
     groups = {name: topic.group(settings.group(name), ends) for name in topic.views(settings)}

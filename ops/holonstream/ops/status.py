@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from confluent_kafka import (
@@ -39,6 +39,7 @@ from holonstream.schemas.wire import decode_position
 
 LISTING_TIMEOUT = 1.0  # seconds that each broker has to list its groups; those of one that is down have moved
 LONG_OPEN = 5.0  # seconds that a transaction may be open on the topic before it is reported
+WATCHED = 1.0  # seconds for which one is watched whose age nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ class TopicTransaction:
     """the high-water mark"""
     seconds: float
     """age of its first record, or for how long it has been seen, if that is more"""
+    is_of_the_future: bool
+    """whether its first record is dated after now, so that `seconds` is how long it has been seen"""
+
+    @property
+    def is_long_open(self) -> bool:
+        """Whether it is reported."""
+        return self.seconds > LONG_OPEN or self.is_of_the_future
 
 
 class TopicStatus:
@@ -140,8 +148,6 @@ class TopicStatus:
         self._topic = topic
         self._held: dict[tuple[int, int], float] = {}
         """by partition and last stable offset: since when a transaction has been seen there, by the monotonic clock"""
-        self.open_seconds = 0.0
-        """age of the oldest transaction that `open_transactions`, which `problems` asks, last found; 0.0 without one"""
 
     def __enter__(self) -> TopicStatus:
         return self
@@ -187,14 +193,36 @@ class TopicStatus:
     def open_transactions(self, group: str) -> list[TopicTransaction]:
         """The transactions behind which readers wait; `group` is one whose offsets may be read.
 
-        The relay's own are among them, for the moments that they take. Raises as `ends`.
+        The relay's own are among them, for the moments that they take. A record's time is what its producer says: one
+        that is dated after now is watched for a second, so that only those that stay open are said to be of the future.
+        Raises as `ends`.
         """
         stable, high = self.ends(), self.high_watermarks()
-        held = {p: offset for p, offset in self.ends().items() if offset == stable[p] and offset < high[p]}
+        held = {p: offset for p, offset in self.ends().items() if offset == stable.get(p) and offset < high.get(p, 0)}
         self._held = {place: self._held.get(place, monotonic()) for place in held.items()}
-        self.open_seconds = 0.0
         if not held:
             return []
+        written = self._times_of_records(group, held)
+        pause = Event()
+        while any(at > time() and self._seen(p, held[p]) <= WATCHED for p, at in written.items()):
+            pause.wait(PAUSE)
+            ends = self.ends()
+            written = {p: at for p, at in written.items() if ends.get(p) == held[p]}
+        now = time()
+        return [
+            TopicTransaction(p, held[p], high[p], max(now - at, self._seen(p, held[p])), at > now)
+            for p, at in written.items()
+        ]
+
+    def _seen(self, partition: int, offset: int) -> float:
+        """For how many seconds a transaction has been seen that is open from an offset on."""
+        return monotonic() - self._held[partition, offset]
+
+    def _times_of_records(self, group: str, held: Mapping[int, int]) -> dict[int, float]:
+        """When the first record at or after an offset of each partition was written, in seconds since the epoch.
+
+        Raises as `ends`.
+        """
         reader = Consumer(
             {
                 **self._client,
@@ -206,36 +234,19 @@ class TopicStatus:
         )
         try:
             with driver_errors(f"reading an open transaction on topic {self._topic}"):
-                found = [
-                    TopicTransaction(p, offset, high[p], self._seconds_open(reader, p, offset))
-                    for p, offset in held.items()
-                ]
+                return {p: self._time_of_record(reader, p, offset) for p, offset in held.items()}
         finally:
             reader.close()
-        self.open_seconds = max(one.seconds for one in found)
-        return found
 
-    def _seconds_open(self, reader: Consumer, partition: int, offset: int) -> float:
-        """For how long a transaction is open. Raises as `_age_of_record`.
-
-        A record's time is what its producer says. Of one in the future nothing can be said before it has been watched.
-        """
-        age = self._age_of_record(reader, partition, offset)
-        since, pause = self._held[partition, offset], Event()
-        while age < 0 and monotonic() - since <= LONG_OPEN and self.ends()[partition] == offset:
-            pause.wait(PAUSE)
-        return max(age, monotonic() - since)
-
-    def _age_of_record(self, reader: Consumer, partition: int, offset: int) -> float:
-        """Seconds since the first record at or after an offset was written. Raises TimeoutError, KafkaException."""
+    def _time_of_record(self, reader: Consumer, partition: int, offset: int) -> float:
+        """As `_times_of_records`, of one. Raises TimeoutError, KafkaException."""
         reader.assign([TopicPartition(self._topic, partition, offset)])
         message = reader.poll(TIMEOUT)
         if message is None:
             raise TimeoutError
         if message.error() is not None:
             raise KafkaException(message.error())
-        written: float = message.timestamp()[1] / 1000
-        return datetime.now(UTC).timestamp() - written
+        return float(message.timestamp()[1]) / 1000
 
     def check_whole(self, group: str, log_begins: int | None) -> None:
         """Check that the topic has what a view needs that is built from offset zero.
@@ -255,8 +266,7 @@ class TopicStatus:
             )
 
     def problems(self, relay: str, witness: str, groups: Iterable[GroupStatus]) -> list[str]:
-        """Why committed offsets of the relay (its position) and of groups cannot be true for the topic as it is; and
-        which transactions of others hold its readers up.
+        """Why committed offsets of the relay (its position) and of groups cannot be true for the topic as it is.
 
         `witness` is the other topic for which the relay commits. Raises NotInitialised, KafkaUnavailable, NotPermitted.
         """
@@ -302,20 +312,20 @@ class TopicStatus:
                     f"{self._topic} {handled}: the first records were deleted. Every group has handled them, but no "
                     "view can be built again from the topic (TopicCut)"
                 )
-        opened = [self._describe(one) for one in self.open_transactions(relay) if one.seconds > LONG_OPEN]
-        return [*dict.fromkeys(filter(None, found)), *opened]
+        return [*dict.fromkeys(filter(None, found))]
 
     def unsafe(self, settings: Settings) -> list[str]:
         """Why the topic, as it is set up now, may lose events. Raises as `problems`."""
         with driver_errors(f"reading the settings of topic {self._topic}"):
             return topic_problems(self._admin.client, settings)
 
-    def _describe(self, opened: TopicTransaction) -> str:
+    def describe(self, opened: TopicTransaction) -> str:
         """An open transaction, and how it is found and ended."""
         tool = f"kafka-transactions.sh --bootstrap-server {self._client['bootstrap.servers']}"
         place = f"--topic {self._topic} --partition {opened.partition}"
+        since = "with records of the future" if opened.is_of_the_future else f"for {opened.seconds:.0f} s"
         return (
-            f"{self._topic}[{opened.partition}]: a transaction is open for {opened.seconds:.0f} s, and readers wait at "
+            f"{self._topic}[{opened.partition}]: a transaction is open {since}, and readers wait at "
             f"offset {opened.offset} of {opened.end} (OpenTransaction). Whose it is: `{tool} describe-producers "
             f"{place}`; to end it: `{tool} abort {place} --start-offset {opened.offset}`"
         )

@@ -14,9 +14,9 @@ from holonstream.ops.kafka import client
 from holonstream.ops.observe.health import ObservedProcess, stale
 from holonstream.ops.observe.relay import frontier_samples
 from holonstream.ops.observe.sampler import Sampler
-from holonstream.ops.pipeline import group_statuses
+from holonstream.ops.pipeline import TopicReport, topic_report
 from holonstream.ops.settings import Settings
-from holonstream.ops.status import GroupStatus, TopicStatus
+from holonstream.ops.status import TopicStatus
 from holonstream.producers.relay.status import LogAge, LogStatus, log_age, log_status
 from holonstream.schemas.errors import HolonstreamError
 from holonstream.schemas.incident import incident
@@ -34,11 +34,7 @@ class Snapshot:
     """The answers of one poll; None for what did not answer."""
 
     log: LogStatus | LogAge | None
-    groups: dict[str, GroupStatus] | None
-    problems: list[str] | None
-    """what `holonstream status` names as such"""
-    open_seconds: float | None
-    """age of the oldest transaction that is open on the topic, 0.0 without one"""
+    topic: TopicReport | None
 
 
 class Exporter(ObservedProcess):
@@ -64,8 +60,7 @@ class Exporter(ObservedProcess):
         # In the order of flow, as `status` does: what is relayed meanwhile must not be missing from the ends.
         relayed = self._ask("kafka", self._relayed)
         place = self._ask("log", lambda: self._log_age(relayed))
-        known = None if relayed is None else self._ask("kafka", self._group_status)
-        return Snapshot(place, *(known or (None, None, None)))
+        return Snapshot(place, None if relayed is None else self._ask("kafka", self._topic_report))
 
     def _ask(self, source: str, question: Callable[[], T]) -> T | None:
         """The answer, or None after an error; logs one line for each incident."""
@@ -87,9 +82,9 @@ class Exporter(ObservedProcess):
             self._topic = TopicStatus(client(self._settings), self._settings.topic)
         return self._topic.relayed(self._settings.group("relay"))
 
-    def _group_status(self) -> tuple[dict[str, GroupStatus], list[str], float]:
+    def _topic_report(self) -> TopicReport:
         assert self._topic is not None
-        return *group_statuses(self._settings, self._topic), self._topic.open_seconds
+        return topic_report(self._settings, self._topic)
 
     def _log_age(self, relayed: int | None) -> LogStatus | LogAge:
         if relayed is None:
@@ -105,19 +100,17 @@ class Exporter(ObservedProcess):
         snapshot = self._sampler.answer
         if snapshot is None:
             return
-        up = {("log",): float(snapshot.log is not None), ("kafka",): float(snapshot.groups is not None)}
+        up = {("log",): float(snapshot.log is not None), ("kafka",): float(snapshot.topic is not None)}
         yield "holonstream_exporter_source_up", up
         if snapshot.log is not None:
             yield from frontier_samples(snapshot.log.frontier)
         if isinstance(snapshot.log, LogStatus):
             yield "holonstream_relay_lag_events", snapshot.log.lag
             yield "holonstream_relay_lag_seconds", max(snapshot.log.lag_seconds, 0.0)
-        if snapshot.problems is not None:
-            yield "holonstream_problems", len(snapshot.problems)
-        if snapshot.open_seconds is not None:
-            yield "holonstream_topic_open_transaction_seconds", snapshot.open_seconds
-        if snapshot.groups is not None:
-            groups = snapshot.groups.items()
+        if snapshot.topic is not None:
+            yield "holonstream_problems", len(snapshot.topic.problems)
+            yield "holonstream_topic_open_transaction_seconds", snapshot.topic.open_seconds
+            groups = snapshot.topic.groups.items()
             yield "holonstream_consumer_group_lag", {(name,): group.lag for name, group in groups}
             yield "holonstream_consumer_group_lag_seconds", {(n,): group.lag_seconds for n, group in groups}
             yield "holonstream_consumer_group_members", {(name,): group.members for name, group in groups}
