@@ -73,6 +73,18 @@ def test_what_a_sink_of_ones_own_has_parked_is_named_with_the_command() -> None:
     assert [status.parked for status in groups.values()] == [2, 0, None]
 
 
+def test_what_was_parked_when_the_last_worker_ended_may_have_been_redriven() -> None:
+    workers, parked = troubles(None, {"sink-a": group("sink-a", parked=2)}, [])
+    assert workers.what.startswith("no worker")
+    assert parked.what == (
+        "2 streams parked when its last worker ended, so that events are missing from its store unless they were "
+        "redriven since"
+    )
+    findings = Findings(servers(Settings())["kafka"])
+    check_group("sink-a", group("sink-a", parked=2), findings)
+    assert findings.checks[-1].detail == "2 streams in sink-a when its last worker ended"
+
+
 def test_a_gate_is_told_what_a_sink_of_ones_own_has_parked() -> None:
     findings = Findings(servers(Settings())["kafka"])
     for name, count in (("graph", None), ("sink-a", 1), ("sink-b", 0)):

@@ -288,6 +288,8 @@ def check_group(name: str, group: GroupStatus, findings: Findings) -> None:
     if group.parked is not None:
         wrong = "warning" if group.parked else None
         detail = f"{counted(group.parked, 'stream')} in {name}"
+        if group.parked and not group.members:
+            detail += " when its last worker ended"
         findings.add("parked", detail, wrong=wrong, remedy=f"`{parked_command(name)}`")
 
 

@@ -138,13 +138,20 @@ def troubles(log: LogStatus | None, groups: Mapping[str, GroupStatus], problems:
             retire = f", or retire it: delete its group {group.name}" if own else ""
             yield Trouble(name, f"no worker, {counted(group.lag, 'record')} to handle", remedy + retire)
         if group.parked:
-            yield parked(name, group.parked)
+            yield parked(name, group.parked, is_current=bool(group.members))
 
 
-def parked(view: str, streams: int) -> Trouble:
-    """That streams are parked in a view, and what to do about it."""
-    what = f"{counted(streams, 'stream')} parked, so that events are missing from "
-    what += "the graph" if view == "graph" else "its store"
+def parked(view: str, streams: int, *, is_current: bool = True) -> Trouble:
+    """That streams are parked in a view, and what to do about it.
+
+    `is_current`: whether a worker runs, which commits how many they are. A redrive without one changes the store alone.
+    """
+    what = f"{counted(streams, 'stream')} parked"
+    if not is_current:
+        what += " when its last worker ended"
+    what += f", so that events are missing from {'the graph' if view == 'graph' else 'its store'}"
+    if not is_current:
+        what += " unless they were redriven since"
     return Trouble(view, what, f"`{parked_command(view)}` says why; fix the cause, then redrive")
 
 
