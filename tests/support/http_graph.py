@@ -193,7 +193,8 @@ class HttpGraphStore(SemanticGraphStore):
             case 404:
                 return None
             case 409:
-                raise NotYetVisible(document["stream"], document["wanted"], document["reached"], 0.0)
+                found = (document[name] for name in ("stream", "wanted", "reached"))
+                raise NotYetVisible(*found, 0.0, parked=document["parked"])
             case 400 if "oken" in document["detail"]:
                 raise InvalidToken(document["detail"])
             case 400:

@@ -277,9 +277,19 @@ async def test_an_answer_without_a_holon_says_how_far_the_graph_is() -> None:
         behind = {"Holonstream-Token": str(Token({"holon/a": 9}))}
         answer = await http.get("/api/v1/holon?id=a&deadline=0", headers=behind)
         assert answer.status_code == 409
-        assert (answer.json()["wanted"], answer.json()["reached"]) == (9, 2)
+        assert (answer.json()["wanted"], answer.json()["reached"], answer.json()["parked"]) == (9, 2, False)
         broken = await http.get("/api/v1/holon?id=a", headers={"Holonstream-Token": "h1.e30x"})
         assert broken.status_code == 400
+
+
+@in_loop
+async def test_an_answer_says_that_the_stream_is_parked() -> None:
+    parks = event("MeasureEmitted", ["a"], value=1)
+    async with asking(person("a", measurements="none"), parks) as http:
+        headers = {"Holonstream-Token": str(Token({"holon/a": 2}))}
+        answer = await http.get("/api/v1/holon?id=a&deadline=10", headers=headers)
+        assert answer.status_code == 409
+        assert (answer.json()["reached"], answer.json()["parked"]) == (1, True)
 
 
 @in_loop

@@ -240,6 +240,7 @@ class Problem(Document):
                 "stream": "holon/ada",
                 "wanted": 17,
                 "reached": 12,
+                "parked": False,
             }
         }
     )
@@ -248,6 +249,9 @@ class Problem(Document):
     status: int
     detail: str
     reached: int | None = Field(None, description="Position that the view or the log has reached: 404 and 409.")
+    parked: bool | None = Field(
+        None, description="Whether the token's stream is parked, so that asking again does not help: 409."
+    )
 
 
 def state_document(state: State) -> dict[str, Any]:

@@ -27,7 +27,7 @@ SHOWN = 80  # characters of a wrong value
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}
 STATUS: dict[type[HolonstreamError], int] = {
-    NotYetVisible: 409,  # the view is behind the token: ask again
+    NotYetVisible: 409,  # the view is behind the token: ask again, unless the stream is parked
     CannotApply: 409,  # an event of the entity does not fit
     UnreadableEvents: 409,
     BeyondLog: 409,  # the log is not the one that the follower knows
@@ -70,7 +70,7 @@ def of_error(error: HolonstreamError) -> Response:
     if isinstance(error, NotFound):
         status, more = 404, {} if error.reached is None else {"reached": error.reached}
     if isinstance(error, NotYetVisible):
-        more = {"stream": error.stream, "wanted": error.wanted, "reached": error.reached}
+        more = {"stream": error.stream, "wanted": error.wanted, "reached": error.reached, "parked": error.parked}
     if isinstance(error, BeyondLog):
         more = {"reached": error.reached}
     if status == 503:
