@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,12 @@ def test_a_parked_stream_says_why_and_what_to_type(page: Page) -> None:
     page.goto("/dead-letters")
     page.get_by_role("link", name=PARKED).click()
     expect(page.locator(".error:not(#refused)")).not_to_be_empty()
-    expect(page.locator("pre").first).to_contain_text(f"holonstream dead-letters redrive {PARKED}")
+    redrive = f"holonstream dead-letters redrive {PARKED}"
+    expect(page.locator("pre").first).to_contain_text(redrive)
+    page.goto(f"/holon?id={PARKED.partition('/')[2]}")
+    expect(page.locator("#places tr.bad")).to_have_count(1)
+    expect(page.locator("#places tr.bad")).to_contain_text(re.compile("parked beyond [0-9,]+: fix the cause, then"))
+    expect(page.locator("#places tr.bad")).to_contain_text(redrive)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, cast
 
 from holonstream.client.connections import redis_client
@@ -16,7 +17,7 @@ from holonstream.schemas import wire
 from holonstream.schemas.errors import BadData, HolonstreamError
 from holonstream.schemas.event import RecordedEvent
 from holonstream.schemas.projection import apply
-from holonstream.schemas.state import Holon, State, stream_of
+from holonstream.schemas.state import HOLON, Holon, State, stream_of
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.cache.entry import Keys, decode_value, is_value, position_of
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
@@ -135,7 +136,10 @@ async def places(services: Services, holon_id: str, log: EntityHistory) -> list[
     if read is not None:
         holon = read.holon
         version, position = (None, None) if holon is None else (holon.version, holon.position)
-        if holon == in_log:
+        if read.is_parked:
+            typed = f"`holonstream dead-letters redrive {quote(stream_of(HOLON, holon_id))}`"
+            remark, wrong = f"parked beyond {read.checkpoint_position:,}: fix the cause, then {typed}", True
+        elif holon == in_log:
             remark, wrong = "as the log", False
         elif read.checkpoint_position < end:
             remark, wrong = f"behind: has reached {read.checkpoint_position:,}", False
