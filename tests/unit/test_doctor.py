@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -81,6 +82,29 @@ def test_a_full_disk_is_named_where_a_server_of_this_machine_does_not_answer(
     monkeypatch.setattr(servers, "full_disks", lambda: [str(data)])
     assert f"the disk of {data} is full" in server("127.0.0.1:9092").remedy()
     assert str(data) not in server("kafka.internal:9092").remedy()
+
+
+def test_a_server_behind_a_local_socket_is_on_this_machine() -> None:
+    for dsn, here in (
+        ("dbname=log", True),
+        ("host=/run/postgresql dbname=log", True),
+        ("host=db.internal dbname=log", False),
+    ):
+        settings = Settings.of({"HOLONSTREAM_POSTGRES_DSN": dsn})
+        assert servers.servers(settings)["postgresql"].is_here is here, dsn
+
+
+def test_a_broker_that_has_vanished_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "CONNECT", 20.0)
+    began = monotonic()
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as vanished,
+        socket.create_connection(vanished.getsockname()),  # all that it takes: the next one gets no answer
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        brokers = ",".join(f"127.0.0.1:{one.getsockname()[1]}" for one in (vanished, server))
+        assert closed_brokers(Settings(kafka_bootstrap=brokers)) is None
+    assert monotonic() - began < 20
 
 
 def test_brokers_that_take_no_connection_are_named() -> None:

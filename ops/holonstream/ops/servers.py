@@ -33,6 +33,7 @@ DRIVERS = (
     "holonstream.sinks.graph.driver",
 )
 CONNECT = 2.0  # seconds for a connection to a broker
+LOCAL_SOCKET = "local socket"
 FULL = 256 * 2**20  # bytes: a server that has less room will soon stop
 NO_ROOM = 0.05  # share of a disk
 
@@ -54,7 +55,8 @@ class ServerAddress:
     @property
     def is_here(self) -> bool:
         """Whether the address is of this machine alone."""
-        return any(host in self.address for host in ("127.0.0.1", "localhost", "[::1]"))
+        here = any(host in self.address for host in ("127.0.0.1", "localhost", "[::1]"))
+        return here or self.address.startswith(("/", LOCAL_SOCKET))  # PostgreSQL's
 
     def remedy(self, error: Exception | None = None) -> str:
         """What to do when it does not answer. A full disk is seen on this machine only."""
@@ -135,7 +137,7 @@ def _log_address(dsn: str) -> str:
     from psycopg.conninfo import conninfo_to_dict
 
     parts = conninfo_to_dict(dsn)
-    hosts = str(parts.get("host") or parts.get("hostaddr") or "local socket").split(",")
+    hosts = str(parts.get("host") or parts.get("hostaddr") or LOCAL_SOCKET).split(",")
     ports = str(parts.get("port") or "5432").split(",") * len(hosts)
     where = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
     return f"{where}/{parts.get('dbname') or parts.get('user') or ''}"
@@ -148,18 +150,35 @@ def _greet_log(settings: Settings) -> None:
 
 
 def closed_brokers(settings: Settings) -> str | None:
-    """Why no broker takes a connection; None when one does. librdkafka says only that none answers."""
-    faults = []
-    for broker in settings.kafka_bootstrap.split(","):
-        host, _, port = (
-            broker.strip().rpartition(":") if ":" in broker.rpartition("]")[2] else (broker.strip(), "", "9092")
-        )
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+    """Why no broker takes a connection; None as soon as one does. librdkafka says only that none answers.
+
+    All are tried at once: a host that has vanished takes as long as a question to all servers may.
+    """
+    brokers = [broker.strip() for broker in settings.kafka_bootstrap.split(",")]
+    answers: Queue[tuple[str, str | None]] = Queue()
+
+    def connect(broker: str) -> None:
+        answers.put((broker, _closed_broker(broker)))
+
+    for broker in brokers:
+        threading.Thread(target=connect, args=(broker,), name=f"{QUESTION}{broker}", daemon=True).start()
+    faults: dict[str, str] = {}
+    for _ in brokers:
+        broker, fault = answers.get()
+        if fault is None:
             return None
-        except OSError as error:
-            faults.append(f"{broker.strip()}: {error.strerror or error}")
-    return "; ".join(faults)
+        faults[broker] = fault
+    return "; ".join(f"{broker}: {faults[broker]}" for broker in brokers)
+
+
+def _closed_broker(broker: str) -> str | None:
+    """Why a broker takes no connection; None when it does."""
+    host, _, port = broker.rpartition(":") if ":" in broker.rpartition("]")[2] else (broker, "", "9092")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _greet_kafka(settings: Settings) -> None:
