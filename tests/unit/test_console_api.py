@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from holonstream.client import Client
+from holonstream.ops.console import feed
 from holonstream.ops.console.access import UnsafeConsole
 from holonstream.ops.console.feed import KEPT, EventFeed, EventFilter
 from holonstream.ops.console.live import LivePage
@@ -384,3 +385,24 @@ async def test_followers_get_every_event_once_from_where_they_were() -> None:
     assert await everything == list(range(1, last + 1))
     assert await new == [8]
     assert await late == list(range(41, last + 1))
+
+
+@in_loop
+async def test_a_bug_while_the_log_is_read_ends_no_follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "RETRY", 0.0)
+    log = MemoryEventStore(CATALOGUE)
+    log.append([person("a")])
+    bugs = [KeyError("a bug")]
+
+    def frontier() -> int:
+        if bugs:
+            raise bugs.pop()
+        return log.head()
+
+    following = EventFeed(Client(memory_graph([]), log, CATALOGUE), frontier).follow(EventFilter(), 0)
+    async with asyncio.timeout(60), aclosing(following):
+        async for news in following:
+            if not isinstance(news, int):
+                assert [entry.position for entry in news] == [1]
+                break
+    assert not bugs

@@ -76,6 +76,7 @@ def test_a_name_that_leads_nowhere_is_left_out() -> None:
         b"HTTP/1.0 200 OK\r\n\r\n\xff",
         b"HTTP/1.0 200 OK\r\n\r\n# TYPE holonstream_freshness_seconds histogram\n"
         b'holonstream_freshness_seconds_bucket{le="1"} 2\n',
+        b"HTTP/1.0 200 OK\r\n\r\n{, =Ya\n",
     ],
 )
 def test_a_port_of_another_program_is_left_out(answer: bytes) -> None:

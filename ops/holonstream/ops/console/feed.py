@@ -186,6 +186,10 @@ class EventFeed:
                 log.warning("console.feed.unavailable", **incident(error))
                 await asyncio.sleep(RETRY)
                 continue
+            except Exception as error:  # a bug: else all followers, and those to come, would wait for ever
+                log.error("console.feed.failed", **incident(error))
+                await asyncio.sleep(RETRY)
+                continue
             for entry in found:
                 self._keep(entry)
             if found:

@@ -42,7 +42,7 @@ class FreshnessHour:
                 with _open(f"http://{address}/metrics", timeout=TIMEOUT) as answer:
                     text = answer.read(BIGGEST).decode()
                 self.add(address, cumulative(text), now)
-            except (OSError, HTTPException, ValueError):
+            except (OSError, HTTPException, ValueError):  # it does not answer, or is no worker
                 continue
 
     def add(self, worker: str, counts: Mapping[str, Counts], now: float) -> None:
@@ -85,11 +85,14 @@ def addresses(workers: str) -> list[str]:
 def cumulative(text: str) -> dict[str, Counts]:
     """By group, how many events were at most as old as each bound. Raises ValueError when it is no such page."""
     found: defaultdict[str, dict[float, float]] = defaultdict(dict)
-    for family in text_string_to_metric_families(text):
-        if family.name == NAME:
-            for sample in family.samples:
-                if sample.name == f"{NAME}_bucket" and {"group", "le"} <= sample.labels.keys():
-                    found[sample.labels["group"]][float(sample.labels["le"])] = sample.value
+    try:
+        for family in text_string_to_metric_families(text):
+            if family.name == NAME:
+                for sample in family.samples:
+                    if sample.name == f"{NAME}_bucket" and {"group", "le"} <= sample.labels.keys():
+                        found[sample.labels["group"]][float(sample.labels["le"])] = sample.value
+    except LookupError as error:  # of the parser, which expects a page of metrics
+        raise ValueError("no page of metrics") from error
     return {group: [counts[bound] for bound in BOUNDS] for group, counts in found.items() if counts.keys() >= {*BOUNDS}}
 
 
