@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from holonstream.local import ports
+import pytest
+
+from holonstream.local import LocalStackError, ports
 
 
 def test_chosen_ports_are_distinct_free_and_below_the_ephemeral_range() -> None:
@@ -21,6 +23,25 @@ def test_a_port_in_use_is_not_free_but_open() -> None:
         assert not ports.is_free(port)
         assert ports.is_open(port)
     assert not ports.is_open(port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"ports": {"kafka": 1,}}',
+        "[]",
+        "{}",
+        '{"ports": [1]}',
+        '{"ports": {"kafka": "1"}}',
+        '{"ports": {"kafka": 0}}',
+        "\xff",
+    ],
+)
+def test_a_state_file_that_was_edited_wrongly_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "stack.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(LocalStackError, match=r"stack\.json must be JSON like"):
+        ports.load(path)
 
 
 def test_ports_are_kept_and_new_names_added(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holonstream.ops.verify.signature import read_signed, signed_line
 from holonstream.producers.log.seals import Seal, merkle_root
 from holonstream.schemas.errors import BadData
 
@@ -57,3 +60,25 @@ def test_a_seal_is_read_back_and_its_digest_covers_it() -> None:
     assert Seal.of({**SEAL.document(), "events": 6}).digest() != SEAL.digest()
     with pytest.raises(BadData, match="No seal"):
         Seal.of({"number": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"\xff", "Invalid JSON"),
+        (b"{", "Invalid JSON"),
+        (b"1", "no seal"),
+        (b'{"number": 1}', "No seal"),
+        (b"unsigned", "seal 1 is not signed by this key"),
+        (b"no base64", "seal 1 is not signed by this key"),
+    ],
+)
+def test_a_line_that_is_no_signed_seal_is_named(tmp_path: Path, line: bytes, fault: str) -> None:
+    key, file = Ed25519PrivateKey.generate(), tmp_path / "seals"
+    signed = signed_line(SEAL, key)
+    made = {b"unsigned": signed_line(SEAL, Ed25519PrivateKey.generate()), b"no base64": signed.replace("==", "ä")}
+    file.write_bytes(f"{signed}\n".encode() + (made[line].encode() if line in made else line))
+    with pytest.raises(BadData, match=f"seals, line 2: {fault}"):
+        read_signed(file, key.public_key())
+    file.write_text(f"{signed}\n")
+    assert read_signed(file, key.public_key()) == [SEAL]

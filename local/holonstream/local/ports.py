@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from holonstream.local.errors import LocalStackError
+
 LOOPBACK = "127.0.0.1"
 _LOWEST = 15_000
 
@@ -59,13 +61,19 @@ def choose(names: Iterable[str], taken: Iterable[int] = ()) -> dict[str, int]:
 
 
 def load(path: Path) -> dict[str, int]:
-    """The ports kept in the state file `path`; empty if there is no such file."""
+    """The ports kept in the state file `path`; empty if there is no such file.
+
+    Raises LocalStackError when it holds anything else, as after a mistake in an editor.
+    """
     try:
-        text = path.read_text()
+        ports = json.loads(path.read_bytes())["ports"]
+        if not all(type(port) is int and 0 < port < 65_536 for port in ports.values()):
+            raise ValueError("a port is a number from 1 to 65535")
     except FileNotFoundError:
         return {}
-    ports: dict[str, int] = json.loads(text)["ports"]
-    return ports
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LocalStackError(f'{path} must be JSON like {{"ports": {{"redis": 16379}}}}: {error}') from error
+    return dict(ports)
 
 
 def load_or_choose(path: Path, names: Iterable[str]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -44,16 +43,23 @@ def signed_line(seal: Seal, key: Ed25519PrivateKey) -> str:
 
 
 def read_signed(file: Path, key: Ed25519PublicKey) -> list[Seal]:
-    """The seals of a file. Raises BadData at the first that the key did not sign."""
+    """The seals of a file. Raises BadData at the first line that is none, or that the key did not sign."""
     seals = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        document = jsontext.decode(line)
-        if not isinstance(document, dict):
-            raise BadData(f"{file}, line {number}: no seal")
-        seal = Seal.of(document)
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
         try:
-            key.verify(base64.b64decode(str(document.get("signature")), validate=True), seal.message())
-        except (InvalidSignature, binascii.Error):
-            raise BadData(f"{file}, line {number}: seal {seal.number} is not signed by this key") from None
-        seals.append(seal)
+            seals.append(_signed_seal(line, key))
+        except BadData as error:
+            raise BadData(f"{file}, line {number}: {error}") from None
     return seals
+
+
+def _signed_seal(line: bytes, key: Ed25519PublicKey) -> Seal:
+    document = jsontext.decode(line)
+    if not isinstance(document, dict):
+        raise BadData("no seal")
+    seal = Seal.of(document)
+    try:
+        key.verify(base64.b64decode(str(document.get("signature")), validate=True), seal.message())
+    except (InvalidSignature, ValueError):  # ValueError: no base64
+        raise BadData(f"seal {seal.number} is not signed by this key") from None
+    return seal
