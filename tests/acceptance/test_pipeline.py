@@ -161,6 +161,8 @@ def test_a_bad_file_is_refused_whole_with_one_line(pipeline: Pipeline, tmp_path:
             (line,) = failed.stderr.splitlines()
             assert line.startswith("error: ")
             assert said in line
+            assert line.startswith(f"error: {file}: ")
+            assert ("(number 2 of the list)" in line) == isinstance(events, list)
     assert pipeline.json("status", "--json", "--timeout", "60s")["log"]["head"] == 0
 
 

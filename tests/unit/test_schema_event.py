@@ -129,5 +129,5 @@ def test_a_text_without_a_list_of_envelopes_is_refused(text: str, message: str) 
 
 
 def test_the_faulty_envelope_of_a_list_is_named() -> None:
-    with pytest.raises(InvalidEvent, match=r"Not an instant: 'x'.*\(number 1 of the list\)"):
+    with pytest.raises(InvalidEvent, match=r"Not an instant: 'x'.*\(number 2 of the list\)"):
         parse_events(json.dumps([ENVELOPE, {**ENVELOPE, "occurredAt": "x"}]))

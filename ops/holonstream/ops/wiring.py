@@ -29,15 +29,23 @@ TOPIC_ID_TIMEOUT = 4.0  # seconds that a worker waits for the topic's id
 SINK_TIMEOUT = 5.0  # seconds that a worker waits for a reply of Redis
 
 
-def read_events(file: Path, key: str) -> list[Event]:
-    """The envelopes of a JSON file, "-" is standard input. Raises BadData, naming the file and the first fault."""
+def read_events(file: Path, key: str, known: Catalogue) -> list[Event]:
+    """The envelopes of a JSON file, "-" is standard input, which the catalogue takes.
+
+    Raises BadData, naming the file and the first fault.
+    """
     given = str(file) == "-"
     if given:
         file = Path("standard input")
     try:
-        if not given:
-            return parse_events(file.read_bytes(), key)
-        return parse_events(b"" if sys.stdin is None else sys.stdin.buffer.read(), key)
+        text = file.read_bytes() if not given else b"" if sys.stdin is None else sys.stdin.buffer.read()
+        events = parse_events(text, key)
+        for number, event in enumerate(events, 1):
+            try:
+                known.validate(event)
+            except BadData as error:
+                raise BadData(f"{error} (number {number} of the list)") from None
+        return events
     except OSError as error:
         raise BadData(f"Cannot read {file}: {error.strerror}") from error
     except BadData as error:

@@ -219,7 +219,7 @@ def parse_events(text: bytes | str, key: str = "events") -> list[Event]:
     if not isinstance(document, list):
         raise BadData(f"No events: expected a JSON list of envelopes, found {type(document).__name__}")
     events = []
-    for number, value in enumerate(document):
+    for number, value in enumerate(document, 1):
         try:
             events.append(parse_event(value))
         except InvalidEvent as error:

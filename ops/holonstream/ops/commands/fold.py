@@ -32,6 +32,6 @@ def fold(settings: Settings, file: Path, events_key: str, at: str | None) -> Non
     from holonstream.schemas.projection import recorded
 
     known = catalogue(settings)
-    events = recorded(known, read_events(file, events_key))
+    events = recorded(known, read_events(file, events_key, known))
     states = fold_events(known, events, at=at, report=lambda line: say(f"note: {line}", err=True))
     print_graph(states.values())

@@ -36,9 +36,7 @@ def import_(settings: Settings, file: Path, events_key: str, as_json: bool, dry_
     from holonstream.ops.wiring import read_events
 
     known = catalogue(settings)
-    events = read_events(file, events_key)
-    for event in events:
-        known.validate(event)
+    events = read_events(file, events_key, known)
     if dry_run:
         if as_json:
             print_json({"events": len(events), "valid": True})
