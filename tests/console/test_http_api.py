@@ -19,12 +19,17 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from holonstream.client import Client
 from holonstream.client.connections import graph_connection
+from holonstream.ops.console import explorer
+from holonstream.ops.console.explorer import Place
 from holonstream.ops.console.feed import POLL, EventFeed, EventFilter
 from holonstream.ops.console.live import LivePage
-from holonstream.ops.console.services import read_frontier
+from holonstream.ops.console.services import read_frontier, services
 from holonstream.ops.console.watch import WATCHED, Watch
 from holonstream.ops.kafka import client
+from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
+from holonstream.sinks.graph.read.store import Neo4jGraphStore
+from holonstream.sinks.store import HolonRead
 from tests.console.conftest import Console, fact
 from tests.support.waiting import wait_until
 
@@ -150,6 +155,39 @@ def test_a_thousand_followers_read_the_log_as_often_as_ten(console: Console) -> 
 
     for followers in (10, 1_000):
         asyncio.run(follow(followers))
+
+
+async def in_graph(settings: Settings, holon_id: str) -> Place:
+    """What the page of a holon says of the graph."""
+    async with services(settings) as opened:
+        _, (_, graph, _) = await explorer.compared(opened, holon_id)
+        return graph
+
+
+def test_a_holon_of_whose_events_only_the_first_are_read_is_not_said_to_differ(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asyncio.run(in_graph(console.settings, "hub")).remark == "as the log"
+    monkeypatch.setattr(explorer.history, "__defaults__", (1,))
+    graph = asyncio.run(in_graph(console.settings, "hub"))
+    assert (graph.remark, graph.is_wrong) == (explorer.NOT_COMPARED, False)
+
+
+def test_a_holon_that_changes_while_it_is_read_is_not_said_to_differ(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_holon = Neo4jGraphStore.read_holon
+
+    async def change_and_read(store: Neo4jGraphStore, holon_id: str) -> HolonRead:
+        (appended,) = await asyncio.to_thread(console.append, fact("PersonModified", holon_id, diff={"rank": "O-2"}))
+        async with Client.from_settings(console.settings) as reader:
+            await reader.get_holon_relationships(holon_id, at_least=appended.token, deadline=120)
+        return await read_holon(store, holon_id)
+
+    console.append(fact("PersonCreated", "busy"))
+    monkeypatch.setattr(Neo4jGraphStore, "read_holon", change_and_read)
+    graph = asyncio.run(in_graph(console.settings, "busy"))
+    assert (graph.version, graph.remark) == (2, "as the log")
 
 
 def test_offsets_that_move_while_they_are_asked_are_no_problem(console: Console) -> None:

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from holonstream.client import Event
+from holonstream.schemas.event import parse_event
 from tests.console.conftest import EVIL, Console, fact
-from tests.support.poison import POISON
+from tests.support.poison import POISON, poisoned
 from tests.support.waiting import wait_until
 
 PATIENCE = 180_000  # milliseconds; a quiet machine needs two seconds
@@ -184,6 +185,18 @@ def test_a_parked_stream_says_why_and_what_to_type(page: Page) -> None:
     expect(page.locator("#places tr.bad")).to_have_count(1)
     expect(page.locator("#places tr.bad")).to_contain_text(re.compile("parked beyond [0-9,]+: fix the cause, then"))
     expect(page.locator("#places tr.bad")).to_contain_text(redrive)
+
+
+def test_a_discarded_event_is_no_difference(page: Page, console: Console) -> None:
+    console.append(*(parse_event(envelope) for envelope in poisoned("discarded")))
+    listed: list[str] = ["dead-letters", "list", "--json"]
+    wait_until(lambda: "holon/discarded" in console.pipeline.run(*listed).stdout, "it is parked")
+    console.pipeline.run("dead-letters", "discard", "holon/discarded", "--version", "3")
+    page.goto("/holon?id=discarded")
+    expect(page.locator("#places")).to_contain_text("as the log")
+    expect(page.locator("#places tr.bad")).to_have_count(0)
+    expect(page.locator(".history")).to_contain_text("discarded: it has no effect")
+    expect(page.locator("#state")).to_contain_text("Version 5")
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import Any, cast
+
+from msgspec import structs
 
 from holonstream.client.connections import redis_client
 from holonstream.ops.console.documents import state_document
@@ -20,10 +22,14 @@ from holonstream.schemas.projection import apply
 from holonstream.schemas.state import HOLON, Holon, State, stream_of
 from holonstream.sinks.cache.driver import redis_errors
 from holonstream.sinks.cache.entry import Keys, decode_value, is_value, position_of
+from holonstream.sinks.graph.parking import discarded_of
 from holonstream.sinks.graph.read.store import Neo4jGraphStore
-from holonstream.sinks.store import equal
+from holonstream.sinks.store import HolonRead, equal
 
 MOST_EVENTS = 20_000  # of a stream whose history is shown
+GRAPH_TIMEOUT = 1.0  # seconds for the graph's decisions to leave events out
+NOT_COMPARED = "not compared: the log has more events of it than are read here"
+DISCARDED = "discarded: it has no effect, as an operator has decided (dead-letters discard)"
 DEEPEST = 4  # objects within objects whose fields are told apart
 BOOKKEEPING = frozenset({"version", "position", "lastModified"})
 
@@ -59,8 +65,13 @@ class EntityHistory:
     """whether there are more events than MOST_EVENTS"""
 
 
-def read_history(services: Services, stream: str, versions: int = MOST_EVENTS) -> EntityHistory:
-    """The first events of a stream, folded one by one. Raises LogUnavailable."""
+def read_history(
+    services: Services, stream: str, versions: int = MOST_EVENTS, left_out: Collection[int] = ()
+) -> EntityHistory:
+    """The first events of a stream, folded one by one; versions that are `left_out` have no effect.
+
+    Raises LogUnavailable.
+    """
     history = EntityHistory()
     broken = False
     with (
@@ -72,13 +83,17 @@ def read_history(services: Services, stream: str, versions: int = MOST_EVENTS) -
                 history.is_cut = True
                 break
             event, error = None, None
-            before = history.state
+            before, is_discarded = history.state, logged.version in left_out
             try:
                 event = wire.decode(logged.value)
-                if not broken:
+                if not broken and not is_discarded:
                     history.state = apply(services.catalogue, before, event)
             except BadData as fault:
-                error, broken = str(fault), True
+                error, broken = str(fault), broken or not is_discarded
+            if is_discarded:
+                error = DISCARDED
+                if before is not None and not broken:
+                    history.state = structs.replace(before, version=logged.version, position=logged.position)
             changes = () if broken else changed(before, history.state)
             history.steps.append(Step(logged.version, logged.position, event, changes, error))
     return history
@@ -122,55 +137,85 @@ class Place:
     is_wrong: bool = False
 
 
-async def places(services: Services, holon_id: str, log: EntityHistory) -> list[Place]:
-    """What log, graph and cache have of a holon now, and whether that fits."""
+async def compared(services: Services, holon_id: str) -> tuple[EntityHistory, list[Place]]:
+    """A holon's history, and what log, graph and cache have of it now, and whether that fits.
+
+    The log is read last: it then has everything that the stores have. Raises LogUnavailable.
+    """
+    graph = await _in_graph(services, holon_id)
+    cache = await _in_cache(services, holon_id)
+    log = await history(services, HOLON, holon_id)
     in_log = log.state if isinstance(log.state, Holon) else None
     end = log.steps[-1].position if log.steps else 0
-    found = [Place("log", in_log.version if in_log else None, end or None, "the truth")]
+    return log, [
+        Place("log", in_log.version if in_log else None, end or None, "the truth"),
+        _graph_place(graph, holon_id, log, in_log, end),
+        _cache_place(cache, holon_id, log, in_log, end),
+    ]
+
+
+async def _in_graph(services: Services, holon_id: str) -> HolonRead | HolonstreamError:
     try:
-        graph = Neo4jGraphStore(await services.graph(), services.catalogue, services.settings.topic)
-        read = await graph.read_holon(holon_id)
+        store = Neo4jGraphStore(await services.graph(), services.catalogue, services.settings.topic)
+        return await store.read_holon(holon_id)
     except HolonstreamError as error:
-        found.append(Place("graph", None, None, str(error), True))
-        read = None
-    if read is not None:
-        holon = read.holon
-        version, position = (None, None) if holon is None else (holon.version, holon.position)
-        if read.is_parked:
-            typed = f"`holonstream dead-letters redrive {quote(stream_of(HOLON, holon_id))}`"
-            remark, wrong = f"parked beyond {read.checkpoint_position:,}: fix the cause, then {typed}", True
-        elif holon == in_log:
-            remark, wrong = "as the log", False
-        elif read.checkpoint_position < end:
-            remark, wrong = f"behind: has reached {read.checkpoint_position:,}", False
-        else:
-            remark, wrong = "differs: `holonstream verify graph --repair`", True
-        found.append(Place("graph", version, position, remark, wrong))
-    found.append(await _cached(services, holon_id, in_log, end))
-    return found
+        return error
 
 
-async def _cached(services: Services, holon_id: str, in_log: Holon | None, end: int) -> Place:
+async def _in_cache(services: Services, holon_id: str) -> bytes | HolonstreamError | None:
     try:
         async with redis_client(services.settings, timeout=1.0) as redis:
             with redis_errors("reading an entry"):
-                entry = cast("bytes | None", await redis.get(Keys(services.settings.namespace).holon + holon_id))
+                return cast("bytes | None", await redis.get(Keys(services.settings.namespace).holon + holon_id))
     except HolonstreamError as error:
-        return Place("cache", None, None, str(error), True)
+        return error
+
+
+def _graph_place(
+    read: HolonRead | HolonstreamError, holon_id: str, log: EntityHistory, in_log: Holon | None, end: int
+) -> Place:
+    if isinstance(read, HolonstreamError):
+        return Place("graph", None, None, str(read), True)
+    holon, reached = read.holon, read.checkpoint_position
+    place = Place("graph", holon.version if holon else None, holon.position if holon else None, "as the log")
+    if read.is_parked:
+        typed = f"`holonstream dead-letters redrive {quote(stream_of(HOLON, holon_id))}`"
+        return replace(place, remark=f"parked beyond {reached:,}: fix the cause, then {typed}", is_wrong=True)
+    if log.is_cut:
+        return replace(place, remark=NOT_COMPARED)
+    if holon == in_log:
+        return place
+    if reached < end:
+        return replace(place, remark=f"behind: has reached {reached:,}")
+    return replace(place, remark="differs: `holonstream verify graph --repair`", is_wrong=True)
+
+
+def _cache_place(
+    entry: bytes | HolonstreamError | None, holon_id: str, log: EntityHistory, in_log: Holon | None, end: int
+) -> Place:
+    if isinstance(entry, HolonstreamError):
+        return Place("cache", None, None, str(entry), True)
     if entry is None:
         return Place("cache", None, None, "no entry: the next read fills it")
     position = position_of(entry)
     if not is_value(entry) or position is None:
         return Place("cache", None, position, "a tombstone: reads go to the graph")
     value = decode_value(entry, holon_id)
-    version = value.version if value else None
+    place = Place("cache", value.version if value else None, position, "as the log")
+    if log.is_cut:
+        return replace(place, remark=NOT_COMPARED)
     if value is not None and value == in_log:
-        return Place("cache", version, position, "as the log")
+        return place
     if position < end:
-        return Place("cache", version, position, "older: an invalidation is under way")
-    return Place("cache", version, position, "differs: `holonstream verify cache --all --repair`", True)
+        return replace(place, remark="older: an invalidation is under way")
+    return replace(place, remark="differs: `holonstream verify cache --all --repair`", is_wrong=True)
 
 
 async def history(services: Services, kind: str, entity: str, versions: int = MOST_EVENTS) -> EntityHistory:
-    """As `read_history`, in a thread."""
-    return await asyncio.to_thread(read_history, services, stream_of(kind, entity), versions)
+    """As `read_history`, without the events that an operator has discarded; the graph knows them, if it answers."""
+    stream = stream_of(kind, entity)
+    left_out: Collection[int] = ()
+    with suppress(HolonstreamError, TimeoutError):
+        async with asyncio.timeout(GRAPH_TIMEOUT):
+            left_out = (await discarded_of(await services.graph(), [stream])).get(stream, ())
+    return await asyncio.to_thread(read_history, services, stream, versions, left_out)

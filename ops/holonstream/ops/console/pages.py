@@ -110,10 +110,9 @@ def _fits(holon: Holon, type: str, wanted: list[HolonFilter | None]) -> bool:
 @router.get("/holon")
 async def holon(shared: Shared, reader: Reader, id: Id) -> Response:
     """One holon: its state, history, neighbours, and what each store has of it."""
-    entity = await history(shared, HOLON, id)
+    entity, found = await explorer.compared(shared, id)
     if not entity.steps:
         raise NotFound(f"holon {id!r}: the log has no event of it")
-    found = await explorer.places(shared, id, entity)
     types = sorted(shared.catalogue.relationship_types)
     return html("entity.html", kind=HOLON, id=id, entity=entity, places=found, types=types, **_state(entity))
 
