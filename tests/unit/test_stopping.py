@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from urllib.request import urlopen
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 PROCESS = """
 import sys
@@ -47,6 +51,27 @@ def test_one_that_can_ends_in_order(number: signal.Signals) -> None:
     with process("end", 60) as child:
         child.send_signal(number)
         assert child.wait(30) == 0
+
+
+def test_the_console_ends_in_order() -> None:
+    """It connects to no server before somebody asks."""
+    command = [sys.executable, "-m", "holonstream", "console", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stderr is not None
+            found = re.search(r"http://\S+", child.stderr.readline())
+            assert found is not None
+
+            def answers() -> bool:
+                with suppress(OSError), urlopen(f"{found[0]}/api/v1/health", timeout=5) as answer:
+                    return bool(answer.status == 200)
+                return False
+
+            wait_until(answers, "the console answers")
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(60) == 0
+        finally:
+            child.kill()
 
 
 def test_one_that_hangs_is_ended_when_its_time_is_over() -> None:

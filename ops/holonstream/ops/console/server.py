@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 from urllib.parse import unquote
 
@@ -144,7 +146,14 @@ def serve(settings: Settings, opened: socket.socket) -> None:
         http="h11",
         ws="none",
     )
-    uvicorn.Server(config).run(sockets=[opened])
+    server = uvicorn.Server(config)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn raises the signal again when it has ended, and what comes after it, as the last spans, would be lost.
+    signal.signal(signal.SIGTERM, stop)
+    server.run(sockets=[opened])
 
 
 def listen(host: str, port: int) -> socket.socket:
