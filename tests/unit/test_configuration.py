@@ -146,6 +146,9 @@ def test_what_is_no_duration(text: str) -> None:
         ("REDIS_URL", "redis://h/0?protocol=x", "*** has an option protocol with a value that it cannot have"),
         ("KAFKA_BOOTSTRAP", "kafka://h:9092", "must be host:port of the brokers"),
         ("KAFKA_BOOTSTRAP", "h:99999", "must be host:port of the brokers"),
+        ("CONSOLE_WORKERS", "graph:9464,cache", "must be host:port of the workers' metrics"),
+        ("CONSOLE_WORKERS", "http://graph:9464", "must be host:port of the workers' metrics"),
+        ("CONSOLE_WORKERS", "graph:0", "must be host:port of the workers' metrics"),
         ("TOMBSTONE_TTL", "1h", "3600 s must be longer than HOLONSTREAM_VALUE_TTL, 3600 s"),
     ],
 )
@@ -162,6 +165,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, allo
 def test_right_values_in_other_spellings() -> None:
     right = {
         "KAFKA_BOOTSTRAP": "a:1,[::1]:2,c",
+        "CONSOLE_WORKERS": "graph:9464, [::1]:2,",
         "REDIS_URL": "rediss://h:1/3?ssl_cert_reqs=none",
         "SCHEMAS": os.getcwd(),
     }

@@ -56,7 +56,7 @@ class ServerAddress:
     def is_here(self) -> bool:
         """Whether the address is of this machine alone."""
         here = any(host in self.address for host in ("127.0.0.1", "localhost", "[::1]"))
-        return here or self.address.startswith(("/", LOCAL_SOCKET))  # PostgreSQL's
+        return here or self.address.startswith(("/", "@", LOCAL_SOCKET))  # PostgreSQL's
 
     def remedy(self, error: Exception | None = None) -> str:
         """What to do when it does not answer. A full disk is seen on this machine only."""

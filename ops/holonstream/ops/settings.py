@@ -22,6 +22,13 @@ def _check_brokers(text: str) -> None:
             raise ValueError("must be host:port of the brokers, separated by commas")
 
 
+def _check_workers(text: str) -> None:
+    for worker in filter(None, (part.strip() for part in text.split(","))):
+        found = BROKER.match(worker)
+        if not found or int((found[2] or ":0")[1:]) not in range(1, 65_536):
+            raise ValueError("must be host:port of the workers' metrics, separated by commas")
+
+
 class Settings(ClientSettings, frozen=True, kw_only=True):
     """Where the servers are and how the processes behave. Times are seconds, sizes bytes."""
 
@@ -168,6 +175,7 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
             description="host:port of the workers' metrics, separated by commas: the console's chart of freshness is "
             "made of them. A name with several addresses stands for all."
         ),
+        _check_workers,
     ] = ""
 
     def contradictions(self) -> list[str]:
