@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from holonstream.ops import cli as command_line
-from holonstream.ops import doctor
+from holonstream.ops import doctor, servers
 from holonstream.ops.settings import Settings
 from holonstream.producers.relay.lease import leader_key
 from tests.fix_pipeline import Pipeline
@@ -280,6 +280,23 @@ def test_status_knows_the_rest_when_a_server_refuses(shell: Shell) -> None:
                 (line,) = [line for line in lines if line.startswith("error: ")]
                 assert line.startswith(f"error: {server} at ")
                 assert address in line
+
+
+def test_status_knows_all_when_the_host_of_the_first_broker_has_vanished(
+    pipeline: Pipeline, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "CONNECT", 60.0)  # as long as all of Kafka may take
+    monkeypatch.setattr(servers, "HELLO", 30.0)
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as vanished,
+        socket.create_connection(vanished.getsockname()),  # all that it takes: the next one gets no answer
+    ):
+        address = f"127.0.0.1:{vanished.getsockname()[1]}"
+        there = pipeline.environment["HOLONSTREAM_KAFKA_BOOTSTRAP"]
+        monkeypatch.setenv("HOLONSTREAM_KAFKA_BOOTSTRAP", f"{address},{there}")
+        shown = shell.json("status", "--timeout", "60s")
+    assert shown["servers"]["kafka"]["error"] is None
+    assert shown["groups"]
 
 
 def test_status_does_not_wait_for_a_server_that_is_silent(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
