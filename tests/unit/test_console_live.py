@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from holonstream.ops.console.explorer import EntityHistory, Step
 from holonstream.ops.console.freshness import BOUNDS, FreshnessHour, addresses, cumulative, quantile, share_within
 from holonstream.ops.console.live import chart
 from holonstream.ops.console.rendering import link, render, seconds, stream_link, visible
@@ -92,6 +93,21 @@ def test_a_port_of_another_program_is_left_out(answer: bytes) -> None:
         hour.scrape(f"127.0.0.1:{server.server_address[1]}", NOW)
         server.shutdown()
     assert hour.last("graph", 1, NOW)[-1] == 0
+
+
+def test_lists_that_are_cut_say_so() -> None:
+    row = {"stream": "holon/a", "version": 1, "waiting": 0, "reason": "x"}
+    assert "more" not in render("dead_letters.html", parked=[row], more=0)
+    assert "And 1,234 more" in render("dead_letters.html", parked=[row], more=1_234)
+
+    def page(events: int) -> str:
+        entity = EntityHistory([Step(n, n, None, (), None) for n in range(1, events + 1)])
+        shown = {"step": None, "at": None, "fields": {}, "properties": {}}
+        return render("entity.html", kind="holon", id="a", entity=entity, places=[], types=[], **shown)
+
+    assert "The last" not in page(200)
+    assert "The last 200 of 1,500 events" in page(1_500)
+    assert page(1_500).count("<li>") == 200
 
 
 def test_what_is_shown_injects_nothing() -> None:

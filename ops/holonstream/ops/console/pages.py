@@ -242,7 +242,8 @@ def causes(event: RecordedEvent) -> list[tuple[str, str]]:
 @router.get("/dead-letters")
 async def dead_letters(shared: Shared) -> Response:
     """The parked streams."""
-    return html("dead_letters.html", parked=(await list_parked(shared.settings))[: 10 * LISTED])
+    parked = await list_parked(shared.settings)
+    return html("dead_letters.html", parked=parked[: 10 * LISTED], more=len(parked[10 * LISTED :]))
 
 
 @router.get("/dead-letter")
