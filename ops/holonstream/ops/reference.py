@@ -38,7 +38,7 @@ from others: a character that a terminal would obey is shown as its escape, `\\x
 row of a table is one line of any length. Colours leave with `NO_COLOR`.
 
 **Questions**: what cannot be undone asks first when standard input is a terminal; `--yes` answers, and a script is not
-asked. (`replay graph` asks in any case.) `--dry-run` says what would be done.
+asked. (`replay graph` and `replay topic` ask in any case.) `--dry-run` says what would be done.
 
 **Durations** are seconds, or `500ms`, `30s`, `5m`, `2h`, `7d`.
 
