@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,27 @@ def test_a_graph_is_rebuilt_beside_the_live_one_despite_interruptions_and_changi
     after = pipeline.run("export", "graph", "--json").stdout
     assert after != live
     assert target.run("export", "graph", "--json").stdout == after
+
+
+def test_a_second_replay_of_the_day_takes_no_partitions_from_the_graph_that_the_first_has_made(
+    pipeline: Pipeline, other_graph: str, tmp_path: Path
+) -> None:
+    pipeline.environment["HOLONSTREAM_GROUP_SUFFIX"] = f"-replay-{datetime.now(UTC):%Y%m%d}"  # as it was switched to
+    settings = Settings.of(pipeline.environment)
+    pipeline.start("relay")
+    bring(pipeline, tmp_path, [envelope("PersonCreated", f"p-{n}", name=f"P{n}") for n in range(50)])
+    with Processes(pipeline.environment, tmp_path / "live") as live:
+        live.start("graph", "worker", "graph")
+        pipeline.wait_until_caught_up(settings.group("graph").removeprefix(f"{pipeline.namespace}-"))
+        done = pipeline.run("replay", "graph", "--to-uri", other_graph, "--workers", "1")
+        found = re.search(r"group (\S+); more workers", done.stderr)
+        assert found is not None
+        assert found[1] != settings.group("graph")
+        (worker,) = members(client(settings), settings.group("graph"))
+        assert len(worker.partitions) == 12
+        live.check()
+    target = with_target(pipeline, other_graph, found[1].removeprefix(f"{pipeline.namespace}-graph"))
+    assert target.run("export", "graph", "--json").stdout == pipeline.run("export", "log", "--json").stdout
 
 
 def test_a_graph_that_no_replay_has_made_is_refused(pipeline: Pipeline, other_graph: str) -> None:

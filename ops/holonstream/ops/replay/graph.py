@@ -17,7 +17,7 @@ from holonstream.client.settings import PREFIX
 from holonstream.ops.kafka import client
 from holonstream.ops.output import counted, progress_interval, say_progress
 from holonstream.ops.processes import Processes
-from holonstream.ops.replay.group import members, set_offsets
+from holonstream.ops.replay.group import is_known, members, set_offsets
 from holonstream.ops.replay.progress import ReplayEstimate
 from holonstream.ops.settings import Settings
 from holonstream.ops.status import TopicStatus
@@ -263,13 +263,23 @@ async def beside(
         mark = await rebuild.mark(connection, target.topic)
         content = await rebuild.content(connection, target.topic)
     _refuse_foreign(settings, to_uri, to_database, mark is not None, content.nodes or content.offset)
-    suffix = mark.suffix if mark is not None and mark.suffix else f"{names.REPLAY_SUFFIX}{datetime.now(UTC):%Y%m%d}"
+    suffix = mark.suffix if mark is not None and mark.suffix else _new_suffix(settings)
     wipe = mark is not None and (restart or mark.state == "wiping")
     if wipe and restart:
         confirm(f"Wipe {counted(content.nodes, 'node')} of {to_uri}, database {to_database}?")
     replay = GraphReplay(replace(target, group_suffix=suffix), settings, workers, logs, say)
     await replay.prepare(wipe=wipe)
     return replay
+
+
+def _new_suffix(settings: Settings) -> str:
+    """The suffix of a group that nobody has: an earlier replay of the day may have made the graph that is live now."""
+    today = f"{names.REPLAY_SUFFIX}{datetime.now(UTC):%Y%m%d}"
+    number, suffix = 1, today
+    while is_known(client(settings), names.consumer_group(settings.namespace, "graph") + suffix):
+        number += 1
+        suffix = f"{today}-{number}"
+    return suffix
 
 
 async def in_place(

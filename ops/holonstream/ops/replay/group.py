@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 
 from holonstream.ops.status import Member, members_of
 from holonstream.producers.kafka import Admin, answer, driver_errors, topic_id
@@ -21,6 +21,14 @@ def members(client: Mapping[str, Any], group: str) -> list[Member]:
     with driver_errors(f"reading the members of group {group}"):
         described = admin.describe(group)
     return members_of(described)
+
+
+def is_known(client: Mapping[str, Any], group: str) -> bool:
+    """Whether the brokers know a group: it has workers, or had some. Raises as `members`."""
+    admin = Admin(client)
+    with driver_errors(f"asking for group {group}"):
+        described = admin.describe(group)
+    return described is not None and described.state is not ConsumerGroupState.DEAD  # as brokers before 4.0 say
 
 
 def set_offsets(client: Mapping[str, Any], topic: str, group: str, offsets: Mapping[int, int]) -> None:
