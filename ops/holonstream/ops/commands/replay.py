@@ -158,7 +158,8 @@ def topic_command(settings: Settings, yes: bool, dry_run: bool, as_json: bool) -
     say("Then:  1. start the relays: they publish the log from its beginning")
     say("       2. rebuild the graph: holonstream replay graph --in-place, or beside with --to-uri")
     say("       3. where the log has lost events: holonstream replay cache")
-    say("       4. start the workers; the cache group reads the new topic by itself")
+    say("       4. empty the stores of sinks of your own, with their checkpoints")
+    say("       5. start the workers; the cache group reads the new topic by itself")
 
 
 @replay.command("cache")
