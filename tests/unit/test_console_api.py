@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import cache
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import httpx
@@ -22,6 +25,7 @@ from holonstream.ops.console.server import make_app
 from holonstream.ops.console.services import Services
 from holonstream.ops.console.watch import Watch
 from holonstream.ops.settings import Settings
+from holonstream.producers.log import postgres
 from holonstream.schemas.event import Event
 from holonstream.schemas.token import Token
 from holonstream.sinks.graph.driver import GraphConnection
@@ -406,3 +410,29 @@ async def test_a_bug_while_the_log_is_read_ends_no_follower(monkeypatch: pytest.
                 assert [entry.position for entry in news] == [1]
                 break
     assert not bugs
+
+
+@in_loop
+async def test_a_page_that_waits_for_the_log_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres.SESSION, "connect_timeout", 60)
+    asked, answered = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    class SilentPostgres(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.set()
+            in_time.append(answered.wait(50))
+
+    with ThreadingTCPServer(("127.0.0.1", 0), SilentPostgres) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        dsn = f"postgresql://u@127.0.0.1:{server.server_address[1]}/d"
+        async with asking() as http:
+            state = app_for(()).state
+            state.services = replace(state.services, settings=Settings.of({"HOLONSTREAM_POSTGRES_DSN": dsn}))
+            page = asyncio.create_task(http.get("/dead-letters"))
+            assert await asyncio.to_thread(asked.wait, 60)
+            assert (await http.get("/api/v1/health")).status_code == 200
+            answered.set()
+            assert (await page).status_code == 503
+        server.shutdown()
+    assert in_time == [True]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
@@ -31,6 +31,8 @@ from holonstream.sinks.store import HolonFilter, RelationshipFilter
 LATEST = 100  # positions before the end, with which the list of events begins
 LISTED = 50  # rows of a list
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+T = TypeVar("T")
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Query(max_length=1000)]
@@ -239,14 +241,19 @@ def causes(event: RecordedEvent) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+async def apart(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The answer to what a command asks, in a thread: it reads the log as commands do, and nobody else may wait."""
+    return await asyncio.to_thread(lambda: asyncio.run(ask()))
+
+
 @router.get("/dead-letters")
 async def dead_letters(shared: Shared) -> Response:
     """The parked streams."""
-    parked = await list_parked(shared.settings)
+    parked = await apart(lambda: list_parked(shared.settings))
     return html("dead_letters.html", parked=parked[: 10 * LISTED], more=len(parked[10 * LISTED :]))
 
 
 @router.get("/dead-letter")
 async def dead_letter(shared: Shared, stream: Annotated[str, Query(min_length=1, max_length=1100)]) -> Response:
     """Why a stream is parked, the event, the state before it, and what to type."""
-    return html("dead_letter.html", shell=quote(stream), **(await show_parked(shared.settings, stream)))
+    return html("dead_letter.html", shell=quote(stream), **(await apart(lambda: show_parked(shared.settings, stream))))
