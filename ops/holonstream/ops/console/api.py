@@ -434,7 +434,10 @@ async def follow_events(
 
 @router.get("/status", tags=["pipeline"])
 async def status(shared: Shared) -> Response:
-    """How far each part of the pipeline is, as `holonstream status --json` prints it, a few seconds old at most."""
+    """How far log, relay and groups are, as `holonstream status --json` prints them, and what is `stuck`.
+
+    A few seconds old at most.
+    """
     found = (await shared.watch.status()).document()
     return answer({**found, "stuck": [asdict(trouble) for trouble in shared.live.troubles()]})
 
