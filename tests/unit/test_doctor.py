@@ -113,3 +113,4 @@ def test_brokers_that_take_no_connection_are_named() -> None:
         assert closed_brokers(Settings(kafka_bootstrap=f"127.0.0.1:1,{address}")) is None
     found = closed_brokers(Settings(kafka_bootstrap=f"{address},127.0.0.1:1"))
     assert found == f"{address}: Connection refused; 127.0.0.1:1: Connection refused"
+    assert "a..b:1: " in str(closed_brokers(Settings(kafka_bootstrap="a..b:1")))

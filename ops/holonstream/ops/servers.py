@@ -176,8 +176,8 @@ def _closed_broker(broker: str) -> str | None:
     host, _, port = broker.rpartition(":") if ":" in broker.rpartition("]")[2] else (broker, "", "9092")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+        return getattr(error, "strerror", None) or str(error)
     return None
 
 
