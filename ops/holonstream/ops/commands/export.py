@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def export(settings: Settings, what: str, as_json: bool) -> None:
     """Print every entity, of the graph or by folding the log.
 
-    The JSON is {holons, relationships}, sorted by id. It is the same for both once the graph has caught up.
+    The JSON is {holons, relationships}, sorted by id. It is the same for both once the graph has caught up, but for
+    streams that are parked or have discarded events.
 
     An entity of the log is as it was before the first event that cannot be read or applied. Such streams are named on
     standard error, and the command ends with 1.
