@@ -49,7 +49,7 @@ test: lint ## All that and the tests on real servers, which it starts and stops:
 	@$(PYTEST) -m "not faults" --numprocesses $(JOBS) --dist loadfile
 
 test-faults: setup ## Tests in which brokers, stores and workers stop, freeze or change: a minute each
-	@$(PYTEST) -m faults --ignore tests/acceptance/test_vanished.py
+	@$(PYTEST) -m faults --numprocesses $(JOBS) --dist loadfile --ignore tests/acceptance/test_vanished.py
 
 test-vanished: setup ## Brokers and stores that vanish without closing a connection, one after the other: five minutes
 	@$(PYTEST) -s tests/acceptance/test_vanished.py
