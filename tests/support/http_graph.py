@@ -193,8 +193,8 @@ class HttpGraphStore(SemanticGraphStore):
             case 404:
                 return None
             case 409:
-                found = (document[name] for name in ("stream", "wanted", "reached"))
-                raise NotYetVisible(*found, 0.0, parked=document["parked"])
+                stream, wanted, reached = (document[name] for name in ("stream", "wanted", "reached"))
+                raise NotYetVisible(stream, wanted, reached, 0.0, document["parked"])
             case 400 if "oken" in document["detail"]:
                 raise InvalidToken(document["detail"])
             case 400:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -403,9 +403,9 @@ async def test_a_bug_while_the_log_is_read_ends_no_follower(monkeypatch: pytest.
             raise bugs.pop()
         return log.head()
 
-    following = EventFeed(Client(memory_graph([]), log, CATALOGUE), frontier).follow(EventFilter(), 0)
-    async with asyncio.timeout(60), aclosing(following):
-        async for news in following:
+    following = EventFeed(Client(memory_graph([]), log, CATALOGUE), frontier)
+    async with asyncio.timeout(60):
+        async for news in following.follow(EventFilter(), 0):
             if not isinstance(news, int):
                 assert [entry.position for entry in news] == [1]
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -102,7 +103,7 @@ def test_lists_that_are_cut_say_so() -> None:
 
     def page(events: int) -> str:
         entity = EntityHistory([Step(n, n, None, (), None) for n in range(1, events + 1)])
-        shown = {"step": None, "at": None, "fields": {}, "properties": {}}
+        shown: dict[str, Any] = {"step": None, "at": None, "fields": {}, "properties": {}}
         return render("entity.html", kind="holon", id="a", entity=entity, places=[], types=[], **shown)
 
     assert "The last" not in page(200)
