@@ -14,7 +14,7 @@ A repair is one transaction per partition:
    when it is a node, and goes when it is a relationship.
 
 The checkpoint stays where it is. A crash before the commit changes nothing, and a repair may be repeated. The cache
-never holds a damaged holon (`sinks.graph.read.whole`), so it needs no repair.
+never holds a damaged holon (`sinks.graph.read.whole`), unless a worker has written an event on top of the damage.
 """
 
 from __future__ import annotations
