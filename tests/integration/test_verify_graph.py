@@ -805,3 +805,15 @@ def test_a_stream_without_entity_that_the_graph_does_not_know_is_named_as_a_hole
     world.graph(redrive)
     assert world.cypher("MATCH (e:HolonstreamEmptyStream) RETURN e.stream, e.version") == [["holon/never-made", 3]]
     assert world.verify()["findings"] == []
+
+
+def test_a_repair_of_what_was_altered_names_the_cache(world: World) -> None:
+    """A worker may have written an event on top of the damage: the row is whole again, and may be cached."""
+    world.append(*EVENTS)
+    world.follow()
+    hint = "the cache may hold what was wrong: holonstream verify cache --all --repair"
+    assert hint not in world.run("graph", "--repair", "--no-wait").output
+    world.cypher("MATCH (n:Holon) WHERE n._version IS NOT NULL WITH n LIMIT 1 SET n.score = 0.5")
+    done = world.run("graph", "--repair", "--no-wait")
+    assert done.exit_code == 1
+    assert hint in done.output

@@ -106,6 +106,8 @@ def graph_command(
                 _print(tally)
                 if tally.diverging and not repair:
                     say("to write what the log says: holonstream verify graph --repair", err=True)
+                elif tally.kinds["altered"]:  # a worker may have written more events on top of the damage
+                    say("the cache may hold what was wrong: holonstream verify cache --all --repair", err=True)
             return tally.diverging > 0
 
     if asyncio.run(run()):
