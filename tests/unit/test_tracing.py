@@ -181,10 +181,13 @@ def test_a_batch_that_fails_is_named_by_its_class_alone() -> None:
     assert "secret" not in failed.to_json()
 
 
-def test_the_sampler_decides_for_batches_too() -> None:
-    tracing.enable(1, batch_spans(TracerProvider(sampler=ALWAYS_OFF), PROCESSOR))
-    with tracing.batch_span("sink write", written(SAMPLED)):
-        assert tracing.trace_id() is None
+def test_the_sampler_and_the_switch_of_the_sdk_decide_for_batches_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    unsampled = TracerProvider(sampler=ALWAYS_OFF)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    for provider in (unsampled, TracerProvider()):
+        tracing.enable(1, batch_spans(provider, PROCESSOR))
+        with tracing.batch_span("sink write", written(SAMPLED)):
+            assert tracing.trace_id() is None
     assert not spans()
 
 

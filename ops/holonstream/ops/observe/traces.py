@@ -61,6 +61,7 @@ def batch_spans(provider: TracerProvider, processor: SpanProcessor) -> tracing.M
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import (
         NonRecordingSpan,
+        NoOpTracer,
         SpanContext,
         SpanKind,
         Status,
@@ -77,6 +78,8 @@ def batch_spans(provider: TracerProvider, processor: SpanProcessor) -> tracing.M
         def __hash__(self) -> int:
             return self._hash
 
+    if isinstance(provider.get_tracer("holonstream"), NoOpTracer):  # OTEL_SDK_DISABLED
+        return lambda name, attributes, links: tracing.NOTHING
     resource, scope = HashedResource(provider.resource), InstrumentationScope("holonstream")
     sampler, ids, kind = provider.sampler, provider.id_generator, SpanKind.CONSUMER
     sampled, unset, no_context = TraceFlags(TraceFlags.SAMPLED), Status(StatusCode.UNSET), context.Context()
