@@ -290,6 +290,7 @@ async def ask_for_topic(settings: Settings) -> None:
         await worker.force_metadata_update()
     finally:
         await worker.close()
+        await asyncio.to_thread(lambda: None)  # a turn of the loop, in which the sockets are closed
 
 
 def test_a_broker_that_is_gone_is_an_outage(settings: Settings) -> None:
