@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
+from holonstream.schemas.errors import TopicCut
 from holonstream.sinks.base import Batch, WriteResult
 from holonstream.streams.follower import WRITE_BYTES, Follower
-from holonstream.streams.transport import Bounds, Fetch, GroupOffset
+from holonstream.streams.transport import Bounds, Fetch, FetchConsumer, GroupOffset
 
 GENERATION = 1
 
@@ -61,8 +64,8 @@ class App:
     async def topic_id(self) -> None:
         return None
 
-    async def bounds(self, tp: TP) -> Bounds:
-        return Bounds(0, 1_000)
+    async def check_place(self, tp: TP, offset: int) -> None:
+        Bounds(0, 1_000).check(tp, offset)
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         raise AssertionError(f"not in order: {offset}")
@@ -145,3 +148,30 @@ def test_a_poll_is_divided_where_it_is_too_large() -> None:
 
 def test_a_fetch_is_never_divided_for_its_size() -> None:
     assert writes_of(polls_of(3, records=2, size=WRITE_BYTES), max_events=5_000) == [2, 2, 2]
+
+
+class Thread:
+    """What the consumer's thread knows of one partition since its seek, and what the brokers say now."""
+
+    def __init__(self) -> None:
+        self.at_seek = {TP("t", 0): Bounds(5, 10)}
+        self.asked = 0
+
+    async def bounds(self, tps: list[TP]) -> dict[TP, Bounds]:
+        self.asked += 1
+        return {tp: Bounds(6, 12) for tp in tps}
+
+
+@pytest.mark.parametrize(
+    ("partition", "offset", "asked", "refused"),
+    [(0, 5, 0, False), (0, 10, 0, False), (0, 11, 1, False), (0, 13, 1, True), (0, 4, 1, True), (1, 7, 1, False)],
+)
+def test_the_brokers_are_asked_for_one_partition_only_where_what_is_known_does_not_suffice(
+    partition: int, offset: int, asked: int, refused: bool
+) -> None:
+    """An answer waits behind a fetch that waits for records: of twelve partitions one by one, for six seconds."""
+    consumer = FetchConsumer.__new__(FetchConsumer)
+    thread = consumer._thread = Thread()  # type: ignore[assignment]
+    with pytest.raises(TopicCut) if refused else nullcontext():
+        asyncio.run(consumer.check_place(TP("t", partition), offset))
+    assert thread.asked == asked

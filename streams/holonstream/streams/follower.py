@@ -18,7 +18,7 @@ from holonstream.schemas.incident import incident
 from holonstream.schemas.retry import backoff
 from holonstream.sinks.base import Batch, ParkingSink, Sink, WriteResult, first_of
 from holonstream.sinks.errors import CheckpointMoved
-from holonstream.streams.transport import Bounds, Fetch, GroupOffset
+from holonstream.streams.transport import Fetch, GroupOffset
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class OffsetStore(Protocol):
     """What the follower asks of its consumer (`transport.FetchConsumer`)."""
 
     async def seek_to(self, tp: TP, offset: int) -> None: ...
-    async def bounds(self, tp: TP) -> Bounds: ...
+    async def check_place(self, tp: TP, offset: int) -> None: ...
     def mark_written(self, tp: TP, offset: GroupOffset) -> None: ...
     def release(self, message: Any) -> None: ...
 
@@ -215,7 +215,7 @@ class Follower:
                 )
                 log.warning("partition.store_behind", partition=tp.partition, checkpoint=checkpoint, reason=reason)
             offset, position = checkpoint, None
-        (await self._app.consumer.bounds(tp)).check(tp, offset)
+        await self._app.consumer.check_place(tp, offset)
         return GroupOffset(offset, position, topic_id, self._parked(tp))
 
     def _parked(self, tp: TP) -> int | None:

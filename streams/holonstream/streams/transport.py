@@ -172,10 +172,13 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
     _next_start: dict[TP, int]
     _largest: int
     """bytes of the largest record of the last poll that had any"""
+    at_seek: dict[TP, Bounds]
+    """what every assigned partition had when it was sought to its place"""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         self._next_start = {}
         self._largest = RECORD_BYTES
+        self.at_seek = {}
         conf = self.app.conf
         self._assignor = worker_assignor()
         return aiokafka.AIOKafkaConsumer(
@@ -278,6 +281,7 @@ class FetchThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc]
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
         bounds = await self._bounds_when_available(assigned)
+        self.at_seek = {TP(*tp): found for tp, found in bounds.items()}
         offsets = {}
         for tp in assigned:
             if tp not in committed or committed[tp].offset < 0:
@@ -408,9 +412,17 @@ class FetchConsumer(stock.Consumer):  # type: ignore[misc]
         """Whether the task that keeps this worker in its group is running, or has not begun yet."""
         return self._thread.has_coordinator
 
-    async def bounds(self, tp: TP) -> Bounds:
-        """The offsets that a partition has, asked of the brokers. Raises Unavailable."""
-        return (await self._thread.bounds([tp]))[tp]
+    async def check_place(self, tp: TP, offset: int) -> None:
+        """Check that a partition has the offset to continue from. Raises TopicCut, Unavailable.
+
+        The brokers are asked again only where what they said of all partitions, before the seek, does not suffice: an
+        answer waits behind a fetch that waits for records, and one question after the other took half a second for
+        each partition.
+        """
+        known = self._thread.at_seek.get(tp)
+        if known is None or not known.first <= offset <= known.end:
+            known = (await self._thread.bounds([tp]))[tp]
+        known.check(tp, offset)
 
     async def assigned_bounds(self) -> dict[TP, Bounds]:
         """The offsets that every assigned partition has, asked of the brokers. Raises Unavailable."""
