@@ -30,7 +30,7 @@ from holonstream.testing.records import Record, records_of
 TOPIC = "benchmarks.bare"
 PARTITIONS = 12
 HOLONS = 5_000
-INTERVAL = 0.02  # seconds between the beginnings of two transactions: the relay's linger
+INTERVAL = 0.03  # seconds between the beginnings of two transactions: the relay's at 1,000 events a second
 COMMIT_INTERVAL = 1.0  # seconds
 WAIT = 0.1  # seconds, in which a consumer looks whether it has to stop
 CLIENTS = "clients"

@@ -229,6 +229,18 @@ def test_what_is_committed_while_it_lingers_shares_a_transaction(place: Place) -
     place.check_published()
 
 
+def test_it_lingers_longer_after_many_events(place: Place) -> None:
+    relay = place.relay(linger=2.0)
+    with running(relay):
+        assert relay.progress.wait_for(lambda now: now.state == "leader", DEADLINE)
+        began = monotonic()
+        reaches(relay, place.append(20))  # at once
+        reaches(relay, place.append(1))
+        assert monotonic() - began >= 3.0
+        assert relay.progress.now.transactions == 2
+    place.check_published()
+
+
 def test_a_held_frontier_holds_the_relay_and_a_rollback_lets_it_pass(place: Place) -> None:
     relay = place.relay()
     with running(relay), psycopg.connect(place.dsn) as slow:

@@ -97,7 +97,8 @@ class Settings(ClientSettings, frozen=True, kw_only=True):
             ge=0,
             le=1,
             description="Seconds between the beginnings of two Kafka transactions at least, so that they hold more "
-            "events; the first one after a pause never waits, nor does a backlog.",
+            "events, half as long again while they hold ten or more; the first one after a pause never waits, nor "
+            "does a backlog.",
         ),
         DURATION,
     ] = 0.02

@@ -59,6 +59,7 @@ log = structlog.get_logger(__name__)
 SHORTEST_IDLE = 0.001  # seconds between two polls of the log
 LONGEST_IDLE = 0.025  # seconds
 QUIET, QUIET_IDLE = 2.0, 0.05  # seconds without an event, after which it polls half as often
+MANY, LONGER = 10, 1.5  # events of a transaction, after which it lingers longer, and how many times as long
 STEADY = 15.0  # seconds; an attempt that lasted longer was ended by a new incident
 SMALLEST_SHARE = 1e-4  # of a full batch
 STRETCH_BATCHES = 20  # per query, so that its snapshot does not hold back vacuum for a whole backlog
@@ -84,9 +85,9 @@ class Relay:
     ) -> None:
         """`namespace` names topic, group and transactional id. A Kafka transaction holds at most `batch_events` events
         and ends with the one that reaches `batch_bytes`. Transactions that follow each other begin at least `linger`
-        seconds apart, but for those of a backlog. `trust_topic`, `trust_log`: see `producers.relay.recovery`.
-        `kafka_config`: librdkafka settings for both clients (security). `on_progress` is called by the relay's thread
-        at every change.
+        seconds apart, 1.5 times that while they hold ten events or more, but for those of a backlog. `trust_topic`,
+        `trust_log`: see `producers.relay.recovery`. `kafka_config`: librdkafka settings for both clients (security).
+        `on_progress` is called by the relay's thread at every change.
         """
         self._dsn, self._bootstrap, self._namespace = dsn, bootstrap, namespace
         self._topic = names.events_topic(namespace)
@@ -169,12 +170,13 @@ class Relay:
                 idle = min(2 * idle, LONGEST_IDLE if monotonic() - published < QUIET else QUIET_IDLE)
                 continue
             idle = SHORTEST_IDLE
-            began = monotonic()
+            began, relayed = monotonic(), self.progress.now.relayed
             position = self._publish_stretch(connection, publisher, position, log_end.frontier, stop)
             # A transaction costs brokers and consumers the same for one event as for hundreds. Where all are busy, so
             # that it takes long, leave them as much time again.
             published = ended = monotonic()
-            stop.wait(max(began + self._linger - ended, min(ended - began, self._linger)))
+            linger = self._linger * (LONGER if self.progress.now.relayed - relayed >= MANY else 1)
+            stop.wait(max(began + linger - ended, min(ended - began, linger)))
 
     def _publish_stretch(
         self,
