@@ -222,9 +222,10 @@ def test_postgresql_with_tls_and_a_password(postgres: str, certificates: Certifi
         assert PASSWORD not in str(raised.value)
 
 
-@in_loop
-async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) -> None:
-    """No Neo4j with TLS here: a listener that hangs up after the handshake shows whom the driver trusts."""
+@asynccontextmanager
+async def listener(certificates: Certificates) -> AsyncIterator[tuple[int, list[bool]]]:
+    """No Neo4j with TLS here: one that hangs up after the handshake shows whom the driver trusts. Its port, and an
+    element for each handshake."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.cert, certificates.key)
     shaken: list[bool] = []
@@ -235,7 +236,12 @@ async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) ->
 
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
     async with server:
-        port = server.sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1], shaken
+
+
+@in_loop
+async def test_the_graph_s_driver_trusts_the_file(certificates: Certificates) -> None:
+    async with listener(certificates) as (port, shaken):
         for ca, trusted in ((certificates.ca, True), (certificates.stranger, False), (None, False)):
             shaken.clear()
             graph = connections.graph_connection(Settings(neo4j_uri=f"bolt+s://127.0.0.1:{port}", neo4j_ca=ca))
@@ -251,17 +257,7 @@ async def test_the_graph_s_driver_follows_an_authority_that_was_renewed(
 ) -> None:
     """One driver, as a worker has it for weeks."""
     trusted = Path(shutil.copy(certificates.stranger, tmp_path / "ca.pem"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificates.cert, certificates.key)
-    shaken: list[bool] = []
-
-    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        shaken.append(True)
-        writer.close()
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listener(certificates) as (port, shaken):
         graph = connections.graph_connection(Settings(neo4j_uri=f"bolt+s://127.0.0.1:{port}", neo4j_ca=trusted))
         async with AsyncGraphDatabase.driver(graph._target, **graph._trust) as driver:
             for file, trusts in ((certificates.stranger, False), (certificates.ca, True)):
