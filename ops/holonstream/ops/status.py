@@ -312,7 +312,7 @@ class TopicStatus:
                     f"{self._topic} {handled}: the first records were deleted. Every group has handled them, but no "
                     "view can be built again from the topic (TopicCut)"
                 )
-        return [*dict.fromkeys(filter(None, found))]
+        return list(dict.fromkeys(filter(None, found)))
 
     def unsafe(self, settings: Settings) -> list[str]:
         """Why the topic, as it is set up now, may lose events. Raises as `problems`."""

@@ -22,6 +22,7 @@ from holonstream.producers.kafka import ANSWER_TIMEOUT, MISSING, TIMEOUT, driver
 from holonstream.schemas.errors import HolonstreamError
 
 FOR_EVER = "-1"
+# Whatever the brokers' defaults are: every view can be replayed from offset zero, and every dead letter be read.
 KEPT = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
 MAKING_TIMEOUT = 60.0  # seconds for the brokers to make the topics, with a folder on disk for every replica
 MAY_NOT_MAKE = (
@@ -55,7 +56,6 @@ def make_topics(settings: Settings, config: Mapping[str, str] | None = None) -> 
     """
     check_login(settings)  # says it at once; the request below has long, and nobody else can answer it
     admin = AdminClient({**client(settings), "socket.timeout.ms": int(MAKING_TIMEOUT * 1000)})
-    # Whatever the brokers' defaults are: every view can be replayed from offset zero, and every dead letter be read.
     wanted = [
         NewTopic(
             settings.topic,
@@ -162,8 +162,7 @@ def letters_that_go(admin: AdminClient, settings: Settings) -> list[tuple[str, s
     """Settings of the dead-letter topic by which dead letters are deleted, and the command that changes each.
 
     A topic that a producer has made has the brokers' defaults, one of release 0.2 has some; `init` changes nothing that
-    is there.
-    Nothing where this login may not read them. Raises KafkaUnavailable.
+    is there. Empty where this login may not read them. Raises KafkaUnavailable.
     """
     topic = settings.dead_letter_topic
     try:
